@@ -1,0 +1,59 @@
+"""The batch: every key that travels from the data to a model, with its shape and dtype; and what a model asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypedDict
+
+from torch import Tensor
+
+__all__ = ["Batch", "PromptLayout", "StepOutput", "TextInput"]
+
+PromptLayout = Literal["words_masks", "words", "masks"]
+
+
+class Batch(TypedDict, total=False):
+    """A mini-batch of ``B`` samples over ``C`` labels; text batches are padded to their longest sample, ``L`` tokens.
+
+    ``labels`` and ``label_mask`` stay in canonical label order, whatever order a prompt has.
+    """
+
+    input_ids: Tensor  #: (B, L) long
+    attention_mask: Tensor  #: (B, L) long, 1 = token, 0 = padding
+    token_type_ids: Tensor  #: (B, L) long, 0 = prompt, 1 = text; only for encoders with two segment types
+    features: Tensor  #: (B, F) float32, for tabular corpora and cached encoders
+    labels: Tensor  #: (B, C) float32 in {0, 1}
+    label_mask: Tensor  #: (B, C) bool, False = not annotated
+    index: Tensor  #: (B,) long, row in the corpus
+    label_positions: Tensor  #: (B, C) long: token that is the read-out of label c; prompted batches only
+    label_order: Tensor  #: (B, C) long: label at place m of the prompt; prompted batches only
+
+
+class StepOutput(TypedDict, total=False):
+    """What every training, validation and test step returns, so that callbacks need not reach into a model."""
+
+    loss: Tensor  #: scalar
+    logits: Tensor  #: (B, C), detached, canonical label order
+    index: Tensor  #: (B,) long
+    labels: Tensor  #: (B, C)
+    label_mask: Tensor  #: (B, C) bool
+    components: dict[str, Tensor]  #: scalars, detached: the terms of a composite loss
+
+
+@dataclass(frozen=True)
+class TextInput:
+    """What a text model needs of the data: which tokenizer, how long, and with which prompt.
+
+    Args:
+        tokenizer: A transformers tokenizer.
+        max_length: Longest input in tokens, prompt and special tokens included; the text is cut, never the prompt.
+        prompt: Layout of the label prompt, or ``None`` for the text alone.
+        token_types: Whether the encoder tells two segments apart.
+        label_words: Phrases that stand for the labels in the prompt, in label order; ``None`` for the label names.
+    """
+
+    tokenizer: Any
+    max_length: int
+    prompt: PromptLayout | None = None
+    token_types: bool = False
+    label_words: tuple[str, ...] | None = None

@@ -1,0 +1,19 @@
+"""Callbacks: what stands beside the road from texts to logits, and never inside it."""
+
+from mlemo.callbacks.ema import EMAWeights
+from mlemo.callbacks.figures import EvaluationFigures
+from mlemo.callbacks.label_shuffle import LabelShuffle
+from mlemo.callbacks.loss_weights import LossWeightMonitor
+from mlemo.callbacks.progress import ProgressBar
+from mlemo.callbacks.results import Results
+from mlemo.callbacks.threshold_tuning import ThresholdTuning
+
+__all__ = [
+    "EMAWeights",
+    "EvaluationFigures",
+    "LabelShuffle",
+    "LossWeightMonitor",
+    "ProgressBar",
+    "Results",
+    "ThresholdTuning",
+]

@@ -1,0 +1,87 @@
+"""What an evaluation epoch gave, whole: gathered over batches and processes, each sample once, in corpus order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+from torchmetrics.utilities.distributed import gather_all_tensors
+
+__all__ = ["Outputs", "OutputsCallback"]
+
+Stage = Literal["val", "test", "predict"]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Probabilities and targets of one evaluation epoch, on the CPU, ordered by ``index``.
+
+    Args:
+        index: ``(N,)`` row in the corpus.
+        probabilities: ``(N, C)`` float32.
+        targets: ``(N, C)``.
+        mask: ``(N, C)`` bool, False = not annotated.
+    """
+
+    index: Tensor
+    probabilities: Tensor
+    targets: Tensor
+    mask: Tensor
+
+
+class OutputsCallback(Callback):
+    """Base of callbacks that work on the outputs of a whole validation or test epoch: override ``on_outputs``."""
+
+    def __init__(self) -> None:
+        self._batches: list[tuple[Tensor, ...]] = []
+
+    def on_outputs(self, trainer: Trainer, pl_module: LightningModule, stage: Stage, outputs: Outputs) -> None:
+        """Called at the end of each validation, test or prediction epoch, on every process."""
+        raise NotImplementedError(f"{type(self).__name__} must define on_outputs")
+
+    def _collect(self, outputs: Any, batch: Any) -> None:
+        logits = outputs["logits"].detach().float()
+        self._batches.append((outputs["index"], logits.sigmoid(), batch["labels"], batch["label_mask"]))
+
+    def _finish(self, trainer: Trainer, pl_module: LightningModule, stage: Stage) -> None:
+        batches, self._batches = self._batches, []
+        if not batches or trainer.sanity_checking:
+            return
+        parts = [torch.cat(part) for part in zip(*batches)]
+        if trainer.world_size > 1:
+            parts = [torch.cat(gather_all_tensors(part)) for part in parts]
+        order = parts[0].argsort()
+        self.on_outputs(trainer, pl_module, stage, Outputs(*(part[order].cpu() for part in parts)))
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Keep the outputs."""
+        self._collect(outputs, batch)
+
+    def on_test_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Keep the outputs."""
+        self._collect(outputs, batch)
+
+    def on_predict_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Keep the outputs."""
+        self._collect(outputs, batch)
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Gather, and hand over."""
+        self._finish(trainer, pl_module, "val")
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Gather, and hand over."""
+        self._finish(trainer, pl_module, "test")
+
+    def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Gather, and hand over."""
+        self._finish(trainer, pl_module, "predict")

@@ -1,0 +1,87 @@
+"""Threshold tuning: a decision rule fitted on validation, kept in the checkpoint, used by test and predict."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_only
+
+from mlemo.callbacks.outputs import Outputs, OutputsCallback, Stage
+from mlemo.metrics import MultiLabelMetrics
+from mlemo.thresholds import FixedThreshold, PerClassThreshold, ThresholdRule, rule_from_dict, rule_to_dict
+
+# what depends on the decisions; ranking metrics and areas under curves look at probabilities only
+DECISION_METRICS = frozenset(
+    {f"{average}_{name}" for average in ("micro", "macro", "samples") for name in ("f1", "precision", "recall")}
+    | {"weighted_f1", "jaccard", "subset_accuracy", "hamming_loss"}
+)
+
+__all__ = ["ThresholdTuning", "tuned_rule"]
+
+log = logging.getLogger(__name__)
+
+
+class ThresholdTuning(OutputsCallback):
+    """Fits ``rule`` on the validation split after each training epoch and logs every decision metric under it.
+
+    The validation outputs are those of the averaged weights where these are used, so rule and weights belong
+    together. The fitted rule stands in the checkpoint under its own key, ``thresholds``, as plain values; loading a
+    checkpoint for test, predict or classification takes it from there. Metrics under the rule are logged as
+    ``val/tuned_…`` (optimistic: fitted on the same rows) and ``test/tuned_…`` beside those at 0.5.
+
+    Args:
+        rule: Any rule of ``mlemo.thresholds``; by default the exact F1 cut of each class.
+    """
+
+    KEY = "thresholds"
+
+    def __init__(self, rule: ThresholdRule | None = None) -> None:
+        super().__init__()
+        self.rule = PerClassThreshold() if rule is None else rule
+        self.fitted = False
+
+    def on_outputs(self, trainer: Trainer, pl_module: LightningModule, stage: Stage, outputs: Outputs) -> None:
+        """Fit in training, decide, and log."""
+        if stage == "predict":
+            return
+        if trainer.state.fn == TrainerFn.FITTING or (stage == "val" and not self.fitted):
+            self.rule.fit(outputs.probabilities, outputs.targets, outputs.mask)
+            self.fitted = True
+        metrics = MultiLabelMetrics(pl_module.label_space, sync_on_compute=False)  # the rows are gathered already
+        metrics.update(
+            outputs.probabilities, outputs.targets, decisions=self.decide(outputs.probabilities), mask=outputs.mask
+        )
+        for name, value in metrics.compute().items():
+            if name in DECISION_METRICS:
+                pl_module.log(f"{stage}/tuned_{name}", value, prog_bar=name == "macro_f1", rank_zero_only=False)
+
+    def decide(self, probabilities: Any) -> Any:
+        """Label sets ``(N, C)`` bool under the fitted rule."""
+        if not self.fitted:
+            raise ValueError("the threshold rule has not been fitted: the checkpoint holds none, and nothing was validated")
+        return self.rule.predict(probabilities)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Put the fitted rule into the checkpoint."""
+        if self.fitted:
+            checkpoint[self.KEY] = rule_to_dict(self.rule)
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Take the fitted rule from the checkpoint."""
+        if self.KEY in checkpoint:
+            self.rule = rule_from_dict(checkpoint[self.KEY])
+            self.fitted = True
+        elif trainer.state.fn != TrainerFn.FITTING:
+            self.rule, self.fitted = FixedThreshold(0.5), True
+            rank_zero_only(log.warning)("the checkpoint holds no thresholds; labels are decided at 0.5")
+
+
+def tuned_rule(trainer: Trainer) -> ThresholdTuning | None:
+    """The trainer's threshold tuning where it has one with a fitted rule."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set by Trainer.__init__
+        if isinstance(callback, ThresholdTuning) and callback.fitted:
+            return callback
+    return None

@@ -1,0 +1,83 @@
+"""The door: which command was asked for. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+__all__ = ["main", "script"]
+
+HELP = """usage: mlemo COMMAND ...
+
+Multi-label emotion classification of text.
+
+train and measure (each takes --config FILE and any setting on the command line; `mlemo fit --help` lists them)
+  fit        train a model, validate after each epoch, test the best checkpoint
+  validate   score a checkpoint on the validation split
+  test       score a checkpoint on the test split; `--ckpt_path FILE` alone is enough
+  predict    write the predictions of a checkpoint for the test split
+
+use
+  classify   label sentences, or the lines of a file, with a trained checkpoint
+
+  mlemo fit --config configs/experiment/synthetic.yaml
+  mlemo fit --data SemEval2018 --data.data_dir DIR --model BertWDL --model.encoder bert-base-uncased
+  mlemo test --ckpt_path runs/version_0/checkpoints/best.ckpt
+  mlemo classify --ckpt runs/version_0/checkpoints/best.ckpt "I did not see that coming, how lovely!"
+
+options
+  -h, --help     this text
+  --version      the version
+"""
+
+TRAINING = ("fit", "validate", "test", "predict")
+COMMANDS = (*TRAINING, "classify")
+
+
+def main(args: Sequence[str] | None = None) -> object:
+    """Run a command of mlemo.
+
+    Args:
+        args: Words of the command line without the program's name; ``None`` takes those of this process.
+
+    Returns:
+        What the command gives: the ``MlemoCLI`` with its trainer, model and datamodule, or the classified sentences.
+
+    Raises:
+        SystemExit: The command line cannot be understood (status 2), or help was asked for (status 0).
+    """
+    words = list(sys.argv[1:] if args is None else args)
+    if not words or words[0] in ("-h", "--help"):
+        sys.stdout.write(HELP)
+        return None
+    if words[0] == "--version":
+        from mlemo import __version__
+
+        sys.stdout.write(f"mlemo {__version__}\n")
+        return None
+    command, rest = words[0], words[1:]
+    if command not in COMMANDS:
+        from difflib import get_close_matches
+
+        near = get_close_matches(command, COMMANDS, n=1, cutoff=0.4)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        sys.stderr.write(f"mlemo: unknown command {command!r}{hint} The commands are {', '.join(COMMANDS)}.\n")
+        raise SystemExit(2)
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logging.getLogger("mlemo").setLevel(logging.INFO)
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())  # a user's own classes are named by dotted path from where they stand
+    if command in TRAINING:
+        from mlemo.training import run
+
+        return run(command, rest)
+    from mlemo.predict import classify
+
+    return classify(rest)
+
+
+def script() -> None:
+    """The ``mlemo`` command; what `main` returns is for callers in Python, not an exit status."""
+    main()

@@ -1,0 +1,208 @@
+"""The datamodule that all corpora share: reading, checking and reporting splits, and making batches of them."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch import LightningDataModule
+from lightning.pytorch.utilities import rank_zero_only
+from torch.utils.data import BatchSampler, DataLoader
+
+from mlemo.batch import Batch, TextInput
+from mlemo.data.collate import TokenizedCorpus
+from mlemo.data.corpus import Corpus
+from mlemo.labels import LabelSpace
+from mlemo.samplers import ShuffledBatchSampler
+
+__all__ = ["EmotionDataModule", "Split"]
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+log = logging.getLogger(__name__)
+
+
+class EmotionDataModule(LightningDataModule):
+    """Base of all corpora. A corpus overrides ``label_space`` and ``read``; everything else is here.
+
+    Args:
+        data_dir: Folder with the official files as released; ``None`` to fetch them where that is allowed.
+        batch_size: Samples a training batch (in each process).
+        eval_batch_size: Samples a batch in validation, test and prediction; changes speed, never a score.
+        group_by_length: Put samples of like length in one training batch, so that little is padded.
+        train_rows: Use a seeded random part of the training split, of this many rows.
+        seed: Seed of everything random in the data: order of the batches, splits that are not official, ``train_rows``.
+
+    Raises:
+        ValueError: A size below one.
+    """
+
+    def __init__(
+        self,
+        data_dir: str | Path | None = None,
+        *,
+        batch_size: int = 16,
+        eval_batch_size: int = 64,
+        group_by_length: bool = True,
+        train_rows: int | None = None,
+        seed: int = 42,
+    ) -> None:
+        super().__init__()
+        for name, value in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size), ("train_rows", train_rows)):
+            if value is not None and value < 1:
+                raise ValueError(f"data.{name} must be at least 1, found {value}")
+        self.data_dir = None if data_dir is None else Path(data_dir)
+        self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
+        self.group_by_length, self.train_rows, self.seed = group_by_length, train_rows, seed
+        self._corpora: dict[str, Corpus] = {}
+        self._datasets: dict[tuple[str, TextInput], TokenizedCorpus] = {}
+        self._reported = False
+
+    # what a corpus overrides ------------------------------------------------------------------------------------
+
+    @property
+    def label_space(self) -> LabelSpace:
+        """The labels in official order, known without reading or fetching any file."""
+        raise NotImplementedError(f"{type(self).__name__} must define label_space")
+
+    def read(self, split: Split) -> Corpus:
+        """One split, read from ``data_dir`` or fetched."""
+        raise NotImplementedError(f"{type(self).__name__} must define read")
+
+    # corpora ----------------------------------------------------------------------------------------------------
+
+    def corpus(self, split: Split | Literal["all"]) -> Corpus:
+        """One split in memory (read at the first call), or all splits joined.
+
+        Raises:
+            ValueError: An unknown split, or a split without rows.
+        """
+        if split == "all":
+            return Corpus.concatenate([self.corpus(part) for part in SPLITS])
+        if split not in SPLITS:
+            raise ValueError(f"unknown split {split!r}; expected one of {(*SPLITS, 'all')}")
+        if split not in self._corpora:
+            corpus = self.read(split)
+            if not len(corpus):
+                raise ValueError(f"{type(self).__name__}: the {split} split has no rows")
+            if split == "train" and self.train_rows is not None and self.train_rows < len(corpus):
+                order = torch.randperm(len(corpus), generator=torch.Generator().manual_seed(self.seed))
+                corpus = corpus.select(order[: self.train_rows].sort().values)
+            self._corpora[split] = corpus
+        return self._corpora[split]
+
+    def setup(self, stage: str) -> None:
+        """Read all splits, so that a fault in any file is found before training starts, and report them once."""
+        for split in SPLITS:
+            self.corpus(split)
+        if not self._reported:
+            self._reported = True
+            rank_zero_only(log.info)(self.report())
+
+    def report(self) -> str:
+        """Rows, labels a row, rows without a label, dropped rows and repeated texts, as a few lines of text."""
+        lines = [f"{type(self).__name__}: {len(self.label_space)} labels"]
+        texts: dict[str, Counter[str]] = {}
+        for split in SPLITS:
+            corpus = self.corpus(split)
+            labels = corpus.labels.sum(1)
+            line = f"  {split:<5} {len(corpus):>7,} rows, {labels.mean():.4f} labels a row, {int((labels == 0).sum()):,} without a label"
+            masked = int((~corpus.mask).sum())
+            if masked:
+                line += f", {masked:,} label cells not annotated"
+            line += "".join(f", {count:,} dropped: {reason}" for reason, count in corpus.dropped.items())
+            if corpus.texts is not None:
+                texts[split] = Counter(corpus.texts)
+                surplus = len(corpus) - len(texts[split])
+                if surplus:
+                    line += f", {surplus:,} repeated texts"
+            lines.append(line)
+        for first, second in (("train", "val"), ("train", "test"), ("val", "test")):
+            if first in texts and second in texts:
+                shared = len(texts[first].keys() & texts[second].keys())
+                if shared:
+                    lines.append(f"  {shared:,} texts stand both in {first} and in {second} (kept, as official splits are)")
+        return "\n".join(lines)
+
+    # batches ----------------------------------------------------------------------------------------------------
+
+    def dataset(self, split: Split, text_input: TextInput) -> TokenizedCorpus:
+        """One split, tokenised as a model asks for (``model.text_input``); tokenised once and kept."""
+        key = (split, text_input)
+        if key not in self._datasets:
+            rank_zero_only(log.info)(f"tokenising {len(self.corpus(split)):,} {split} texts")
+            self._datasets[key] = TokenizedCorpus(self.corpus(split), text_input)
+        return self._datasets[key]
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Shuffled batches, the same for the same seed and epoch, resumable in mid-epoch."""
+        dataset = self.dataset("train", self._text_input())
+        world_size, rank = self._processes()
+        sampler = ShuffledBatchSampler(
+            len(dataset),
+            self.batch_size,
+            dataset.lengths if self.group_by_length else None,
+            seed=self.seed,
+            world_size=world_size,
+            rank=rank,
+        )
+        return ResumableLoader(dataset, batch_sampler=sampler, collate_fn=_as_is, generator=torch.Generator())
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """The validation split, each row once."""
+        return self._evaluation_loader("val")
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """The test split, each row once."""
+        return self._evaluation_loader("test")
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        """The test split, each row once."""
+        return self._evaluation_loader("test")
+
+    def _evaluation_loader(self, split: Split) -> DataLoader[Batch]:
+        dataset = self.dataset(split, self._text_input())
+        world_size, rank = self._processes()
+        if len(dataset) < world_size:
+            raise ValueError(f"the {split} split has {len(dataset)} rows for {world_size} processes; use fewer processes")
+        # each row once, in whichever process: a distributed sampler would repeat rows and bend the scores
+        rows = dataset.lengths.argsort(descending=True, stable=True)[rank::world_size].tolist()
+        batches = BatchSampler(rows, self.eval_batch_size, drop_last=False)
+        return DataLoader(dataset, batch_sampler=batches, collate_fn=_as_is, generator=torch.Generator())
+
+    def _text_input(self) -> TextInput:
+        if self.trainer is None or self.trainer.lightning_module is None:
+            raise RuntimeError(
+                "batches depend on the model's tokenizer and prompt: run through a Trainer, or call "
+                "dataset(split, model.text_input)"
+            )
+        return self.trainer.lightning_module.text_input  # type: ignore[return-value]  # every mlemo model has it
+
+    def _processes(self) -> tuple[int, int]:
+        return (1, 0) if self.trainer is None else (self.trainer.world_size, self.trainer.global_rank)
+
+
+class ResumableLoader(DataLoader[Batch]):
+    """A loader whose place in the epoch is saved in Lightning's checkpoints: that of its batch sampler.
+
+    Batches are made in the training process (a gather takes well under a millisecond), so no worker runs ahead and
+    the batches drawn are the batches trained on.
+    """
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.batch_sampler.state_dict()  # type: ignore[union-attr]  # a sampler of mlemo.samplers
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.batch_sampler.load_state_dict(state)  # type: ignore[union-attr]  # a sampler of mlemo.samplers
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]  # DataLoader is typed with its private iterator
+        return super().__iter__()
+
+
+def _as_is(batch: Batch) -> Batch:
+    return batch

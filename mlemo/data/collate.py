@@ -1,0 +1,90 @@
+"""From a corpus to batches: every text is tokenised once, and a batch is one gather from the result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from mlemo.batch import Batch, TextInput
+from mlemo.data.corpus import Corpus
+from mlemo.data.prompt import Prompt, special_tokens
+
+__all__ = ["TokenizedCorpus"]
+
+
+class TokenizedCorpus(Dataset[Batch]):
+    """A text corpus as one flat tensor of token ids, from which a batch of any rows is gathered without a loop.
+
+    Args:
+        corpus: Texts and labels.
+        text_input: Tokenizer, maximum length and prompt layout, as the model asks for them.
+
+    Raises:
+        ValueError: The corpus has no texts, or the prompt leaves fewer than 8 of ``max_length`` tokens to the text.
+    """
+
+    MIN_TEXT = 8  # tokens; with less room a prompt would crowd the text out
+
+    def __init__(self, corpus: Corpus, text_input: TextInput) -> None:
+        if corpus.texts is None:
+            raise ValueError("a text model needs a corpus with texts; this one has features only")
+        tokenizer = text_input.tokenizer
+        self.prompt: Prompt | None = None
+        if text_input.prompt is None:
+            before, _, after = special_tokens(tokenizer, pair=False)
+            self.prefix = torch.tensor(before, dtype=torch.long)
+        else:
+            words = text_input.label_words or corpus.label_space.names
+            if len(words) != len(corpus.label_space):
+                raise ValueError(f"{len(words)} label words for {len(corpus.label_space)} labels: one phrase a label is expected")
+            self.prompt = Prompt(tokenizer, words, text_input.prompt)
+            _, _, after = special_tokens(tokenizer, pair=True)
+            self.prefix = self.prompt.ids
+        room = text_input.max_length - len(self.prefix) - len(after)
+        if room < self.MIN_TEXT:
+            raise ValueError(
+                f"max_length {text_input.max_length} leaves {room} tokens to the text after {len(self.prefix)} of prompt "
+                f"and special tokens; at least {self.MIN_TEXT} are expected: raise max_length or choose a shorter prompt"
+            )
+        self.token_types = text_input.token_types
+        self.pad_id = tokenizer.pad_token_id or 0
+        encoded = tokenizer(corpus.texts, add_special_tokens=False, truncation=True, max_length=room)["input_ids"] if len(corpus) else []
+        self.lengths = torch.tensor([len(ids) + len(after) for ids in encoded], dtype=torch.long)
+        self.starts = self.lengths.cumsum(0) - self.lengths
+        self.tokens = torch.tensor([token for ids in encoded for token in (*ids, *after)], dtype=torch.long)
+        self.corpus = corpus
+
+    def __len__(self) -> int:
+        return len(self.corpus)
+
+    def __getitem__(self, row: int) -> Batch:
+        return self.__getitems__([row])
+
+    def __getitems__(self, rows: Sequence[int] | Tensor) -> Batch:
+        """The rows as one batch, padded to the longest of them; ``DataLoader`` calls this with a batch of rows."""
+        index = torch.as_tensor(rows, dtype=torch.long)
+        lengths = self.lengths[index]
+        column = torch.arange(int(lengths.max()))
+        present = column < lengths[:, None]  # (B, T)
+        where = torch.where(present, self.starts[index, None] + column, 0)
+        text = torch.where(present, self.tokens[where], self.pad_id)
+        size = len(index)
+        batch: Batch = {
+            "input_ids": torch.cat([self.prefix.expand(size, -1), text], 1),
+            "attention_mask": torch.cat([torch.ones(size, len(self.prefix), dtype=torch.bool), present], 1).long(),
+            "labels": self.corpus.labels[index],
+            "label_mask": self.corpus.mask[index],
+            "index": index,
+        }
+        if self.token_types:
+            types = torch.zeros_like(batch["input_ids"])
+            if self.prompt is not None:
+                types[:, len(self.prefix) :] = present.long()
+            batch["token_type_ids"] = types
+        if self.prompt is not None:
+            batch["label_positions"] = self.prompt.positions.expand(size, -1)
+            batch["label_order"] = self.prompt.order.expand(size, -1)
+        return batch

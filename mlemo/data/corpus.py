@@ -1,0 +1,93 @@
+"""A corpus in memory: texts (or features) with their label sets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from mlemo.labels import LabelSpace
+
+__all__ = ["Corpus"]
+
+
+@dataclass
+class Corpus:
+    """One split of a corpus, as read from its official files.
+
+    Args:
+        label_space: The labels, in the order of the columns of ``labels``.
+        labels: ``(N, C)`` float32, 0 or 1; 0 where the mask is ``False``.
+        ids: ``N`` identifiers, as in the official files where these have them, else running numbers.
+        texts: ``N`` strings, or ``None`` for a tabular corpus.
+        features: ``(N, F)`` float32, or ``None`` for a text corpus.
+        mask: ``(N, C)`` bool, ``False`` where a label was not annotated; all ``True`` if left out.
+        dropped: What a reader left out on purpose, as ``{reason: rows}`` (reported at setup).
+
+    Raises:
+        ValueError: The parts differ in length, or neither texts nor features (or both) are given.
+    """
+
+    label_space: LabelSpace
+    labels: Tensor
+    ids: list[str]
+    texts: list[str] | None = None
+    features: Tensor | None = None
+    mask: Tensor = None  # type: ignore[assignment]  # always a tensor after __post_init__
+    dropped: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if (self.texts is None) == (self.features is None):
+            raise ValueError("a corpus has either texts or features, found both or neither")
+        rows = len(self.ids)
+        if self.mask is None:
+            self.mask = torch.ones(rows, len(self.label_space), dtype=torch.bool)
+        expected = (rows, len(self.label_space))
+        for name, tensor in (("labels", self.labels), ("mask", self.mask)):
+            if tuple(tensor.shape) != expected:
+                raise ValueError(f"{name} have shape {tuple(tensor.shape)}, expected {expected} (rows, labels)")
+        content = self.texts if self.texts is not None else self.features
+        if len(content) != rows:  # type: ignore[arg-type]
+            raise ValueError(f"{len(content)} texts or feature rows for {rows} ids")  # type: ignore[arg-type]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def select(self, rows: Sequence[int] | Tensor) -> Corpus:
+        """The given rows, in the given order, as a new corpus."""
+        index = torch.as_tensor(rows, dtype=torch.long)
+        picked = index.tolist()
+        return Corpus(
+            label_space=self.label_space,
+            labels=self.labels[index],
+            ids=[self.ids[row] for row in picked],
+            texts=None if self.texts is None else [self.texts[row] for row in picked],
+            features=None if self.features is None else self.features[index],
+            mask=self.mask[index],
+        )
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Corpus]) -> Corpus:
+        """Several corpora over the same labels, one after another.
+
+        Raises:
+            ValueError: No part is given, or the parts differ in their labels.
+        """
+        if not parts:
+            raise ValueError("nothing to concatenate")
+        space = parts[0].label_space
+        for part in parts:
+            if part.label_space.names != space.names:
+                raise ValueError(f"cannot join corpora over {space.names} and {part.label_space.names}")
+        text = parts[0].texts is not None
+        return cls(
+            label_space=space,
+            labels=torch.cat([part.labels for part in parts]),
+            ids=[identifier for part in parts for identifier in part.ids],
+            texts=[item for part in parts for item in part.texts or ()] if text else None,
+            features=None if text else torch.cat([part.features for part in parts if part.features is not None]),
+            mask=torch.cat([part.mask for part in parts]),
+            dropped={reason: sum(p.dropped.get(reason, 0) for p in parts) for p in parts for reason in p.dropped},
+        )

@@ -1,0 +1,145 @@
+"""Your own corpus: CSV, TSV, JSON lines or Parquet."""
+
+from __future__ import annotations
+
+import ast
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mlemo.data.base import SPLITS, EmotionDataModule, Split
+from mlemo.data.corpus import Corpus
+from mlemo.data.splits import stratified_split
+from mlemo.data.tables import Table, read_csv, read_json_lines, read_parquet
+from mlemo.labels import LabelSpace
+
+__all__ = ["TextFiles"]
+
+
+class TextFiles(EmotionDataModule):
+    """A corpus of one's own, in files whose suffix tells the format: ``.csv``, ``.tsv``, ``.jsonl`` or ``.parquet``.
+
+    Labels stand either in one 0/1 column a label, named as in ``labels`` (an empty cell: not annotated, masked), or
+    all in ``label_column``: a list (JSON or Python notation in text files), or names joined by ``separator``; there an
+    empty text is the empty label set, and null (JSON lines, Parquet) means not annotated.
+
+    CSV and TSV files have a header and CSV quoting. A validation or test split without a file of its own is taken from
+    ``train``: stratified, seeded, equal texts on one side.
+
+    Args:
+        labels: Label names, in the order wanted.
+        train: File with the training rows.
+        val: File with the validation rows; ``None`` to split them off ``train``.
+        test: File with the test rows; ``None`` to split them off ``train``.
+        data_dir: Folder in which relative file names are looked up.
+        text_column: Name of the column with the texts.
+        label_column: Name of the column with the label sets; ``None`` for one column a label.
+        id_column: Name of the column with the ids; ``None`` to number the rows of each file from 0.
+        separator: What stands between the names of a label set.
+        val_fraction: Part of ``train`` that becomes the validation split, where that has no file.
+        test_fraction: Part of ``train`` that becomes the test split, where that has no file.
+        **kwargs: Settings that all corpora share (``seed`` among them), see ``EmotionDataModule``.
+
+    Raises:
+        ValueError: Labels that are empty or repeated, or an empty separator.
+    """
+
+    def __init__(
+        self,
+        labels: list[str],
+        train: str | Path,
+        val: str | Path | None = None,
+        test: str | Path | None = None,
+        data_dir: str | Path | None = None,
+        *,
+        text_column: str = "text",
+        label_column: str | None = None,
+        id_column: str | None = None,
+        separator: str = ", ",
+        val_fraction: float = 0.1,
+        test_fraction: float = 0.1,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(data_dir, **kwargs)
+        if not separator:
+            raise ValueError("data.separator is empty, expected what stands between two label names")
+        self._space = LabelSpace(tuple(labels))
+        self.files: dict[Split, str | Path | None] = {"train": train, "val": val, "test": test}
+        self.fractions = {"val": val_fraction, "test": test_fraction}
+        self.text_column, self.label_column, self.id_column = text_column, label_column, id_column
+        self.separator = separator
+
+    @property
+    def label_space(self) -> LabelSpace:
+        """The labels as given."""
+        return self._space
+
+    def read(self, split: Split) -> Corpus:
+        """One split, from its file or split off the training file.
+
+        Raises:
+            FileNotFoundError: The file is missing.
+            ValueError: The file has a fault; the message says which and where.
+        """
+        file = self.files[split]
+        return self._from_train[split] if file is None or split == "train" else self._read(file)
+
+    @cached_property
+    def _from_train(self) -> dict[Split, Corpus]:
+        """The parts that the training file is cut into; itself alone where every split has a file."""
+        train = self.files["train"]
+        corpus = self._read(train)  # type: ignore[arg-type]  # the training file is never None
+        cut = [split for split in SPLITS if split != "train" and self.files[split] is None]
+        if not cut:
+            return {"train": corpus}
+        off = [self.fractions[split] for split in cut]
+        parts = stratified_split(corpus.labels, [1 - sum(off), *off], self.seed, groups=corpus.texts)
+        return dict(zip(["train", *cut], map(corpus.select, parts)))  # type: ignore[arg-type]  # mypy widens the list
+
+    def _read(self, file: str | Path) -> Corpus:
+        path = Path(file) if self.data_dir is None else self.data_dir / file
+        readers = {
+            ".csv": read_csv,
+            ".tsv": lambda path: read_csv(path, delimiter="\t"),
+            ".jsonl": read_json_lines,
+            ".parquet": read_parquet,
+        }
+        if path.suffix.lower() not in readers:
+            raise ValueError(f"{path}: unknown suffix {path.suffix!r}, expected one of {list(readers)}")
+        table = readers[path.suffix.lower()](path)
+        texts = table.texts(self.text_column)
+        if self.label_column is None:
+            labels, mask = table.indicators(self._space.names, empty_is_unknown=True)
+        else:
+            sets = [self._names(table, row, cell) for row, cell in enumerate(table.column(self.label_column))]
+            labels = table.multi_hot([names or [] for names in sets], self._space)
+            mask = torch.tensor([names is not None for names in sets])[:, None].expand(labels.shape).clone()
+        ids = range(len(table)) if self.id_column is None else table.column(self.id_column)
+        return Corpus(self._space, labels, [str(identifier) for identifier in ids], texts, mask=mask)
+
+    def _names(self, table: Table, row: int, cell: Any) -> list[str] | None:
+        """The label names in one cell; ``None`` where it is null."""
+        if cell is None:
+            return None
+        names = cell
+        if isinstance(cell, str):
+            names = _literal(cell) if cell.startswith("[") else [name for name in cell.split(self.separator) if cell]
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ValueError(
+                f"{table.where(row)}: column {self.label_column!r} holds {cell!r}, expected a list of label names or "
+                f"names joined by {self.separator!r}"
+            )
+        return names
+
+
+def _literal(cell: str) -> Any:
+    """A list in JSON or Python notation, or ``None``."""
+    for parse in (json.loads, ast.literal_eval):
+        try:
+            return parse(cell)
+        except (ValueError, SyntaxError):
+            continue
+    return None

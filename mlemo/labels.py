@@ -1,0 +1,98 @@
+"""The label space: which labels there are, in which order, and how they are grouped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["LabelSpace"]
+
+
+@dataclass(frozen=True)
+class LabelSpace:
+    """Names of the labels in the corpus's official order; column ``c`` of every label tensor is ``names[c]``.
+
+    Args:
+        names: Label names, unique and not empty, in official order.
+        groups: Sibling sets of a label hierarchy as tuples of names; a label belongs to at most one group.
+            ``None`` where the labels are flat.
+
+    Raises:
+        ValueError: No name, a repeated or empty name, a group with an unknown label, or a label in two groups.
+
+    Example:
+        >>> space = LabelSpace(("joy", "anger", "fear"), groups=(("anger", "fear"),))
+        >>> len(space), space.index("fear"), space.group_indices()
+        (3, 2, ((1, 2),))
+    """
+
+    names: tuple[str, ...]
+    groups: tuple[tuple[str, ...], ...] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", tuple(self.names))
+        if not self.names:
+            raise ValueError("a label space needs at least one label, found none")
+        for name in self.names:
+            if not isinstance(name, str) or not name.strip():
+                raise ValueError(f"label names must be non-empty strings, found {name!r} in {self.names}")
+        repeated = sorted({name for name in self.names if self.names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"label names must be unique, found {repeated} more than once")
+        if self.groups is not None:
+            object.__setattr__(self, "groups", tuple(tuple(group) for group in self.groups))
+            grouped = [name for group in self.groups for name in group]
+            unknown = sorted(set(grouped) - set(self.names))
+            if unknown:
+                raise ValueError(f"label groups name unknown labels {unknown}; the labels are {list(self.names)}")
+            twice = sorted({name for name in grouped if grouped.count(name) > 1})
+            if twice:
+                raise ValueError(f"a label belongs to at most one group, found {twice} in several")
+
+    @classmethod
+    def of(cls, value: LabelSpace | Mapping[str, Any] | Sequence[str]) -> LabelSpace:
+        """A label space from itself, from its plain form (``as_dict``), or from a list of names."""
+        if isinstance(value, LabelSpace):
+            return value
+        return cls(**value) if isinstance(value, Mapping) else cls(tuple(value))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain form, as it stands in configs and checkpoints."""
+        groups = None if self.groups is None else [list(group) for group in self.groups]
+        return {"names": list(self.names), "groups": groups}
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def index(self, name: str) -> int:
+        """Column of the label ``name``.
+
+        Raises:
+            ValueError: ``name`` is not a label; the message lists those that are.
+        """
+        try:
+            return self.names.index(name)
+        except ValueError:
+            raise ValueError(f"unknown label {name!r}; the labels are {list(self.names)}") from None
+
+    def group_indices(self) -> tuple[tuple[int, ...], ...] | None:
+        """The groups as tuples of columns, or ``None`` where the labels are flat."""
+        if self.groups is None:
+            return None
+        return tuple(tuple(self.index(name) for name in group) for group in self.groups)
+
+    def multi_hot(self, names: Iterable[str]) -> list[float]:
+        """Label names as a row of zeros and ones.
+
+        Raises:
+            ValueError: A name is not a label.
+        """
+        row = [0.0] * len(self.names)
+        for name in names:
+            row[self.index(name)] = 1.0
+        return row
+
+    def decode(self, decisions: Sequence[bool]) -> list[str]:
+        """Names of the labels that are switched on in one row of decisions."""
+        return [name for name, on in zip(self.names, decisions, strict=True) if on]

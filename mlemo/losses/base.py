@@ -1,0 +1,180 @@
+"""What every loss has in common: the call, the checks of its inputs, and the mean over the annotated entries."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["ElementwiseLoss", "Loss", "MultiTermLoss", "check_inputs", "check_targets", "class_vector", "masked_mean"]
+
+
+class Loss(nn.Module, ABC):
+    """A scalar objective for multi-label classification: ``loss(logits, targets, mask=None, **context)``.
+
+    Every loss averages (it never sums), computes in float32 or wider whatever the precision of the logits, is finite
+    with finite gradients for logits up to 100 in absolute value, and ignores the entries that are not annotated.
+    Whatever else a model knows about the batch travels as keyword arguments; a loss uses those that it names and
+    ignores the others, so that any loss can stand where another one stood.
+    """
+
+    @abstractmethod
+    def forward(self, logits: Tensor, targets: Tensor, mask: Tensor | None = None, **context: Any) -> Tensor:
+        """The loss of a batch.
+
+        Args:
+            logits: Raw scores, ``(N, C)`` floating point.
+            targets: ``(N, C)`` in [0, 1]: 1 = the label applies; values in between are soft targets.
+            mask: ``(N, C)`` bool, ``False`` where a label was not annotated; ``None`` = all are.
+            context: Further tensors of the batch, by name.
+
+        Returns:
+            Scalar, float32 (float64 for float64 logits); 0, with a gradient of zero, where nothing is annotated.
+
+        Raises:
+            ValueError: Shapes that do not fit, a mask that is not bool, annotated targets that are NaN or outside [0,
+                1].
+        """
+
+    def weight_parameters(self) -> list[nn.Parameter]:
+        """Learnable weights between the components of the loss, which a model may give an optimizer of their own."""
+        return []
+
+
+class ElementwiseLoss(Loss):
+    """A loss that is the mean, over the annotated entries, of one value per sample and label."""
+
+    @abstractmethod
+    def _elementwise(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Value of every entry, ``(N, C)``, from checked inputs in computing precision."""
+
+    def forward(self, logits: Tensor, targets: Tensor, mask: Tensor | None = None, **context: Any) -> Tensor:
+        """Mean of `elementwise` over the annotated entries; see `Loss.forward`."""
+        logits, targets, mask = check_inputs(logits, targets, mask)
+        return masked_mean(self._elementwise(logits, targets), mask)
+
+    def elementwise(self, logits: Tensor, targets: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The loss of every entry, before averaging.
+
+        Args:
+            logits: ``(N, C)``, see `Loss.forward`; so are ``targets`` and ``mask``.
+            targets: ``(N, C)``.
+            mask: ``(N, C)``.
+
+        Returns:
+            ``(N, C)``; 0 where the mask is ``False``.
+
+        Raises:
+            ValueError: See `Loss.forward`.
+        """
+        logits, targets, mask = check_inputs(logits, targets, mask)
+        return self._elementwise(logits, targets) * mask
+
+
+class MultiTermLoss(Loss):
+    """A loss that is a weighted sum of named components.
+
+    `components` and `weights` have the same keys. ``last_components`` holds the detached components of the latest
+    call of `forward`, so that they can be logged at no cost.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last_components: dict[str, Tensor] = {}
+
+    @abstractmethod
+    def components(
+        self, logits: Tensor, targets: Tensor, mask: Tensor | None = None, **context: Any
+    ) -> dict[str, Tensor]:
+        """Scalar value of every component, before weighting; arguments as in `Loss.forward`."""
+
+    @abstractmethod
+    def weights(self) -> dict[str, Tensor]:
+        """Present weight of every component as a detached scalar tensor."""
+
+
+def check_inputs(logits: Tensor, targets: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """Check a batch and bring it to computing precision; costs one synchronisation with the device.
+
+    Args:
+        logits: ``(N, C)``, see `Loss.forward`; so are ``targets`` and ``mask``.
+        targets: ``(N, C)``.
+        mask: ``(N, C)``.
+
+    Returns:
+        Logits and targets in float32 or wider, both 0 where not annotated (no gradient flows back from there, not even
+        that of a NaN), and the mask, ``(N, C)`` bool.
+
+    Raises:
+        ValueError: See `Loss.forward`.
+    """
+    if logits.ndim != 2:
+        raise ValueError(f"logits must have shape (N, C), found {tuple(logits.shape)}")
+    if not logits.is_floating_point():
+        raise ValueError(f"logits must be floating point, found {logits.dtype}")
+    if targets.shape != logits.shape:
+        raise ValueError(
+            f"targets have shape {tuple(targets.shape)}, expected that of the logits, {tuple(logits.shape)}"
+        )
+    mask = check_targets(targets, mask)
+    dtype = torch.promote_types(logits.dtype, torch.float32)
+    return logits.to(dtype).masked_fill(~mask, 0.0), targets.to(dtype).masked_fill(~mask, 0.0), mask
+
+
+def check_targets(targets: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Check targets and mask alone.
+
+    Args:
+        targets: ``(N, C)``.
+        mask: ``(N, C)`` bool, or ``None``.
+
+    Returns:
+        The mask, ``(N, C)`` bool.
+
+    Raises:
+        ValueError: Targets that are no matrix, a mask of another shape or dtype, an annotated target outside [0, 1].
+    """
+    if targets.ndim != 2:
+        raise ValueError(f"targets must have shape (N, C), found {tuple(targets.shape)}")
+    if mask is None:
+        mask = torch.ones_like(targets, dtype=torch.bool)
+    if mask.shape != targets.shape:
+        raise ValueError(f"mask has shape {tuple(mask.shape)}, expected that of the targets, {tuple(targets.shape)}")
+    if mask.dtype != torch.bool:
+        raise ValueError(f"mask must be bool (False = not annotated), found {mask.dtype}")
+    wrong = mask & ~((targets >= 0) & (targets <= 1))  # written so that NaN is wrong too
+    if wrong.any():
+        row, label = wrong.nonzero()[0].tolist()
+        raise ValueError(f"targets must lie in [0, 1], found {targets[row, label].item()} at row {row}, label {label}")
+    return mask
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean of ``values`` where ``mask`` is ``True``; 0, with a graph, where it is ``True`` nowhere.
+
+    Example:
+        >>> masked_mean(torch.tensor([1.0, 2.0, 9.0]), torch.tensor([True, True, False]))
+        tensor(1.5000)
+    """
+    return (values * mask).sum() / mask.sum().clamp(min=1)
+
+
+def class_vector(name: str, values: Sequence[float] | Tensor) -> Tensor:
+    """Weights of the classes as a float32 tensor of shape ``(C,)``.
+
+    Args:
+        name: What the weights are called in the error.
+        values: ``C`` numbers.
+
+    Raises:
+        ValueError: No vector, or a weight that is not positive and finite.
+    """
+    vector = torch.as_tensor(values, dtype=torch.float32).detach().clone()
+    if vector.ndim != 1 or vector.numel() == 0:
+        raise ValueError(f"{name} must be one number per class, found shape {tuple(vector.shape)}")
+    if not ((vector > 0) & vector.isfinite()).all():
+        raise ValueError(f"{name} must be positive and finite, found {vector.tolist()}")
+    return vector

@@ -1,0 +1,76 @@
+"""Binary cross-entropy, the baseline objective, and class weights for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mlemo.losses.base import ElementwiseLoss, check_targets, class_vector
+
+__all__ = ["BinaryCrossEntropy", "positive_weights"]
+
+
+class BinaryCrossEntropy(ElementwiseLoss):
+    """Binary cross-entropy, averaged over the annotated entries.
+
+    With logit x, target y and p = σ(x), each entry is
+
+        −w_c · y · log p − (1 − y) · log(1 − p)
+
+    where w_c, the weight of class c, acts on the positive term alone. This is eq. 16 of GTHL-Emo (Alrasheedy et al.,
+    Electronics 2026) for w = 1. Targets may be soft.
+
+    Args:
+        class_weights: w, one positive number per class, as `positive_weights` computes them; ``None`` = all 1.
+
+    Raises:
+        ValueError: Weights that are not positive, or (when called) not as many as there are classes.
+
+    Example:
+        >>> loss = BinaryCrossEntropy(class_weights=[1.0, 3.0])
+        >>> loss(torch.zeros(1, 2), torch.tensor([[0.0, 1.0]]))  # (ln 2 + 3 ln 2) / 2
+        tensor(1.3863)
+    """
+
+    class_weights: Tensor | None
+
+    def __init__(self, class_weights: Sequence[float] | Tensor | None = None) -> None:
+        super().__init__()
+        vector = None if class_weights is None else class_vector("class_weights", class_weights)
+        self.register_buffer("class_weights", vector, persistent=False)
+
+    def _elementwise(self, logits: Tensor, targets: Tensor) -> Tensor:
+        weights = self.class_weights
+        if weights is not None and len(weights) != logits.shape[1]:
+            raise ValueError(f"{len(weights)} class_weights for logits of {logits.shape[1]} classes")
+        return F.binary_cross_entropy_with_logits(logits, targets, pos_weight=weights, reduction="none")
+
+
+def positive_weights(labels: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Class weights that let positives and negatives of a class weigh the same in `BinaryCrossEntropy`.
+
+        w_c = number of negatives of c / number of positives of c
+
+    Counts are over the annotated entries. A class that has one value only has no ratio and gets weight 1.
+
+    Args:
+        labels: ``(N, C)`` in [0, 1], of the training split.
+        mask: ``(N, C)`` bool, ``False`` = not annotated; ``None`` = all are.
+
+    Returns:
+        ``(C,)`` float32.
+
+    Raises:
+        ValueError: Labels that are no matrix or outside [0, 1], or a mask that does not fit.
+
+    Example:
+        >>> positive_weights(torch.tensor([[1.0, 0.0], [0.0, 0.0], [0.0, 0.0]]))
+        tensor([2., 1.])
+    """
+    mask = check_targets(labels, mask)
+    positives = labels.float().masked_fill(~mask, 0.0).sum(0)
+    negatives = mask.sum(0) - positives
+    return torch.where((positives > 0) & (negatives > 0), negatives / positives.clamp(min=1e-12), 1.0)

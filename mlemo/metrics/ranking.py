@@ -1,0 +1,73 @@
+"""Ranking metrics over the annotated labels of each sample.
+
+torchmetrics has three of these, but without a mask, with a Python loop over the samples (label-ranking average
+precision) and with ties broken by the sort (ranking loss); with ties and without a mask the functions here agree with
+scikit-learn, which has no one-error.
+
+In every function ``scores`` ``(N, C)`` are at least 0, ``targets`` ``(N, C)`` bool are ``False`` wherever ``mask``
+``(N, C)`` bool is, and a sample without any annotated label does not count. R_i are the relevant labels of sample i,
+I_i the irrelevant ones.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["coverage_error", "label_ranking_average_precision", "one_error", "ranking_loss"]
+
+
+def _at_least(scores: Tensor, among: Tensor) -> Tensor:
+    """For each entry, how many entries of the same row, of those in ``among``, have at least its score: ``(N, C)``."""
+    ascending = scores.masked_fill(~among, -1.0).sort(dim=1).values
+    return scores.shape[1] - torch.searchsorted(ascending, scores.contiguous())
+
+
+def _mean(values: Tensor, mask: Tensor) -> Tensor:
+    return values[mask.any(dim=1)].mean()
+
+
+def ranking_loss(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+    """Mean share of the pairs of a relevant and an irrelevant label that are in the wrong order; ties are wrong.
+
+    mean_i |{(j, k) ∈ R_i × I_i: p_ij ≤ p_ik}| / (|R_i| |I_i|), 0 for a sample without such pairs.
+
+    Example:
+        >>> scores, targets = torch.tensor([[0.9, 0.6, 0.2]]), torch.tensor([[True, False, True]])
+        >>> ranking_loss(scores, targets, torch.ones_like(targets))
+        tensor(0.5000)
+    """
+    irrelevant = mask & ~targets
+    wrong = (_at_least(scores, irrelevant) * targets).sum(dim=1)
+    pairs = targets.sum(dim=1) * irrelevant.sum(dim=1)
+    return _mean(wrong / pairs.clamp(min=1), mask)
+
+
+def one_error(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+    """Share of the samples whose highest score belongs to a label that is not relevant.
+
+    mean_i [argmax_c p_ic ∉ R_i]; an irrelevant label that ties for the highest score is an error, and so is every
+    sample without a relevant label.
+    """
+    annotated = scores.masked_fill(~mask, -1.0)
+    highest = annotated == annotated.amax(dim=1, keepdim=True)
+    return _mean((highest & mask & ~targets).any(dim=1).float(), mask)
+
+
+def coverage_error(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+    """Mean number of labels to go through, from the highest score down, until all relevant ones are covered.
+
+    mean_i max_{j ∈ R_i} |{k: p_ik ≥ p_ij}|, 0 for a sample without relevant labels; counted from 1.
+    """
+    return _mean((_at_least(scores, mask) * targets).amax(dim=1).float(), mask)
+
+
+def label_ranking_average_precision(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+    """Mean share of relevant labels among those ranked at least as high as each relevant label.
+
+    mean_i (1/|R_i|) Σ_{j ∈ R_i} |{k ∈ R_i: p_ik ≥ p_ij}| / |{k: p_ik ≥ p_ij}|, 1 where no or every label is relevant.
+    """
+    share = _at_least(scores, targets) / _at_least(scores, mask).clamp(min=1)
+    relevant = targets.sum(dim=1)
+    precision = (share * targets).sum(dim=1) / relevant.clamp(min=1)
+    return _mean(torch.where(relevant > 0, precision, 1.0), mask)

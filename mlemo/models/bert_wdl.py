@@ -1,0 +1,82 @@
+"""Bert-WDL: a prompt with a read-out for each label, a self-attention refiner, one head for all labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from mlemo.batch import Batch, PromptLayout
+from mlemo.labels import LabelSpace
+from mlemo.losses import Loss, WeightedDifferenceLoss
+from mlemo.models.base import TextModel
+from mlemo.nn.encoder import EncoderSource
+from mlemo.nn.san import Scope, SelfAttentionRefiner
+
+__all__ = ["BertWDL"]
+
+
+class BertWDL(TextModel):
+    """Bert-WDL (Hu et al., Scientific Reports 2025): prompted encoder → SAN → shared linear head → logits.
+
+    The input is ``[CLS] e1 [MASK] e2 [MASK] … eM [MASK] [SEP] text [SEP]``; the state of label m's ``[MASK]`` is
+    refined by one self-attention block and mapped to the label's logit by the same d → 1 map for all labels. Logits
+    leave in canonical label order, whatever order the prompt has. The paper's loss is ``WeightedDifferenceLoss``
+    (the default); its label shuffling is the callback ``LabelShuffle``.
+
+    Args:
+        label_space: The labels.
+        encoder: A name on the hub, a local folder in its layout, or an encoder source such as ``FromScratch``.
+        loss: Any loss of mlemo.
+        prompt: ``words_masks`` as in the paper; ``words`` reads a label out at its own first word piece, without
+            ``[MASK]``; ``masks`` is one ``[MASK]`` a label with a learned embedding and no words (both are shorter).
+        label_words: Phrases for the labels in the prompt, in label order, such as their Arabic names; the label names
+            if left out.
+        san: Scope of the refiner, or ``none`` to leave it out.
+        heads: Attention heads of the refiner; ``None`` takes the encoder's number (12 for BERT-base, as in the paper).
+        dropout: Dropout of the refiner.
+        kwargs: Settings of ``TextModel``: ``max_length``, ``optimization``.
+    """
+
+    def __init__(
+        self,
+        label_space: LabelSpace | Sequence[str],
+        encoder: EncoderSource | str = "bert-base-uncased",
+        loss: Loss | None = None,
+        prompt: PromptLayout = "words_masks",
+        label_words: Sequence[str] | None = None,
+        san: Scope | Literal["none"] = "labels",
+        heads: int | None = None,
+        dropout: float = 0.1,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(label_space, encoder, WeightedDifferenceLoss() if loss is None else loss, **kwargs)
+        self.prompt = prompt
+        self.label_words = None if label_words is None else tuple(label_words)
+        self.san, self.heads, self.dropout = san, heads, dropout
+
+    def build_head(self, width: int) -> None:
+        """Refiner, shared head, and the label embeddings of the ``masks`` prompt."""
+        heads = self.encoder.config.num_attention_heads if self.heads is None else self.heads
+        self.refiner = None if self.san == "none" else SelfAttentionRefiner(width, heads, self.dropout, self.san)
+        self.head = nn.Linear(width, 1)
+        if self.prompt == "masks":
+            self.label_embedding = nn.Embedding(len(self.label_space), width)
+            nn.init.normal_(self.label_embedding.weight, std=getattr(self.encoder.config, "initializer_range", 0.02))
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Logits ``(B, C)`` in canonical label order."""
+        where = batch["label_positions"].unsqueeze(-1)  # (B, C, 1)
+        embeddings = self._mask_embeddings(batch, where) if self.prompt == "masks" else None
+        states = self.encode(batch, embeddings)  # (B, L, d)
+        readouts = states.gather(1, where.expand(-1, -1, states.shape[-1]))  # (B, C, d)
+        if self.refiner is not None:
+            readouts = self.refiner(readouts, states, batch["attention_mask"])
+        return self.head(readouts).squeeze(-1)
+
+    def _mask_embeddings(self, batch: Batch, where: Tensor) -> Tensor:
+        words = self.encoder.get_input_embeddings()(batch["input_ids"])  # type: ignore[operator]  # transformers' own
+        labels = self.label_embedding.weight.to(words.dtype).expand(len(words), -1, -1)
+        return torch.scatter_add(words, 1, where.expand_as(labels), labels)

@@ -1,0 +1,140 @@
+"""AdamW for the network, SGD for the weights of the loss, one warm-up schedule: as one optimizer for Lightning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+__all__ = ["JointOptimizer", "Optimization"]
+
+
+class JointOptimizer(Optimizer):
+    """Several optimizers over different parameters that step together.
+
+    To Lightning this is one optimizer, so that gradient accumulation, clipping, mixed precision and the count of steps
+    work as usual; with two optimizers they would all have to be written by hand.
+
+    Args:
+        optimizers: The parts; no parameter belongs to two of them.
+    """
+
+    def __init__(self, optimizers: Iterable[Optimizer]) -> None:
+        self.parts = list(optimizers)
+        super().__init__([group for part in self.parts for group in part.param_groups], {})
+        # the very group dicts of the parts, so that a scheduler that sets `lr` here sets it there
+        self.param_groups = [group for part in self.parts for group in part.param_groups]
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]  # torch overloads it
+        """Step every part; the closure runs once, before them."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for part in self.parts:
+            part.step()
+        return loss
+
+    def state_dict(self) -> dict[str, Any]:
+        """State of every part, in order."""
+        return {"parts": [part.state_dict() for part in self.parts]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore every part.
+
+        Raises:
+            ValueError: The state has another number of parts.
+        """
+        states = state_dict["parts"]
+        if len(states) != len(self.parts):
+            raise ValueError(f"the checkpoint holds {len(states)} optimizers, this model has {len(self.parts)}")
+        for part, state in zip(self.parts, states):
+            part.load_state_dict(state)
+        self.param_groups = [group for part in self.parts for group in part.param_groups]
+
+
+@dataclass
+class Optimization:
+    """How a network is trained: Table 2 of Hu et al. (2025) unless set otherwise.
+
+    Args:
+        learning_rate: Peak rate of AdamW.
+        weight_decay: Decoupled decay; not applied to biases and normalisation weights.
+        beta1: Decay of AdamW's first moment.
+        beta2: Decay of AdamW's second moment.
+        epsilon: AdamW's ε.
+        warmup: Share of all steps in which the rate rises linearly from 0.
+        schedule: After the warm-up: fall linearly to 0, or stay.
+        head_learning_rate: Peak rate of everything but the encoder; ``None`` for the same rate.
+        loss_learning_rate: Rate of the SGD that learns the weights of the loss's components (constant).
+        loss_momentum: Its momentum.
+    """
+
+    learning_rate: float = 3e-5
+    weight_decay: float = 0.01
+    beta1: float = 0.9
+    beta2: float = 0.98
+    epsilon: float = 1e-8
+    warmup: float = 0.1
+    schedule: Literal["linear", "constant"] = "linear"
+    head_learning_rate: float | None = None
+    loss_learning_rate: float = 0.01
+    loss_momentum: float = 0.9
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.warmup < 1:
+            raise ValueError(f"model.optimization.warmup is a share of all steps in [0, 1), found {self.warmup}")
+
+    def factor(self, step: int, total: int) -> float:
+        """Learning rate at ``step`` of ``total``, as a share of the peak."""
+        warm = self.warmup * total
+        if step < warm:
+            return step / warm
+        if self.schedule == "constant":
+            return 1.0
+        return max(0.0, (total - step) / max(1.0, total - warm))
+
+    def build(self, model: nn.Module, loss_parameters: list[nn.Parameter], total_steps: int) -> tuple[Optimizer, LambdaLR]:
+        """Optimizer and schedule for a model.
+
+        Args:
+            model: The network, with its encoder (if any) as ``model.encoder``.
+            loss_parameters: Parameters that SGD learns; they may be parameters of ``model`` too.
+            total_steps: Optimizer steps of the whole training.
+
+        Returns:
+            The optimizer (a ``JointOptimizer`` where the loss has parameters) and a schedule to be stepped each step.
+        """
+        learnt_by_sgd = {id(parameter) for parameter in loss_parameters}
+        undecayed = {
+            id(parameter)
+            for module in model.modules()
+            for name, parameter in module.named_parameters(recurse=False)
+            if isinstance(module, nn.LayerNorm | nn.BatchNorm1d) or name.endswith("bias")
+        }
+        encoder = getattr(model, "encoder", None)
+        in_encoder = {id(p) for p in encoder.parameters()} if isinstance(encoder, nn.Module) else set()
+        head_rate = self.learning_rate if self.head_learning_rate is None else self.head_learning_rate
+        groups: dict[tuple[float, float], list[Tensor]] = {}
+        for parameter in model.parameters():
+            if parameter.requires_grad and id(parameter) not in learnt_by_sgd:
+                rate = self.learning_rate if id(parameter) in in_encoder else head_rate
+                decay = 0.0 if id(parameter) in undecayed else self.weight_decay
+                groups.setdefault((rate, decay), []).append(parameter)
+        adamw = AdamW(
+            [{"params": params, "lr": rate, "weight_decay": decay} for (rate, decay), params in groups.items()],
+            betas=(self.beta1, self.beta2),
+            eps=self.epsilon,
+            fused=True,
+        )
+        scheduled = [lambda step: self.factor(step, total_steps)] * len(groups)
+        if not loss_parameters:
+            return adamw, LambdaLR(adamw, scheduled)
+        sgd = SGD(loss_parameters, lr=self.loss_learning_rate, momentum=self.loss_momentum)
+        joint = JointOptimizer([adamw, sgd])
+        return joint, LambdaLR(joint, [*scheduled, lambda step: 1.0])

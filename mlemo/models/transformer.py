@@ -1,0 +1,48 @@
+"""Plain fine-tuning of a text encoder: the baseline of every table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from mlemo.batch import Batch
+from mlemo.labels import LabelSpace
+from mlemo.models.base import TextModel
+from mlemo.nn.encoder import EncoderSource
+from mlemo.nn.pooling import Pooling, pool
+
+__all__ = ["TransformerClassifier"]
+
+
+class TransformerClassifier(TextModel):
+    """``logits = W · Dropout(pool(encoder(text))) + b``.
+
+    Args:
+        label_space: The labels.
+        encoder: A name on the hub, a local folder in its layout, or an encoder source such as ``FromScratch``.
+        pooling: How a text's token states become one vector.
+        dropout: Dropout before the linear head.
+        kwargs: Settings of ``TextModel``: ``loss``, ``max_length``, ``optimization``.
+    """
+
+    def __init__(
+        self,
+        label_space: LabelSpace | Sequence[str],
+        encoder: EncoderSource | str = "bert-base-uncased",
+        pooling: Pooling = "mean",
+        dropout: float = 0.1,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(label_space, encoder, **kwargs)
+        self.pooling = pooling
+        self.dropout = nn.Dropout(dropout)
+
+    def build_head(self, width: int) -> None:
+        """One linear map from the text's vector to the logits."""
+        self.head = nn.Linear(width, len(self.label_space))
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Logits ``(B, C)``."""
+        return self.head(self.dropout(pool(self.encode(batch), batch["attention_mask"], self.pooling)))

@@ -1,0 +1,190 @@
+"""Text encoders: a pretrained one by name or folder, or one from scratch with a tokenizer trained on the corpus."""
+
+from __future__ import annotations
+
+import base64
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from torch import nn
+
+__all__ = ["EncoderSource", "FromScratch", "Pretrained", "restore_encoder", "save_encoder"]
+
+
+class EncoderSource(ABC):
+    """Where an encoder and its tokenizer come from. Both are made when training starts, not when the config is read."""
+
+    @abstractmethod
+    def tokenizer(self, texts: Callable[[], Sequence[str]]) -> Any:
+        """The tokenizer; ``texts`` gives the training texts to those that are trained on them."""
+
+    @abstractmethod
+    def encoder(self, tokenizer: Any) -> nn.Module:
+        """The encoder, in training mode."""
+
+
+class Pretrained(EncoderSource):
+    """Any Hugging Face encoder.
+
+    Args:
+        name: Name on the hub, or a local folder in the hub's layout.
+        revision: Branch, tag or commit on the hub.
+        dropout: Dropout in the encoder; ``None`` leaves the encoder's own.
+
+    Raises:
+        OSError: Neither a folder nor a reachable name (raised by transformers when training starts).
+    """
+
+    def __init__(self, name: str, revision: str | None = None, dropout: float | None = None) -> None:
+        self.name, self.revision, self.dropout = name, revision, dropout
+
+    def tokenizer(self, texts: Callable[[], Sequence[str]]) -> Any:
+        from transformers import AutoTokenizer
+
+        return AutoTokenizer.from_pretrained(self.name, revision=self.revision)
+
+    def encoder(self, tokenizer: Any) -> nn.Module:
+        from transformers import AutoConfig, AutoModel
+
+        config = AutoConfig.from_pretrained(self.name, revision=self.revision)
+        if self.dropout is not None:
+            for key in ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout"):
+                if hasattr(config, key):
+                    setattr(config, key, self.dropout)
+        # float32 whatever the checkpoint was saved in: the optimizer needs it, mixed precision casts where it may
+        model = AutoModel.from_pretrained(self.name, revision=self.revision, config=config, dtype=torch.float32)
+        return _without_pooler(model).train()  # from_pretrained leaves eval mode on, and with it dropout off
+
+
+class FromScratch(EncoderSource):
+    """A small BERT with random weights and a WordPiece vocabulary learned from the training texts.
+
+    Args:
+        layers: Transformer layers.
+        width: Hidden size.
+        heads: Attention heads a layer; divides ``width``.
+        vocabulary: Most word pieces the vocabulary may have.
+        max_positions: Longest input in tokens.
+        lowercase: Lower-case the text and strip its accents.
+        dropout: Dropout in the encoder.
+
+    Raises:
+        ValueError: ``heads`` does not divide ``width``.
+    """
+
+    def __init__(
+        self,
+        layers: int = 2,
+        width: int = 128,
+        heads: int = 4,
+        vocabulary: int = 4000,
+        max_positions: int = 512,
+        lowercase: bool = True,
+        dropout: float = 0.1,
+    ) -> None:
+        if width % heads:
+            raise ValueError(f"encoder heads must divide the width, found {heads} heads and width {width}")
+        self.layers, self.width, self.heads, self.vocabulary = layers, width, heads, vocabulary
+        self.max_positions, self.lowercase, self.dropout = max_positions, lowercase, dropout
+
+    def tokenizer(self, texts: Callable[[], Sequence[str]]) -> Any:
+        from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+        from transformers import PreTrainedTokenizerFast
+
+        special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
+        tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+        tokenizer.normalizer = normalizers.BertNormalizer(lowercase=self.lowercase)
+        tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        tokenizer.decoder = decoders.WordPiece()
+        trainer = trainers.WordPieceTrainer(
+            vocab_size=self.vocabulary, special_tokens=list(special.values()), show_progress=False
+        )
+        tokenizer.train_from_iterator(texts(), trainer)
+        ends = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=ends
+        )
+        return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=self.max_positions, **special)
+
+    def encoder(self, tokenizer: Any) -> nn.Module:
+        from transformers import BertConfig, BertModel
+
+        config = BertConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=self.width,
+            num_hidden_layers=self.layers,
+            num_attention_heads=self.heads,
+            intermediate_size=4 * self.width,
+            max_position_embeddings=self.max_positions,
+            hidden_dropout_prob=self.dropout,
+            attention_probs_dropout_prob=self.dropout,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+        return BertModel(config, add_pooling_layer=False).train()
+
+
+def save_encoder(encoder: Any, tokenizer: Any) -> dict[str, str]:
+    """Config and tokenizer as ``{file name: content}``, so that a checkpoint stands alone; weights not included.
+
+    Content that is not UTF-8 text (sentence-piece models) is written as ``base64:…``.
+    """
+    files: dict[str, str] = {}
+    with TemporaryDirectory() as folder:
+        encoder.config.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        for path in sorted(Path(folder).rglob("*")):
+            if path.is_file():
+                content = path.read_bytes()
+                try:
+                    text = content.decode("utf-8")
+                except UnicodeDecodeError:
+                    text = "base64:" + base64.b64encode(content).decode("ascii")
+                files[path.relative_to(folder).as_posix()] = text
+    return files
+
+
+def restore_encoder(files: dict[str, str]) -> tuple[nn.Module, Any]:
+    """Encoder (random weights, to be loaded) and tokenizer from what ``save_encoder`` wrote.
+
+    Raises:
+        ValueError: There is no ``config.json`` among the files.
+    """
+    from transformers import AutoConfig, AutoModel, AutoTokenizer
+
+    if "config.json" not in files:
+        raise ValueError(f"the checkpoint's encoder has no config.json; its files are {sorted(files)}")
+    with TemporaryDirectory() as folder:
+        for name, text in files.items():
+            path = Path(folder, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(base64.b64decode(text[7:]) if text.startswith("base64:") else text.encode("utf-8"))
+        config = AutoConfig.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    return _without_pooler(AutoModel.from_config(config, dtype=torch.float32)).train(), tokenizer
+
+
+def max_length(encoder: Any, tokenizer: Any, asked: int) -> int:
+    """The longest input that both the user's setting and the encoder's position table allow."""
+    limits = [asked, int(min(tokenizer.model_max_length, 1_000_000))]
+    positions = getattr(encoder.config, "max_position_embeddings", None)
+    if positions is not None:
+        # RoBERTa-like encoders start counting positions behind the padding id
+        offset = (encoder.config.pad_token_id or 0) + 1 if _counts_from_padding(encoder) else 0
+        limits.append(positions - offset)
+    return min(limits)
+
+
+def _counts_from_padding(encoder: Any) -> bool:
+    embeddings = getattr(encoder, "embeddings", None)
+    return embeddings is not None and getattr(embeddings, "padding_idx", None) is not None
+
+
+def _without_pooler(model: Any) -> Any:
+    # the pooler's weights would get no gradient, which two-process training refuses
+    if getattr(model, "pooler", None) is not None:
+        model.pooler = None
+    return model

@@ -1,0 +1,183 @@
+"""Text in, named labels out: a trained checkpoint as a function, and as ``mlemo classify``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, overload
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from mlemo.checkpoints import find_checkpoint, read_checkpoint
+from mlemo.data.collate import TokenizedCorpus
+from mlemo.data.corpus import Corpus
+from mlemo.models import TextModel
+from mlemo.thresholds import FixedThreshold, ThresholdRule, rule_from_dict
+
+__all__ = ["Classified", "Classifier", "classify", "load"]
+
+
+@dataclass(frozen=True)
+class Classified:
+    """One classified text.
+
+    Args:
+        text: The text as it was given.
+        labels: Names of the decided labels, in label order.
+        probabilities: Probability of every label, by name.
+    """
+
+    text: str
+    labels: list[str]
+    probabilities: dict[str, float]
+
+
+class Classifier:
+    """A trained model with its tokenizer and its threshold rule: call it with a text or a list of texts.
+
+    Args:
+        model: A trained text model.
+        rule: The fitted rule that turns probabilities into label sets.
+        batch_size: Texts in one forward pass.
+    """
+
+    def __init__(self, model: TextModel, rule: ThresholdRule, batch_size: int = 64) -> None:
+        self.model, self.rule, self.batch_size = model.eval(), rule, batch_size
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the labels in official order."""
+        return self.model.label_space.names
+
+    def probabilities(self, texts: Sequence[str]) -> Tensor:
+        """Probabilities ``(N, C)`` on the CPU, rows in the order of the texts."""
+        space, count = self.model.label_space, len(texts)
+        if not count:
+            return torch.zeros(0, len(space))
+        corpus = Corpus(space, torch.zeros(count, len(space)), [str(row) for row in range(count)], texts=list(texts))
+        dataset = TokenizedCorpus(corpus, self.model.text_input)
+        order = dataset.lengths.argsort(descending=True, stable=True)  # texts of like length together: little padding
+        result = torch.empty(count, len(space))
+        with torch.inference_mode():
+            for rows in order.split(self.batch_size):
+                batch = self.model.transfer_batch_to_device(dataset.__getitems__(rows), self.model.device, 0)
+                result[rows] = self.model(batch).float().sigmoid().cpu()
+        return result
+
+    @overload
+    def __call__(self, texts: str) -> Classified: ...
+
+    @overload
+    def __call__(self, texts: Sequence[str]) -> list[Classified]: ...
+
+    def __call__(self, texts: str | Sequence[str]) -> Classified | list[Classified]:
+        """Classify one text, or several in one go.
+
+        Raises:
+            TypeError: Something else than strings.
+        """
+        several = [texts] if isinstance(texts, str) else list(texts)
+        wrong = next((item for item in several if not isinstance(item, str)), None)
+        if wrong is not None:
+            raise TypeError(f"texts must be strings, found {type(wrong).__name__}: {wrong!r}")
+        probabilities = self.probabilities(several)
+        decisions = self.rule.predict(probabilities)
+        results = [
+            Classified(text, self.model.label_space.decode(decided), dict(zip(self.labels, row)))
+            for text, decided, row in zip(several, decisions.tolist(), probabilities.tolist())
+        ]
+        return results[0] if isinstance(texts, str) else results
+
+
+def load(path: str | Path, device: str | torch.device = "cpu") -> Classifier:
+    """A classifier from a checkpoint file, or from a run's folder (its best checkpoint).
+
+    Args:
+        path: ``….ckpt``, or the folder of a run.
+        device: Where the model computes.
+
+    Returns:
+        A ``Classifier``; ``load(path)("some text")`` gives labels, probabilities and decisions.
+
+    Raises:
+        FileNotFoundError: There is no such file or folder.
+        ValueError: The checkpoint is damaged, or not one of a text model of mlemo.
+    """
+    file = find_checkpoint(path)
+    checkpoint = read_checkpoint(file)
+    name = checkpoint.get("model_class")
+    if name is None:
+        raise ValueError(f"{file} does not name its model class; it was not written by a model of mlemo")
+    module, _, attribute = name.rpartition(".")
+    model_class: Any = getattr(import_module(module), attribute)
+    if not (isinstance(model_class, type) and issubclass(model_class, TextModel)):
+        raise ValueError(f"{file} holds a {name}, which does not classify texts")
+    model = model_class.load_from_checkpoint(file, map_location="cpu", weights_only=True)
+    rule = rule_from_dict(checkpoint["thresholds"]) if "thresholds" in checkpoint else FixedThreshold(0.5)
+    return Classifier(model.to(device), rule)
+
+
+def classify(words: Sequence[str]) -> list[Classified]:
+    """``mlemo classify``: print the labels of sentences, or of the lines of a file.
+
+    Args:
+        words: The command line behind ``classify``.
+
+    Raises:
+        SystemExit: The command line cannot be understood, or there is nothing to classify.
+    """
+    parser = argparse.ArgumentParser(
+        prog="mlemo classify", description="Label sentences, or the lines of a file, with a trained checkpoint."
+    )
+    parser.add_argument("texts", nargs="*", metavar="TEXT", help="sentences; none reads lines from standard input")
+    parser.add_argument("--ckpt", required=True, metavar="PATH", help="checkpoint file, or folder of a run")
+    parser.add_argument("--file", type=Path, help="a text file, one text a line (UTF-8)")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line instead of a table")
+    parser.add_argument("--device", default="cpu", help="where to compute, such as cuda (default: cpu)")
+    options = parser.parse_args(list(words))
+    texts = list(_texts(options, parser))
+    if not texts:
+        parser.error("nothing to classify: give sentences, --file, or lines on standard input")
+    try:
+        classifier = load(options.ckpt, options.device)
+    except (FileNotFoundError, ValueError) as error:
+        parser.error(str(error))
+    results = classifier(texts)
+    if options.json:
+        for result in results:
+            sys.stdout.write(json.dumps(asdict(result), ensure_ascii=False) + "\n")
+    else:
+        _print(results)
+    return results
+
+
+def _texts(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Iterator[str]:
+    yield from options.texts
+    if options.file is not None:
+        try:
+            lines = options.file.read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            parser.error(f"cannot read {options.file}: {error}")
+        yield from (line for line in lines if line.strip())
+    elif not options.texts and not sys.stdin.isatty():
+        yield from (line.rstrip("\n") for line in sys.stdin if line.strip())
+
+
+def _print(results: Sequence[Classified]) -> None:
+    table = Table("text", "labels", "highest probabilities", show_lines=True)
+    for result in results:
+        highest = sorted(result.probabilities.items(), key=lambda item: -item[1])[:4]
+        table.add_row(
+            result.text,
+            ", ".join(result.labels) or "(none)",
+            "\n".join(f"{probability:.3f} {name}" for name, probability in highest),
+        )
+    Console().print(table)

@@ -1,0 +1,98 @@
+"""Shuffled mini-batches, grouped by length so that little is padded; resumable, and the same for every process count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Sampler
+
+__all__ = ["ShuffledBatchSampler"]
+
+
+class ShuffledBatchSampler(Sampler[list[int]]):
+    """Random mini-batches, a new order each epoch, with samples of like length together where lengths are given.
+
+    The rows are shuffled, cut into windows of ``window`` batches, sorted by length inside each window, cut into
+    batches, and the batches shuffled. The order is a function of ``(seed, epoch)`` alone. Under several processes
+    every process takes each ``world_size``-th batch; the last ones are repeated until all have the same number.
+
+    Args:
+        n: Rows of the corpus.
+        batch_size: Samples a batch; the last batch may be smaller.
+        lengths: ``(n,)`` length of each row, or ``None`` to ignore lengths.
+        seed: Seed of the orders.
+        window: Batches that are sorted by length together; larger pads less and shuffles less.
+        world_size: Number of processes.
+        rank: This process.
+
+    Raises:
+        ValueError: ``n`` or ``batch_size`` below one, or ``lengths`` of another size.
+    """
+
+    def __init__(
+        self,
+        n: int,
+        batch_size: int,
+        lengths: Tensor | None = None,
+        *,
+        seed: int = 42,
+        window: int = 50,
+        world_size: int = 1,
+        rank: int = 0,
+    ) -> None:
+        if n < 1 or batch_size < 1:
+            raise ValueError(f"at least one row and a batch size of at least one are expected, found {n} and {batch_size}")
+        if lengths is not None and len(lengths) != n:
+            raise ValueError(f"{len(lengths)} lengths for {n} rows")
+        self.n, self.batch_size, self.lengths = n, batch_size, lengths
+        self.seed, self.window, self.world_size, self.rank = seed, window, world_size, rank
+        self.epoch = 0
+        self.drawn = 0
+        self._resume: tuple[int, int] = (0, 0)
+
+    @property
+    def sampler(self) -> ShuffledBatchSampler:
+        """Itself: Lightning calls ``set_epoch`` on the ``sampler`` of a batch sampler."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        """The epoch whose order the next iteration takes."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        batches = -(-self.n // self.batch_size)
+        return -(-batches // self.world_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        epoch, skip = self._resume
+        self.drawn = skip if epoch == self.epoch else 0
+        batches = self._batches()
+        per_process = len(self)
+        mine = [batches[(place * self.world_size + self.rank) % len(batches)] for place in range(per_process)]
+        for batch in mine[self.drawn :]:
+            self.drawn += 1
+            yield batch.tolist()
+
+    def _batches(self) -> list[Tensor]:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        rows = torch.randperm(self.n, generator=generator)
+        if self.lengths is not None:
+            window = torch.arange(self.n) // (self.window * self.batch_size)
+            by_length = self.lengths[rows].argsort(stable=True)
+            rows = rows[by_length[window[by_length].argsort(stable=True)]]
+        batches = rows.split(self.batch_size)
+        if self.lengths is None:
+            return list(batches)
+        return [batches[place] for place in torch.randperm(len(batches), generator=generator).tolist()]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Epoch, and batches drawn in it."""
+        return {"epoch": self.epoch, "drawn": self.drawn}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on behind the batches that were drawn already in the epoch that was broken off."""
+        self.epoch = int(state["epoch"])
+        self._resume = (self.epoch, int(state["drawn"]))

@@ -1,0 +1,36 @@
+"""Noise that is a function of where training stands, so that a resumed run draws what the unbroken one would have."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+__all__ = ["step_generator", "step_seed"]
+
+
+def step_seed(epoch: int, batch: int, rank: int = 0, stream: int = 0) -> int:
+    """Seed of one training batch: a function of the run's seed, epoch, batch in it, process and stream.
+
+    Args:
+        epoch: Epoch, from 0.
+        batch: Batch in the epoch, from 0.
+        rank: Process.
+        stream: Keeps uses apart that must not share their noise.
+
+    Returns:
+        A seed below 2⁶³. The run's seed is the one that ``seed_everything`` set (0 without it).
+    """
+    value = int(os.environ.get("PL_GLOBAL_SEED", "0"))
+    for part in (epoch, batch, rank, stream):
+        # one round of the SplitMix64 finaliser a part: near-by inputs give unrelated seeds
+        value = (value + part + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
+        value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+        value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
+        value ^= value >> 31
+    return value >> 1
+
+
+def step_generator(device: torch.device, epoch: int, batch: int, rank: int = 0, stream: int = 1) -> torch.Generator:
+    """A generator on ``device`` seeded with ``step_seed``."""
+    return torch.Generator(device=device).manual_seed(step_seed(epoch, batch, rank, stream))

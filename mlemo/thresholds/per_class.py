@@ -1,0 +1,184 @@
+"""One threshold per label, tuned on validation."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from mlemo.thresholds.base import CutRule
+from mlemo.thresholds.search import TIE, Ranking, best_place, candidate_cuts, f1, global_cut, jaccard, places_of, rank
+
+__all__ = ["PerClassThreshold"]
+
+Metric = Literal["f1", "micro_f1", "jaccard"]
+Method = Literal["exact", "grid"]
+DEFAULT_GRID = [step / 100 for step in range(1, 100)]
+
+
+class PerClassThreshold(CutRule):
+    """A threshold per label, those that together maximise a metric on the data of the fit.
+
+    ŷ_ic = 1 where p_ic ≥ τ*_c (GTHL-Emo, eq. 21). With ``method="exact"`` every distinct score of a label is a
+    candidate and the cut lies midway between two neighbouring scores. The objectives:
+
+    - ``"f1"``: τ*_c = argmax_τ F1_c(τ), label by label, which maximises macro-F1.
+    - ``"micro_f1"``: the best of all combinations, by Dinkelbach's method: maximise Σ_c (2 TP_c − λ PP_c), again
+      label by label, and set λ to the micro-F1 reached, until λ stays (PP: predicted positives).
+    - ``"jaccard"`` (mean over samples): coordinate ascent, one label after another, once from the cuts for F1 and
+      once from the best single cut; the better end. A local optimum, never below either start.
+
+    What is defined where the data does not decide:
+
+    - Equally good cuts: the one nearest to 0.5.
+    - A label without positives: nothing is predicted on the data of the fit. Its cut is midway between its highest
+      score and 1, hence never below 0.5 on new data (with a grid: the grid's value above that score which is nearest
+      to 0.5, if there is one). All its cuts give an F1 of 0, but any prediction would lower the other metrics.
+    - Constant scores: the cut is half the score (all predicted) or midway to 1 (none predicted).
+    - A label without annotated entries: 0.5 (with a grid: its value nearest to 0.5).
+
+    Few validation rows overfit: on 116 rows the tuned macro-F1 was optimistic by 0.06, on 886 rows by 0.02. Two
+    remedies, which leave the optimum on the data of the fit on purpose:
+
+    Args:
+        metric: ``"f1"``, ``"micro_f1"`` or ``"jaccard"``.
+        method: ``"exact"``, or ``"grid"`` to choose among the values of ``grid`` only, as is often done.
+        shrinkage: Within [0, 1]: each cut moves this part of the way to the one threshold for the same objective
+            (macro-F1 for ``"f1"``), which is fitted on all rows.
+        cross_fit: Number of folds, or 0 for none. The cuts are the mean of those fitted on all folds but one; row i
+            is in fold i mod k, so a fit is repeatable and files sorted by label do no harm.
+        grid: Values within [0, 1] for ``method="grid"``; 0.01, 0.02, …, 0.99 if left out.
+
+    Raises:
+        ValueError: A setting is unknown or out of range, a grid is given without ``method="grid"``, or (in ``fit``)
+            there are fewer rows than folds.
+
+    Example:
+        >>> scores = torch.tensor([[0.75, 0.125], [0.5, 0.25], [0.25, 0.5]])
+        >>> PerClassThreshold().fit(scores, torch.tensor([[1, 0], [0, 1], [0, 1]])).thresholds()
+        tensor([0.6250, 0.1875])
+    """
+
+    def __init__(
+        self,
+        metric: Metric = "f1",
+        method: Method = "exact",
+        shrinkage: float = 0.0,
+        cross_fit: int = 0,
+        grid: list[float] | None = None,
+    ) -> None:
+        if metric not in get_args(Metric):
+            raise ValueError(f"metric must be one of {get_args(Metric)}, found {metric!r}")
+        if method not in get_args(Method):
+            raise ValueError(f"method must be one of {get_args(Method)}, found {method!r}")
+        if not 0 <= shrinkage <= 1:
+            raise ValueError(f"shrinkage must lie in [0, 1], found {shrinkage}")
+        if cross_fit < 0 or cross_fit == 1:
+            raise ValueError(f"cross_fit must be 0 (none) or at least 2 folds, found {cross_fit}")
+        if grid is not None and (method != "grid" or not grid or not all(0 <= value <= 1 for value in grid)):
+            raise ValueError(f"grid must hold values in [0, 1] and needs method='grid', found {grid} with {method!r}")
+        self.metric = metric
+        self.method = method
+        self.shrinkage = shrinkage
+        self.cross_fit = cross_fit
+        self.grid = grid
+
+    def _cuts(self, probabilities: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+        rows = len(probabilities)
+        if rows < self.cross_fit:
+            raise ValueError(f"cross_fit={self.cross_fit} needs at least as many rows, found {rows}")
+        if self.cross_fit:
+            fold = torch.arange(rows) % self.cross_fit
+            parts = [fold != left_out for left_out in range(self.cross_fit)]
+            fits = [self._search(probabilities[part], targets[part], mask[part]) for part in parts]
+            cuts = torch.stack(fits).double().mean(dim=0)
+        else:
+            cuts = self._search(probabilities, targets, mask)
+        if self.shrinkage:
+            single = global_cut(probabilities, targets, mask, "macro_f1" if self.metric == "f1" else self.metric)
+            cuts = torch.lerp(cuts, torch.full_like(cuts, single), self.shrinkage)
+        return cuts
+
+    def _search(self, probabilities: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+        grid = (self.grid or DEFAULT_GRID) if self.method == "grid" else None
+        ranking = rank(probabilities.T.contiguous(), targets.T.contiguous(), mask.T.contiguous())
+        cuts = candidate_cuts(ranking.scores, grid)
+        # 0/0 counts as 1 here, so that a label without positives is not predicted.
+        places = best_place(f1(ranking.hits, ranking.predicted, ranking.positives, empty=1.0), cuts)
+        if self.metric == "micro_f1":
+            places = _maximise_micro_f1(ranking, cuts, places)
+        elif self.metric == "jaccard":
+            single = global_cut(probabilities, targets, mask, "jaccard", grid)
+            starts = [places, places_of(ranking.scores, torch.full((len(cuts), 1), single))[:, 0]]
+            ends = [_ascend_jaccard(ranking, cuts, start, targets.T, mask.T) for start in starts]
+            places = max(ends, key=lambda end: end[0])[1]
+        return cuts.gather(1, places[:, None])[:, 0]
+
+    def describe(self) -> str:
+        """One line for tables of results."""
+        details: list[str] = [self.method]
+        if self.shrinkage:
+            details.append(f"shrinkage {self.shrinkage:g}")
+        if self.cross_fit:
+            details.append(f"{self.cross_fit} folds")
+        return f"a threshold per class for {self.metric} ({', '.join(details)})"
+
+
+def _maximise_micro_f1(ranking: Ranking, cuts: Tensor, places: Tensor) -> Tensor:
+    """The places, one per label, with the highest micro-F1 of all combinations (Dinkelbach 1967), from a start."""
+    positives = ranking.positives.sum()
+
+    def value(places: Tensor) -> Tensor:
+        chosen = places[:, None]
+        return f1(ranking.hits.gather(1, chosen).sum(), ranking.predicted.gather(1, chosen).sum(), positives, empty=1.0)
+
+    rate = value(places)
+    while True:
+        gain = (2 * ranking.hits - rate * ranking.predicted) / positives.clamp(min=1)
+        places = best_place(gain, cuts)
+        reached = value(places)
+        if reached <= rate + TIE:
+            return places
+        rate = reached
+
+
+def _ascend_jaccard(
+    ranking: Ranking, cuts: Tensor, places: Tensor, targets: Tensor, mask: Tensor
+) -> tuple[float, Tensor]:
+    """Coordinate ascent for the mean Jaccard index of the samples, from ``places`` to the value and places reached.
+
+    With all labels but c held, sample i has the index J_i(0) without and J_i(1) with label c. Summed along label c's
+    descending scores, the changes J_i(1) − J_i(0) give the mean at each place of label c.
+
+    Args:
+        ranking: Of the ``C`` labels over the ``N`` samples.
+        cuts: ``(C, N + 1)``, NaN where a place cannot be chosen.
+        places: ``(C,)`` long, the start.
+        targets: ``(C, N)`` bool, ``False`` where not annotated.
+        mask: ``(C, N)`` bool.
+    """
+    labels, rows = targets.shape
+    ranks = torch.arange(rows)
+    truth, places = targets.double(), places.clone()
+    on = torch.zeros(labels, rows, dtype=torch.float64)
+    on.scatter_(1, ranking.order, (ranks < places[:, None]).double())
+    hits, predicted, positives = (on * truth).sum(0), on.sum(0), truth.sum(0)
+    zero = torch.zeros(1, dtype=torch.float64)
+    improved = True
+    while improved:
+        improved = False
+        for label in range(labels):
+            hits -= on[label] * truth[label]
+            predicted -= on[label]
+            change = jaccard(hits + truth[label], predicted + 1, positives) - jaccard(hits, predicted, positives)
+            order = ranking.order[label]
+            values = torch.cat([zero, (change * mask[label])[order].cumsum(0)]) / rows
+            place = best_place(values[None], cuts[label, None])[0]
+            if values[place] > values[places[label]] + TIE:
+                places[label] = place
+                on[label, order] = (ranks < place).double()
+                improved = True
+            hits += on[label] * truth[label]
+            predicted += on[label]
+    return jaccard(hits, predicted, positives).mean().item(), places

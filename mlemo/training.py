@@ -1,0 +1,180 @@
+"""``mlemo fit | validate | test | predict``: LightningCLI over the models and corpora of mlemo."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+import yaml
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+
+import mlemo.losses
+import mlemo.thresholds
+from mlemo.callbacks import EvaluationFigures, LossWeightMonitor, ProgressBar, Results, ThresholdTuning
+from mlemo.checkpoints import read_checkpoint
+from mlemo.data import EmotionDataModule
+from mlemo.labels import LabelSpace
+from mlemo.models import MultiLabelModel
+from mlemo.nn.encoder import EncoderSource
+
+__all__ = ["MlemoCLI", "default_precision", "run"]
+
+BASES = (MultiLabelModel, EmotionDataModule, Callback, mlemo.losses.Loss, mlemo.thresholds.ThresholdRule, EncoderSource)
+
+
+def default_precision() -> str:
+    """The fastest precision that leaves scores unchanged: bf16 mixed where the hardware multiplies in it, else float32.
+
+    On a GPU without bf16 this is fp16 mixed with loss scaling.
+    """
+    if torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
+    # emulated bf16 is slower than float32, so only processors with the instructions count
+    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "bf16-mixed" if native else "32-true"
+
+
+class Parser(LightningArgumentParser):
+    """Lightning's parser, which answers a misspelt class name with the nearest existing ones."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Exit with the message and, where it speaks of an unknown class, with the nearest names."""
+        super().error(message + nearest_classes(message), ex)
+
+
+def nearest_classes(message: str) -> str:
+    """A hint for every name in an error message that is close to, but not, a class that the command line knows."""
+    known = {cls.__name__ for base in BASES for cls in _subclasses(base)}
+    hints = []
+    for name in dict.fromkeys(re.findall(r"[\"'`]([A-Za-z_][\w.]*)[\"'`]|class_path: ([\w.]+)", message)):
+        short = (name[0] or name[1]).rsplit(".", 1)[-1]
+        near = get_close_matches(short, known, n=3, cutoff=0.6)
+        if short not in known and near and short[:1].isupper():
+            hints.append(f"{short!r} is not a known class; did you mean {' or '.join(near)}?")
+    return "".join(f"\n  {hint}" for hint in hints)
+
+
+def _subclasses(base: type) -> Iterator[type]:
+    for child in base.__subclasses__():
+        yield child
+        yield from _subclasses(child)
+
+
+class SaveConfig(SaveConfigCallback):
+    """Saves the resolved config in the run's folder and in every checkpoint, which so can be tested or resumed alone."""
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Put the config into the checkpoint as YAML."""
+        checkpoint["config"] = self.parser.dump(self.config, skip_none=False)
+
+
+class MlemoCLI(LightningCLI):
+    """LightningCLI with the label space linked from the data to the model, and mlemo's callbacks always there."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Link data and model; give each standing callback a key of its own."""
+        parser.link_arguments(
+            "data.label_space", "model.init_args.label_space", LabelSpace.as_dict, apply_on="instantiate"
+        )
+        parser.add_argument("--test_after_fit", type=bool, default=True, help="fit only: test the best checkpoint")
+        for key, callback in {
+            "thresholds": ThresholdTuning,
+            "figures": EvaluationFigures,
+            "loss_weights": LossWeightMonitor,
+            "learning_rates": LearningRateMonitor,
+            "results": Results,
+            "progress": ProgressBar,
+            "early_stopping": EarlyStopping,
+            "checkpoint": ModelCheckpoint,
+        }.items():
+            parser.add_lightning_class_args(callback, key)
+        parser.set_defaults(
+            {
+                "thresholds.rule": {"class_path": "mlemo.thresholds.PerClassThreshold"},
+                "learning_rates.logging_interval": "step",
+                "early_stopping.monitor": "val/macro_f1",
+                "early_stopping.mode": "max",
+                "early_stopping.patience": 5,
+                "checkpoint.monitor": "val/macro_f1",
+                "checkpoint.mode": "max",
+                "checkpoint.filename": "best",
+                "checkpoint.save_last": True,
+                "checkpoint.auto_insert_metric_name": False,
+            }
+        )
+
+    def _parse_ckpt_path(self) -> None:
+        """Nothing to do: `run` has taken the whole config from the checkpoint, not its hyper-parameters alone."""
+
+    def after_fit(self) -> None:
+        """Test the best checkpoint, so that a run ends with a result."""
+        asked = self._get(self.config, "test_after_fit")
+        if asked and not self.trainer.fast_dev_run and getattr(self.trainer.checkpoint_callback, "best_model_path", ""):
+            self.trainer.test(
+                self.model, datamodule=self.datamodule, ckpt_path="best", weights_only=True, verbose=False
+            )
+
+
+def run(command: str, words: Sequence[str]) -> MlemoCLI:
+    """Run a training command.
+
+    Args:
+        command: ``fit``, ``validate``, ``test`` or ``predict``.
+        words: The rest of the command line.
+
+    Raises:
+        FileNotFoundError: ``--ckpt_path`` names no file.
+        ValueError: The checkpoint cannot be read.
+    """
+    # Lightning's own table of all metrics gives way to that of `Results`; all of them stand in its JSON file
+    quiet = ["--verbose=false"] if command in ("validate", "test") else []
+    with _config_of_checkpoint(words) as config:
+        return MlemoCLI(
+            MultiLabelModel,
+            EmotionDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            parser_class=Parser,
+            save_config_callback=SaveConfig,
+            auto_configure_optimizers=False,
+            seed_everything_default=42,
+            trainer_defaults={
+                "precision": default_precision(),
+                "max_epochs": 100,
+                "log_every_n_steps": 10,
+                "use_distributed_sampler": False,  # mlemo's samplers share the rows among processes themselves
+                "logger": {"class_path": "TensorBoardLogger", "init_args": {"save_dir": "runs", "name": ""}},
+            },
+            args=[command, *quiet, *config, *words],
+        )
+
+
+@contextmanager
+def _config_of_checkpoint(words: Sequence[str]) -> Iterator[list[str]]:
+    """Words that set the config which the checkpoint on the command line was trained with, before any other word."""
+    path = next((word.split("=", 1)[1] for word in words if word.startswith("--ckpt_path=")), None)
+    if "--ckpt_path" in words[:-1]:
+        path = words[list(words).index("--ckpt_path") + 1]
+    if path in (None, "null"):
+        yield []
+        return
+    assert path is not None
+    checkpoint = read_checkpoint(path)
+    if "config" not in checkpoint:
+        yield []
+        return
+    config = yaml.safe_load(checkpoint["config"])
+    for key in ("ckpt_path", "weights_only", "return_predictions", "verbose"):
+        config.pop(key, None)  # arguments of the command that was run then, not of this one
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "config.yaml")
+        file.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+        yield ["--config", str(file)]

@@ -1,0 +1,175 @@
+import re
+
+import pyarrow
+import pytest
+import torch
+from pyarrow import parquet
+
+from mlemo.data.tables import Table, nearest, read_csv, read_json_lines, read_parquet, read_text
+from mlemo.labels import LabelSpace
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(content: str | bytes, name: str = "rows.csv"):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write
+
+
+def raises(message: str, error: type[Exception] = ValueError):
+    return pytest.raises(error, match=re.escape(message))
+
+
+# CSV ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("last", ["", "\n", "\n\n"])
+def test_csv_with_either_line_end_and_a_byte_order_mark(file, mark, end, last):
+    table = read_csv(file((mark + "id,text\na,one\nb,two" + last).replace("\n", end)))
+    assert table.columns == {"id": ["a", "b"], "text": ["one", "two"]}
+    assert list(table.lines) == [2, 3]
+
+
+def test_csv_counts_lines_where_a_field_holds_line_breaks(file):
+    table = read_csv(file('id,text\na,"one\ntwo\n\nthree"\nb,four\n'))
+    assert table.column("text") == ["one\ntwo\n\nthree", "four"]
+    assert list(table.lines) == [2, 6]
+    assert table.where(1).endswith("rows.csv, line 6")
+
+
+def test_csv_keeps_characters_that_only_look_like_line_ends(file):
+    text = "a\u2028b\x85c\x0bd\x1ce\u00a0"
+    assert read_csv(file(f"text\n{text}\n")).column("text") == [text]
+
+
+def test_csv_quotes_are_ordinary_where_nothing_is_quoted(file):
+    path = file('"one\t1\n"two"\t2\n')
+    table = read_csv(path, delimiter="\t", quoted=False, columns=("text", "label"))
+    assert table.columns == {"text": ['"one', '"two"'], "label": ["1", "2"]}
+    assert list(table.lines) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("id,text\na,one\nb\n", "rows.csv, line 3: found 1 columns, expected 2 columns ['id', 'text']"),
+        ("id,text\na,one,more\n", "rows.csv, line 2: found 3 columns, expected 2"),
+        ('id,text\na,"one\ntwo"\nb\n', "rows.csv, line 4: found 1 columns"),
+        ("id,text\na,one\n\nb,two\n", "rows.csv, line 3: found an empty line, expected 2 columns"),
+        ("id,text\n", "rows.csv: no row after the header ['id', 'text']"),
+        ("", "rows.csv: the file is empty"),
+        (" \n\n", "rows.csv: the file is empty"),
+        ("id,id\na,b\n", "rows.csv, line 1: the columns ['id'] occur more than once"),
+        ('id,text\na,one\nb,"two\nc,three\n', "rows.csv, row that begins in line 3: unexpected end of data"),
+        ('id,text\na,"one"x\n', "rows.csv, row that begins in line 2: "),
+        (b"id,text\na,one\nb,\xe9t\xe9\n", "rows.csv, line 3: byte 0xe9 is not UTF-8"),
+        (b"\xef\xbb\xbfid,text\na,\xff\n", "rows.csv, line 2: byte 0xff is not UTF-8"),
+    ],
+)
+def test_csv_faults_are_named_with_their_line(file, content, message):
+    with raises(message):
+        read_csv(file(content))
+
+
+def test_missing_file(tmp_path):
+    for read in (read_text, read_csv, read_json_lines, read_parquet):
+        with raises("nothing.csv: no such file", FileNotFoundError):
+            read(tmp_path / "nothing.csv")
+        with raises("no such file", FileNotFoundError):
+            read(tmp_path)  # a folder
+
+
+# JSON lines and Parquet -----------------------------------------------------------------------------------------------
+
+
+def test_json_lines(file):
+    table = read_json_lines(file('{"text": "a\\nb", "joy": true}\r\n{"joy": null, "text": "c"}\r\n'))
+    assert table.columns == {"text": ["a\nb", "c"], "joy": [True, None]}
+    assert list(table.lines) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"a": 1}\n{"a": \n', "rows.csv, line 2: not JSON: "),
+        ('{"a": 1}\n\n{"a": 2}\n', "rows.csv, line 2: not JSON: "),
+        ('{"a": 1}\n[1]\n', "rows.csv, line 2: found [1], expected a JSON object"),
+        ('{"a": 1}\n{"a": 2}\n{"b": 1}\n', "rows.csv, line 3: found the keys ['b'], expected ['a'] as in line 1"),
+        ("", "the file is empty"),
+    ],
+)
+def test_json_lines_faults(file, content, message):
+    with raises(message):
+        read_json_lines(file(content))
+
+
+def test_parquet(tmp_path, file):
+    path = tmp_path / "rows.parquet"
+    parquet.write_table(pyarrow.table({"text": ["a", "b"], "joy": [1.0, None]}), path)
+    table = read_parquet(path)
+    assert table.columns == {"text": ["a", "b"], "joy": [1.0, None]}
+    assert table.where(1).endswith("rows.parquet, row 2")
+    parquet.write_table(pyarrow.table({"text": pyarrow.array([], pyarrow.string())}), path)
+    with raises("no row, found the columns ['text']"):
+        read_parquet(path)
+    with raises("rows.csv: not a readable Parquet file"):
+        read_parquet(file("id,text\n"))
+
+
+# cells ----------------------------------------------------------------------------------------------------------------
+
+
+def table(**columns):
+    return Table("rows.csv", columns, range(2, 2 + len(next(iter(columns.values())))))
+
+
+def test_indicators_in_the_order_asked_for():
+    cells = table(joy=["0", "1.0", 1, False, 0.0], anger=["1", "0", None, "", float("nan")])
+    labels, mask = cells.indicators(["anger", "joy"], empty_is_unknown=True)
+    assert labels.tolist() == [[1, 0], [0, 1], [0, 1], [0, 0], [0, 0]]
+    assert mask.tolist() == [[True, True], [True, True], [False, True], [False, True], [False, True]]
+    assert labels.dtype == torch.float32
+    assert mask.dtype == torch.bool
+
+
+@pytest.mark.parametrize("cell", ["2", "yes", " 1", "-1", 2, 0.5, [1], {"a": 1}])
+def test_indicators_refuse_other_values(cell):
+    with raises(f"rows.csv, line 3: column 'joy' holds {cell!r}, expected 0, 1 or an empty cell"):
+        table(joy=["1", cell]).indicators(["joy"], empty_is_unknown=True)
+
+
+@pytest.mark.parametrize("cell", ["", None])
+def test_indicators_refuse_an_empty_cell_unless_it_is_allowed(cell):
+    with raises(f"rows.csv, line 3: column 'joy' holds {cell!r}, expected 0 or 1"):
+        table(joy=["1", cell]).indicators(["joy"])
+
+
+def test_column_that_is_not_there():
+    with raises("rows.csv: no column 'texts', found ['text', 'joy']. Did you mean 'text'?"):
+        table(text=["a"], joy=["1"]).column("texts")
+
+
+def test_texts_must_be_strings():
+    assert table(text=["a", ""]).texts("text") == ["a", ""]
+    with raises("rows.csv, line 3: column 'text' holds None, expected a text"):
+        table(text=["a", None]).texts("text")
+
+
+def test_multi_hot():
+    space = LabelSpace(("joy", "anger", "fear"))
+    rows = table(text=["a", "b", "c"])
+    assert rows.multi_hot([["fear", "joy"], [], ["anger"]], space).tolist() == [[1, 0, 1], [0, 0, 0], [0, 1, 0]]
+    with raises(
+        "rows.csv, line 4: unknown label 'angr'. Did you mean 'anger'? The labels are ['joy', 'anger', 'fear']"
+    ):
+        rows.multi_hot([[], ["joy"], ["angr"]], space)
+
+
+def test_nearest():
+    assert nearest("sadnes", ["sadness", "gladness", "joy"]) == ". Did you mean 'sadness' or 'gladness'?"
+    assert nearest(3, ["joy"]) == "."

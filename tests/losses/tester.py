@@ -1,0 +1,253 @@
+"""The tests that every loss passes, present and future.
+
+A test file of a loss derives a class from `LossTester`, names one or more ways to build the loss, and writes its
+formula once more, by loops over Python numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from mlemo.losses import Loss
+from mlemo.losses.base import ElementwiseLoss, MultiTermLoss
+
+ROWS, CLASSES = 6, 5
+
+Matrix = list[list[float]]
+
+
+def sigmoid(x: float) -> float:
+    """σ(x) of a Python number."""
+    return 1 / (1 + math.exp(-x))
+
+
+def softmax(row: list[float]) -> list[float]:
+    """softmax of Python numbers."""
+    powers = [math.exp(x) for x in row]
+    return [power / sum(powers) for power in powers]
+
+
+def make_batch(
+    rows: int = ROWS, classes: int = CLASSES, *, soft: bool = False, masked: bool = False, seed: int = 0
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Random logits (float64), targets and mask; the first row of several has no positive label."""
+    generator = torch.Generator().manual_seed(seed)
+    logits = 2 * torch.randn(rows, classes, generator=generator, dtype=torch.float64)
+    targets = torch.rand(rows, classes, generator=generator, dtype=torch.float64)
+    targets = targets if soft else (targets < 0.4).double()
+    if rows > 1:
+        targets[0] = 0
+    mask = torch.ones(rows, classes, dtype=torch.bool)
+    if masked:
+        mask = torch.rand(rows, classes, generator=generator) < 0.7
+        mask[-1] = False
+    return logits, targets, mask
+
+
+class CountSynchronisations(TorchDispatchMode):
+    """Counts the operations that make the host wait for the device."""
+
+    waiting = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "equal")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += function.overloadpacket.__name__ in self.waiting
+        return function(*args, **(kwargs or {}))
+
+
+class LossTester:
+    """Derive, set ``losses`` (and what else differs), and write `reference`.
+
+    Attributes:
+        losses: Ways to build the loss, by name; for `CLASSES` classes where that matters.
+        single_class: How to build it for one class.
+        soft_targets: Whether targets between 0 and 1 are allowed.
+    """
+
+    losses: ClassVar[dict[str, Callable[[], Loss]]]
+    single_class: ClassVar[Callable[[], Loss]]
+    soft_targets: ClassVar[bool] = True
+
+    def reference(self, loss: Any, logits: Matrix, targets: Matrix, mask: list[list[bool]]) -> float:
+        """The formula, by loops."""
+        raise NotImplementedError
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """One test per way to build the loss."""
+        if "make" in metafunc.fixturenames:
+            losses = metafunc.cls.losses
+            metafunc.parametrize("make", list(losses.values()), ids=list(losses))
+
+    def check_against_reference(self, loss: Loss, logits: Tensor, targets: Tensor, mask: Tensor) -> None:
+        expected = self.reference(loss, logits.tolist(), targets.tolist(), mask.tolist())
+        # Weights and costs are kept in float32.
+        assert loss(logits, targets, mask).item() == pytest.approx(expected, rel=1e-6, abs=1e-9)
+
+    @pytest.mark.parametrize("masked", [False, True], ids=["all annotated", "masked"])
+    @pytest.mark.parametrize("seed", [0, 1, 2])
+    def test_the_formula(self, make: Callable[[], Loss], masked: bool, seed: int) -> None:
+        self.check_against_reference(make(), *make_batch(masked=masked, seed=seed))
+
+    def test_the_formula_for_soft_targets(self, make: Callable[[], Loss]) -> None:
+        if self.soft_targets:
+            self.check_against_reference(make(), *make_batch(soft=True, masked=True))
+
+    def test_no_mask_means_all_annotated(self, make: Callable[[], Loss]) -> None:
+        logits, targets, mask = make_batch()
+        loss = make()
+        assert torch.equal(loss(logits, targets), loss(logits, targets, mask))
+
+    def test_the_gradient(self, make: Callable[[], Loss]) -> None:
+        logits, targets, mask = make_batch(rows=3, masked=True, seed=4)
+        loss = make()
+        logits.requires_grad_()
+        assert torch.autograd.gradcheck(lambda x: loss(x, targets, mask), (logits,))
+
+    def test_entries_without_annotation_change_nothing(self, make: Callable[[], Loss]) -> None:
+        logits, targets, mask = make_batch(masked=True)
+        loss = make()
+        expected = loss(logits, targets, mask)
+        for garbage in (0.0, 77.0, float("nan"), float("inf")):
+            changed = logits.masked_fill(~mask, garbage).requires_grad_()
+            value = loss(changed, targets.masked_fill(~mask, garbage), mask)
+            value.backward()
+            assert torch.equal(value, expected)
+            assert changed.grad is not None
+            assert torch.all(changed.grad[~mask] == 0)
+            assert torch.all(changed.grad[mask].isfinite())
+            assert changed.grad[mask].abs().sum() > 0
+
+    def test_a_batch_and_the_same_batch_twice_have_the_same_loss(self, make: Callable[[], Loss]) -> None:
+        logits, targets, mask = make_batch(masked=True)
+        loss = make()
+        twice = loss(torch.cat([logits, logits]), torch.cat([targets, targets]), torch.cat([mask, mask]))
+        assert twice.item() == pytest.approx(loss(logits, targets, mask).item(), rel=1e-9)
+
+    @pytest.mark.parametrize("value", [0.0, 1.0])
+    def test_targets_all_alike(self, make: Callable[[], Loss], value: float) -> None:
+        logits, _, mask = make_batch()
+        self.check_against_reference(make(), logits, torch.full_like(logits, value), mask)
+
+    def test_one_sample(self, make: Callable[[], Loss]) -> None:
+        self.check_against_reference(make(), *make_batch(rows=1))
+
+    def test_one_class(self) -> None:
+        self.check_against_reference(type(self).single_class(), *make_batch(classes=1, masked=True))
+
+    @pytest.mark.parametrize("annotated", [False, True], ids=["no entry", "no row"])
+    def test_an_empty_batch_has_loss_zero_with_a_graph(self, make: Callable[[], Loss], annotated: bool) -> None:
+        logits, targets, mask = make_batch()
+        logits, targets, mask = (logits[:0], targets[:0], mask[:0]) if annotated else (logits, targets, mask & False)
+        logits.requires_grad_()
+        value = make()(logits, targets, mask)
+        value.backward()
+        assert value.item() == 0
+        assert logits.grad is not None
+        assert torch.all(logits.grad == 0)
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+    def test_extreme_logits_are_finite(self, make: Callable[[], Loss], dtype: torch.dtype) -> None:
+        generator = torch.Generator().manual_seed(0)
+        signs = torch.randint(0, 2, (ROWS, CLASSES), generator=generator) * 2.0 - 1
+        targets = torch.randint(0, 2, (ROWS, CLASSES), generator=generator).float()
+        targets[0], targets[1] = 0, 1
+        mask = torch.ones(ROWS, CLASSES, dtype=torch.bool)
+        mask[2], mask[3, :3] = False, False
+        for size in (1e-3, 1.0, 100.0):
+            logits = (size * signs).to(dtype).requires_grad_()
+            loss = make()
+            value = loss(logits, targets, mask)
+            value.backward()
+            assert value.dtype == torch.float32
+            assert value.isfinite()
+            for gradient in [logits.grad, *(parameter.grad for parameter in loss.parameters())]:
+                assert gradient is not None
+                assert torch.all(gradient.isfinite())
+
+    @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+    def test_half_precision_logits_are_computed_in_float32(self, make: Callable[[], Loss], dtype: torch.dtype) -> None:
+        logits, targets, mask = make_batch(masked=True)
+        logits = logits.to(dtype)
+        expected = make()(logits.float(), targets.float(), mask)
+        assert torch.equal(make()(logits, targets.to(dtype), mask), expected)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert make()(logits, targets, mask).item() == pytest.approx(expected.item(), rel=1e-5)
+
+    def test_the_gradient_mode_is_respected(self, make: Callable[[], Loss]) -> None:
+        logits, targets, mask = make_batch()
+        loss = make()
+        logits.requires_grad_()
+        with torch.no_grad():
+            value = loss(logits, targets, mask)
+            assert not torch.is_grad_enabled()
+        assert not value.requires_grad
+        assert loss(logits, targets, mask).requires_grad
+
+    def test_the_host_waits_for_the_device_at_most_once(self, make: Callable[[], Loss]) -> None:
+        logits, targets, mask = make_batch(masked=True)
+        loss = make()
+        with CountSynchronisations() as synchronisations:
+            loss(logits, targets, mask)
+        assert synchronisations.count <= 1
+
+    def test_any_context_is_accepted(self, make: Callable[[], Loss]) -> None:
+        logits, targets, mask = make_batch()
+        loss = make()
+        assert torch.equal(loss(logits, targets, mask, index=torch.arange(ROWS)), loss(logits, targets, mask))
+
+    def test_integer_and_bool_targets(self, make: Callable[[], Loss]) -> None:
+        logits, targets, mask = make_batch()
+        loss = make()
+        assert torch.equal(loss(logits, targets.long(), mask), loss(logits, targets, mask))
+        assert torch.equal(loss(logits, targets.bool(), mask), loss(logits, targets, mask))
+
+    def test_wrong_inputs_are_refused(self, make: Callable[[], Loss]) -> None:
+        logits, targets, mask = make_batch()
+        loss = make()
+        with pytest.raises(ValueError, match=r"logits must have shape \(N, C\), found \(5,\)"):
+            loss(logits[0], targets[0])
+        with pytest.raises(ValueError, match=r"targets have shape \(6, 4\), expected .* \(6, 5\)"):
+            loss(logits, targets[:, :4])
+        with pytest.raises(ValueError, match=r"mask has shape \(1, 5\), expected .* \(6, 5\)"):
+            loss(logits, targets, mask[:1])
+        with pytest.raises(ValueError, match=r"mask must be bool .* found torch\.float32"):
+            loss(logits, targets, mask.float())
+        with pytest.raises(ValueError, match=r"logits must be floating point, found torch\.int64"):
+            loss(logits.long(), targets)
+        for value, shown in ((1.5, "1.5"), (-0.25, "-0.25"), (float("nan"), "nan")):
+            wrong = targets.clone()
+            wrong[2, 3] = value
+            with pytest.raises(ValueError, match=rf"\[0, 1\], found {shown} at row 2, label 3"):
+                loss(logits, wrong)
+
+    def test_the_parts_agree_with_the_whole(self, make: Callable[[], Loss]) -> None:
+        logits, targets, mask = make_batch(masked=True)
+        loss = make()
+        logits.requires_grad_()
+        value = loss(logits, targets, mask)
+        if isinstance(loss, ElementwiseLoss):
+            entries = loss.elementwise(logits, targets, mask)
+            assert entries.shape == logits.shape
+            assert torch.all(entries[~mask] == 0)
+            assert (entries.sum() / mask.sum()).item() == pytest.approx(value.item())
+        if isinstance(loss, MultiTermLoss):
+            components, weights = loss.components(logits, targets, mask), loss.weights()
+            assert list(components) == list(weights) == list(loss.last_components)
+            assert sum(weights[name] * components[name] for name in weights).item() == pytest.approx(
+                value.item(), rel=1e-5
+            )
+            for name, component in components.items():
+                assert component.requires_grad
+                assert not weights[name].requires_grad
+                assert not loss.last_components[name].requires_grad
+                assert torch.equal(loss.last_components[name], component)

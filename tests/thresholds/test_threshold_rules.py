@@ -1,0 +1,370 @@
+"""The contract of every threshold rule: input, decisions, state, description, building from YAML."""
+
+import jsonargparse
+import pytest
+import torch
+
+from mlemo.thresholds import (
+    FixedThreshold,
+    GlobalThreshold,
+    PerClassThreshold,
+    ThresholdRule,
+    rule_from_dict,
+    rule_to_dict,
+)
+from mlemo.thresholds.base import CutRule
+
+RULES = [
+    FixedThreshold(0.3),
+    GlobalThreshold("macro_f1"),
+    GlobalThreshold("micro_f1"),
+    GlobalThreshold("jaccard"),
+    GlobalThreshold("samples_f1"),
+    PerClassThreshold(),
+    PerClassThreshold("micro_f1"),
+    PerClassThreshold("jaccard"),
+    PerClassThreshold(method="grid", grid=[0.2, 0.4, 0.9]),
+    PerClassThreshold("jaccard", method="grid"),
+    PerClassThreshold(shrinkage=0.3, cross_fit=3),
+]
+every_rule = pytest.mark.parametrize("template", RULES, ids=[rule.describe() for rule in RULES])
+
+
+def fresh(template: ThresholdRule) -> ThresholdRule:
+    return rule_from_dict(rule_to_dict(template))
+
+
+def data(rows=40, labels=4, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    targets = torch.rand(rows, labels, generator=generator) < 0.3
+    return torch.sigmoid(torch.randn(rows, labels, generator=generator) + targets), targets
+
+
+class OddThreshold(CutRule):
+    """A user's own rule, outside mlemo."""
+
+    def __init__(self, level: float = 0.25) -> None:
+        self.level = level
+
+    def _cuts(self, probabilities, targets, mask):
+        return torch.full((probabilities.shape[1],), self.level)
+
+    def describe(self):
+        return "odd"
+
+
+@every_rule
+def test_a_decision_is_probability_at_least_threshold(template):
+    rule = fresh(template)
+    probabilities, targets = data()
+    assert rule.fit(probabilities, targets) is rule
+    cuts = rule.thresholds()
+    assert cuts.shape == (4,)
+    assert cuts.dtype == torch.float32
+    probabilities[:3] = cuts.clamp(max=1)  # exactly at the cut is on
+    decisions = rule.predict(probabilities)
+    assert decisions.dtype == torch.bool
+    assert torch.equal(decisions, torch.stack([row >= cuts for row in probabilities]))
+    assert rule.predict(torch.empty(0, 4)).shape == (0, 4)
+
+
+@every_rule
+def test_thresholds_are_a_copy(template):
+    rule = fresh(template).fit(*data())
+    before = rule.thresholds()
+    rule.thresholds().fill_(0.99)
+    assert torch.equal(rule.thresholds(), before)
+
+
+@every_rule
+def test_targets_may_be_bool_integer_or_float(template):
+    probabilities, targets = data()
+    cuts = [
+        fresh(template).fit(probabilities, targets.to(kind)).thresholds()
+        for kind in (torch.bool, torch.long, torch.float)
+    ]
+    assert torch.equal(cuts[0], cuts[1])
+    assert torch.equal(cuts[0], cuts[2])
+
+
+@every_rule
+def test_probabilities_may_be_half_or_double(template):
+    probabilities, targets = data()
+    for kind in (torch.bfloat16, torch.float16, torch.float64):
+        rounded = probabilities.to(kind)
+        rule = fresh(template).fit(rounded, targets)
+        assert torch.equal(rule.thresholds(), fresh(template).fit(rounded.float(), targets).thresholds())
+        assert torch.equal(rule.predict(rounded), rule.predict(rounded.float()))
+
+
+@every_rule
+def test_fit_leaves_its_input_alone_and_needs_no_gradient(template):
+    probabilities, targets = data()
+    mask = torch.rand(probabilities.shape) < 0.8
+    copies = probabilities.clone(), targets.clone(), mask.clone()
+    rule = fresh(template).fit(probabilities.requires_grad_(), targets, mask)
+    assert not rule.thresholds().requires_grad
+    assert torch.equal(probabilities, copies[0])
+    assert torch.equal(targets, copies[1])
+    assert torch.equal(mask, copies[2])
+
+
+@every_rule
+def test_masked_entries_never_count(template):
+    probabilities, targets = data(rows=60)
+    mask = torch.rand(probabilities.shape, generator=torch.Generator().manual_seed(1)) < 0.7
+    other = torch.rand(probabilities.shape, generator=torch.Generator().manual_seed(2))
+    changed = torch.where(mask, probabilities, other)
+    changed_targets = torch.where(mask, targets.float(), torch.nan)
+    expected = fresh(template).fit(probabilities, targets, mask).thresholds()
+    assert torch.equal(fresh(template).fit(changed, changed_targets, mask).thresholds(), expected)
+
+
+@every_rule
+def test_rows_without_annotation_change_nothing(template):
+    probabilities, targets = data()
+    mask = torch.ones_like(targets)
+    expected = fresh(template).fit(probabilities, targets).thresholds()
+    if getattr(template, "cross_fit", 0):
+        pytest.skip("folds go by row number")
+    extended = torch.cat([probabilities, probabilities]), torch.cat([targets, ~targets]), torch.cat([mask, ~mask])
+    assert torch.equal(fresh(template).fit(*extended).thresholds(), expected)
+
+
+@every_rule
+@pytest.mark.parametrize("case", ["shuffled", "doubled"])
+def test_neither_the_order_nor_a_copy_of_all_rows_matters(template, case):
+    if getattr(template, "cross_fit", 0):
+        pytest.skip("folds go by row number")
+    probabilities, targets = data(rows=50)
+    probabilities = (probabilities * 20).round() / 20  # with ties
+    expected = fresh(template).fit(probabilities, targets).thresholds()
+    rows = (
+        torch.randperm(50, generator=torch.Generator().manual_seed(3)) if case == "shuffled" else torch.arange(100) % 50
+    )
+    assert torch.equal(fresh(template).fit(probabilities[rows], targets[rows]).thresholds(), expected)
+
+
+@every_rule
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda p, y, m: (p[0], y, m), r"shape \(N, C\), found torch.float32 of shape \(4,\)"),
+        (lambda p, y, m: (p.long(), y, m), "floating tensor"),
+        (lambda p, y, m: (p.masked_fill(p == p[2, 1], torch.nan), y, m), "1 NaN, the first in row 2, column 1"),
+        (lambda p, y, m: (p * 4 - 2, y, m), r"must lie in \[0, 1\], found -.* logits need a sigmoid"),
+        (lambda p, y, m: (p, y[:-1], m), r"targets have shape \(39, 4\), the probabilities \(40, 4\)"),
+        (lambda p, y, m: (p, y * 2.0, m), r"targets must be 0 or 1, found 2.0 in row"),
+        (
+            lambda p, y, m: (p, torch.where(m, torch.nan, 0.0), m),
+            "targets must be 0 or 1, found nan in row 0, column 0",
+        ),
+        (lambda p, y, m: (p, y, m.float()), "mask must be bool"),
+        (lambda p, y, m: (p, y, m[:, :2]), r"mask must be bool of shape \(40, 4\), found torch.bool of \(40, 2\)"),
+        (lambda p, y, m: (p, y, ~m), "needs annotated entries"),
+        (lambda p, y, m: (p[:0], y[:0], m[:0]), "needs annotated entries"),
+    ],
+)
+def test_wrong_input_is_refused_with_what_was_found(template, change, message):
+    probabilities, targets = data()
+    with pytest.raises(ValueError, match=message):
+        fresh(template).fit(*change(probabilities, targets, torch.ones_like(targets)))
+
+
+@every_rule
+def test_predict_checks_its_input(template):
+    rule = fresh(template).fit(*data())
+    with pytest.raises(ValueError, match=r"must lie in \[0, 1\]"):
+        rule.predict(torch.full((2, 4), 1.5))
+    with pytest.raises(ValueError, match="fitted for 4 labels, found 3 columns"):
+        rule.predict(torch.zeros(2, 3))
+
+
+@every_rule
+def test_an_unfitted_rule_says_so(template):
+    rule = fresh(template)
+    if isinstance(rule, FixedThreshold):
+        assert rule.predict(torch.tensor([[0.3, 0.29]])).tolist() == [[True, False]]
+        assert torch.equal(rule.thresholds(), torch.tensor([0.3]))
+        return
+    with pytest.raises(ValueError, match="is not fitted: call fit"):
+        rule.predict(torch.zeros(2, 4))
+    with pytest.raises(ValueError, match="is not fitted: call fit"):
+        rule.thresholds()
+
+
+@every_rule
+def test_a_rule_survives_a_safe_checkpoint(template, tmp_path):
+    probabilities, targets = data()
+    rule = fresh(template).fit(probabilities, targets)
+    torch.save({"thresholds": rule_to_dict(rule)}, tmp_path / "checkpoint.pt")
+    stored = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["thresholds"]
+    restored = rule_from_dict(stored)
+    assert type(restored) is type(rule)
+    assert restored.describe() == rule.describe()
+    assert rule_to_dict(restored) == rule_to_dict(rule)
+    assert stored["class_path"] == f"mlemo.thresholds.{type(rule).__name__}"
+    assert torch.equal(restored.thresholds(), rule.thresholds())
+    assert torch.equal(restored.predict(probabilities), rule.predict(probabilities))
+
+
+@every_rule
+def test_an_unfitted_rule_is_stored_unfitted(template):
+    assert rule_to_dict(fresh(template))["state"] == {"thresholds": None}
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ({}, r"key 'thresholds', found \[\]"),
+        ({"thresholds": [0.5], "other": 1}, r"found \['other', 'thresholds'\]"),
+        ({"thresholds": []}, "non-empty list of numbers"),
+        ({"thresholds": "0.5"}, "non-empty list of numbers, found '0.5'"),
+        ({"thresholds": [0.5, float("nan")]}, "finite and at least 0"),
+        ({"thresholds": [-0.5]}, "finite and at least 0"),
+    ],
+)
+def test_a_foreign_state_is_refused(state, message):
+    with pytest.raises(ValueError, match=message):
+        GlobalThreshold().load_state_dict(state)
+
+
+def test_the_rule_of_a_user_is_stored_by_its_own_path():
+    rule = OddThreshold(level=0.125).fit(*data())
+    stored = rule_to_dict(rule)
+    assert stored["class_path"] == f"{__name__}.OddThreshold"
+    assert stored["init_args"] == {"level": 0.125}
+    restored = rule_from_dict(stored)
+    assert isinstance(restored, OddThreshold)
+    assert restored.thresholds().tolist() == [0.125] * 4
+
+
+def test_what_cannot_be_stored_is_refused():
+    class Hidden(OddThreshold):
+        pass
+
+    class Forgetful(OddThreshold):
+        def __init__(self, size: int = 1) -> None:
+            super().__init__()
+
+    with pytest.raises(ValueError, match="inside a function"):
+        rule_to_dict(Hidden())
+    Forgetful.__qualname__ = "Forgetful"
+    with pytest.raises(ValueError, match="does not keep its argument 'size'"):
+        rule_to_dict(Forgetful())
+    with pytest.raises(ValueError, match=r"OddThreshold.level must be plain .* found tensor"):
+        rule_to_dict(OddThreshold(level=torch.tensor(0.5)))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"class_path": "collections.OrderedDict"}, "'collections.OrderedDict' is not a ThresholdRule"),
+        ({"class_path": "os.path.join"}, "'os.path.join' is not a ThresholdRule"),
+        ({"class_path": "mlemo.thresholds.NoSuchRule"}, "cannot be imported"),
+        ({"class_path": "no_such_package.Rule"}, "cannot be imported"),
+        ({"class_path": "Rule"}, "cannot be imported"),
+        ({"init_args": {"treshold": 0.5}}, r"cannot be built from \{'treshold': 0.5\}"),
+        ({"init_args": {"threshold": 2.0}}, r"threshold must lie in \[0, 1\], found 2.0"),
+        ({"state": {"cuts": [0.5]}}, "key 'thresholds'"),
+    ],
+)
+def test_a_wrong_stored_rule_is_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        rule_from_dict(rule_to_dict(FixedThreshold()) | change)
+
+
+def test_a_stored_rule_must_be_complete():
+    with pytest.raises(ValueError, match=r"\['init_args', 'state'\] missing"):
+        rule_from_dict({"class_path": "mlemo.thresholds.FixedThreshold"})
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: FixedThreshold(1.2), "threshold must lie in"),
+        (lambda: FixedThreshold(float("nan")), "threshold must lie in"),
+        (lambda: GlobalThreshold("f1"), r"metric must be one of \('macro_f1', 'micro_f1', 'jaccard', 'samples_f1'\)"),
+        (
+            lambda: PerClassThreshold("macro_f1"),
+            r"metric must be one of \('f1', 'micro_f1', 'jaccard'\), found 'macro_f1'",
+        ),
+        (lambda: PerClassThreshold(method="fast"), "method must be one of"),
+        (lambda: PerClassThreshold(shrinkage=1.5), "shrinkage must lie in"),
+        (lambda: PerClassThreshold(cross_fit=1), "cross_fit must be 0"),
+        (lambda: PerClassThreshold(cross_fit=-2), "cross_fit must be 0"),
+        (lambda: PerClassThreshold(grid=[0.5]), "needs method='grid'"),
+        (lambda: PerClassThreshold(method="grid", grid=[]), "grid must hold values"),
+        (lambda: PerClassThreshold(method="grid", grid=[0.5, 1.5]), "grid must hold values"),
+    ],
+)
+def test_wrong_settings_are_refused(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()
+
+
+def test_describe_names_rule_and_objective():
+    assert FixedThreshold().describe() == "fixed threshold 0.5"
+    assert GlobalThreshold("jaccard").describe() == "one threshold for jaccard"
+    assert PerClassThreshold("micro_f1").describe() == "a threshold per class for micro_f1 (exact)"
+    rule = PerClassThreshold(method="grid", shrinkage=0.25, cross_fit=5)
+    assert rule.describe() == "a threshold per class for f1 (grid, shrinkage 0.25, 5 folds)"
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"class_path": "FixedThreshold", "init_args": {"threshold": 0.05}}, FixedThreshold(0.05)),
+        (
+            {"class_path": "mlemo.thresholds.GlobalThreshold", "init_args": {"metric": "jaccard"}},
+            GlobalThreshold("jaccard"),
+        ),
+        (
+            {
+                "class_path": "mlemo.thresholds.PerClassThreshold",
+                "init_args": {
+                    "metric": "jaccard",
+                    "method": "grid",
+                    "shrinkage": 0.5,
+                    "cross_fit": 4,
+                    "grid": [0.1, 0.5],
+                },
+            },
+            PerClassThreshold("jaccard", "grid", 0.5, 4, [0.1, 0.5]),
+        ),
+    ],
+)
+def test_a_rule_can_be_built_from_yaml(config, expected):
+    parser = jsonargparse.ArgumentParser(exit_on_error=False)
+    parser.add_argument("--rule", type=ThresholdRule)
+    rule = parser.instantiate(parser.parse_object({"rule": config})).rule
+    assert rule_to_dict(rule) == rule_to_dict(expected)
+
+
+def test_yaml_with_an_unknown_metric_is_refused():
+    parser = jsonargparse.ArgumentParser(exit_on_error=False)
+    parser.add_argument("--rule", type=ThresholdRule)
+    with pytest.raises(jsonargparse.ArgumentError, match="acuracy"):
+        parser.parse_object({"rule": {"class_path": "GlobalThreshold", "init_args": {"metric": "acuracy"}}})
+
+
+def test_rules_without_cuts_have_no_thresholds():
+    class Everything(ThresholdRule):
+        def _fit(self, probabilities, targets, mask):
+            pass
+
+        def _predict(self, probabilities):
+            return torch.ones_like(probabilities, dtype=torch.bool)
+
+        def state_dict(self):
+            return {}
+
+        def load_state_dict(self, state):
+            pass
+
+        def describe(self):
+            return "everything"
+
+    rule = Everything().fit(*data())
+    assert rule.thresholds() is None
+    assert rule.predict(torch.zeros(1, 2)).all()

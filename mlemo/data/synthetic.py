@@ -182,26 +182,31 @@ def _express(grammar: Grammar, label: str, other: str | None, rng: random.Random
     cues = grammar.cues[label]
     draw = rng.random()
     if other is None and draw < 0.3:
-        return rng.choice(cues.clauses)
+        return _pick(cues.clauses, rng)
     if draw < 0.6:
         frames, words, others = grammar.noun_frames, cues.nouns, other and grammar.cues[other].nouns
     else:
         frames, words, others = grammar.adjective_frames, cues.adjectives, other and grammar.cues[other].adjectives
     if others:
-        return _fill(rng.choice(frames.contrasted), grammar, rng, cue=rng.choice(words), other=rng.choice(others))
-    return _fill(rng.choice(frames.plain), grammar, rng, cue=rng.choice(words))
+        return _fill(_pick(frames.contrasted, rng), grammar, rng, cue=_pick(words, rng), other=_pick(others, rng))
+    return _fill(_pick(frames.plain, rng), grammar, rng, cue=_pick(words, rng))
 
 
 def _deny(grammar: Grammar, label: str, rng: random.Random) -> str:
     """A clause that denies ``label``."""
     cues = grammar.cues[label]
     if rng.random() < 0.4:
-        return _fill(rng.choice(grammar.noun_frames.negated), grammar, rng, cue=rng.choice(cues.nouns))
-    return _fill(rng.choice(grammar.adjective_frames.negated), grammar, rng, cue=rng.choice(cues.adjectives))
+        return _fill(_pick(grammar.noun_frames.negated, rng), grammar, rng, cue=_pick(cues.nouns, rng))
+    return _fill(_pick(grammar.adjective_frames.negated, rng), grammar, rng, cue=_pick(cues.adjectives, rng))
 
 
 def _fill(frame: str, grammar: Grammar, rng: random.Random, **cues: str) -> str:
     return frame.format(**{slot: rng.choice(words) for slot, words in grammar.slots.items()}, **cues)
+
+
+def _pick(entries: tuple[str, ...], rng: random.Random) -> str:
+    # earlier entries more often, P(place < r) = √(r / n): words have a long tail as labels have
+    return entries[int(len(entries) * rng.random() ** 2)]
 
 
 def _pick_absent(absent: list[str], rng: random.Random) -> str:

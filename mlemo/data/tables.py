@@ -233,7 +233,8 @@ def read_parquet(path: str | Path) -> Table:
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file")
     try:
-        columns = parquet.ParquetFile(path).read().to_pydict()
+        with parquet.ParquetFile(path) as file:
+            columns = file.read().to_pydict()
     except (pyarrow.ArrowException, OSError) as error:
         raise ValueError(f"{path}: not a readable Parquet file: {error}") from None
     rows = max((len(cells) for cells in columns.values()), default=0)

@@ -80,6 +80,7 @@ class WassersteinLoss(Loss):
             raise ValueError(f"a cost for {len(self.cost)} labels and logits of {logits.shape[1]}")
         log_prediction = logits.masked_fill(~mask, _LOG_ZERO).log_softmax(-1)
         has_positive = (targets > 0).any(-1)
+        # Rows without positives get some distribution, so that Sinkhorn meets none of mass 0; they are put to 0 below.
         target = F.normalize(torch.where(has_positive[:, None], targets, 1.0), p=1, dim=-1)
         if self.cost is None:
             distance = 0.5 * ((target - log_prediction.exp()) * mask).abs().sum(-1)

@@ -152,8 +152,9 @@ class WeightedDifferenceLoss(MultiTermLoss):
             logits: ``(N, C)`` in canonical label order, whatever ``label_order`` is; so are ``targets`` and ``mask``.
             targets: ``(N, C)``.
             mask: ``(N, C)``.
-            label_order: The label at each place of the order that differences follow, ``(N, C)`` long, or ``(K, N,
-                C)`` for K orders of the same rows, averaged; ``None`` = canonical. Unused by ``permutation="exact"``.
+            label_order: The label at each place of the order that differences follow, ``(N, C)`` long,
+                or ``(K, N, C)`` for K orders of the same rows, averaged; ``None`` = canonical. Unused by
+                ``permutation="exact"``.
             sample_weights: Factor on the contribution of every row, ``(N,)``, or of every row to every component,
                 ``(N, D + 2)``; the averages still divide by the number of entries.
             context: Ignored.
@@ -258,7 +259,8 @@ class WeightedDifferenceLoss(MultiTermLoss):
         rows, labels = error.shape
         if label_order is None:
             label_order = torch.arange(labels, device=error.device).expand(rows, labels)
-        label_order = label_order.reshape(-1, rows, labels)
+        if label_order.ndim == 2:
+            label_order = label_order[None]
         error, group = error.expand(label_order.shape), group.expand(label_order.shape)
         # A stable sort brings siblings together in their order, and the labels outside of all groups to the end.
         place = group.gather(-1, label_order).argsort(dim=-1, stable=True)

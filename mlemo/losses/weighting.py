@@ -13,7 +13,7 @@ __all__ = ["ComponentWeights", "Weighting"]
 
 Weighting = Literal["fixed", "softmax", "monotone", "uncertainty"]
 
-# Bounds the weight of a component that is exactly 0, whose log-variance would otherwise run to −∞.
+# Where the weight of a component that is exactly 0 settles is the inverse of this.
 _VARIANCE_FLOOR = 1e-6
 
 
@@ -27,9 +27,10 @@ class ComponentWeights(nn.Module):
       softplus(u_d), scaled so that their mean is 1; hence w_0 ≥ w_1 ≥ … ≥ w_D ≥ 0. Without the scaling descent would
       lower every step and leave the anchor alone; with it, descent can only move weight between the components,
       towards those of lower loss, and w_0 never falls below 1. At the start w_d is proportional to D + 1 − d.
-    - ``uncertainty``: w_i = exp(−s_i), and the sum gains the penalty Σ_i s_i, so that each weight settles near 1 /
-      L_i. Kendall et al., "Multi-Task Learning Using Uncertainty to Weigh Losses for Scene Geometry and Semantics"
-      (CVPR 2018), without its factors ½. A term of 10⁻⁶ · exp(−s_i) in the penalty keeps every weight below 10⁶.
+    - ``uncertainty``: w_i = exp(−s_i), and the sum gains the penalty Σ_i s_i, so that each weight settles near
+      1 / L_i. Kendall et al., "Multi-Task Learning Using Uncertainty to Weigh Losses for Scene Geometry and Semantics"
+      (CVPR 2018), without its factors ½. A term 10⁻⁶ · exp(−s_i) in the penalty lets the weight of a component that
+      is exactly 0 settle at 10⁶; without it, it would grow for ever.
 
     Args:
         size: Number of components, the anchor included; at least 2.

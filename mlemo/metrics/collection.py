@@ -155,7 +155,7 @@ class MultiLabelMetrics(Metric):
         self.mask.append(mask)
 
     def sync(self, *args: Any, **kwargs: Any) -> None:
-        """Gather the states of all processes (called by :meth:`compute` and :meth:`per_class`)."""
+        """Gather the states of all processes; :meth:`compute` and :meth:`per_class` begin with it."""
         if isinstance(self.probabilities, list) and not self.probabilities:
             # torchmetrics would gather a one-dimensional float tensor from this process, (N, C) from the others.
             empty = torch.empty(0, len(self.label_space), device=self.device)
@@ -221,9 +221,9 @@ class MultiLabelMetrics(Metric):
     def _samples(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Probabilities, targets, decisions and mask of all samples, each ``(N, C)``."""
         states = (self.probabilities, self.targets, self.decisions, self.mask)
-        if not self.mask or not (mask := dim_zero_cat(self.mask)).any():
-            raise ValueError("metrics need at least one annotated entry, found none: call update() with samples first")
         probabilities, targets, decisions, mask = (dim_zero_cat(state) for state in states)
+        if not mask.any():
+            raise ValueError(f"metrics need at least one annotated entry, found none in {len(mask)} samples")
         return probabilities, targets, decisions, mask
 
 

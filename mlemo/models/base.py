@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from mlemo.batch import Batch, PromptLayout, StepOutput, TextInput
 from mlemo.labels import LabelSpace
@@ -136,9 +137,28 @@ class MultiLabelModel(LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW with a warm-up, and SGD for the weights of the loss where it learns any."""
         optimizer, schedule = self.optimization.build(
-            self, self.loss.weight_parameters(), int(self.trainer.estimated_stepping_batches)
+            self,
+            self.loss.weight_parameters(),
+            int(self.trainer.estimated_stepping_batches),
+            fused=self.trainer.precision != "16-mixed",  # a fused step would undo the loss scaling after the clipping
         )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step", "name": "lr"}}
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Clip the network's gradients, and leave alone those of the loss's weights, which have their own optimizer.
+
+        Lightning's own clipping refuses fused optimizers in mixed precision also where no gradient is scaled.
+        """
+        if not gradient_clip_val:
+            return
+        learnt_by_sgd = {id(parameter) for parameter in self.loss.weight_parameters()}
+        network = [parameter for parameter in self.parameters() if id(parameter) not in learnt_by_sgd]
+        if gradient_clip_algorithm == "value":
+            nn.utils.clip_grad_value_(network, gradient_clip_val)
+        else:
+            nn.utils.clip_grad_norm_(network, gradient_clip_val)
 
 
 class TextModel(MultiLabelModel):

@@ -99,13 +99,16 @@ class Optimization:
             return 1.0
         return max(0.0, (total - step) / max(1.0, total - warm))
 
-    def build(self, model: nn.Module, loss_parameters: list[nn.Parameter], total_steps: int) -> tuple[Optimizer, LambdaLR]:
+    def build(
+        self, model: nn.Module, loss_parameters: list[nn.Parameter], total_steps: int, fused: bool = True
+    ) -> tuple[Optimizer, LambdaLR]:
         """Optimizer and schedule for a model.
 
         Args:
             model: The network, with its encoder (if any) as ``model.encoder``.
             loss_parameters: Parameters that SGD learns; they may be parameters of ``model`` too.
             total_steps: Optimizer steps of the whole training.
+            fused: Use the fused AdamW.
 
         Returns:
             The optimizer (a ``JointOptimizer`` where the loss has parameters) and a schedule to be stepped each step.
@@ -130,7 +133,7 @@ class Optimization:
             [{"params": params, "lr": rate, "weight_decay": decay} for (rate, decay), params in groups.items()],
             betas=(self.beta1, self.beta2),
             eps=self.epsilon,
-            fused=True,
+            fused=fused,
         )
         scheduled = [lambda step: self.factor(step, total_steps)] * len(groups)
         if not loss_parameters:

@@ -27,7 +27,7 @@ class Ranking:
         scores: ``(R, K)`` float32; ``NOT_ANNOTATED`` where not annotated.
         order: ``(R, K)`` long, column of the unsorted row.
         hits: ``(R, K + 1)`` float64, positives among the k highest.
-        predicted: ``(R, K + 1)`` float64, annotated entries among the k highest.
+        predicted: ``(K + 1,)`` float64, the places k themselves; never used beyond the annotated entries.
         positives: ``(R, 1)`` float64.
     """
 
@@ -49,8 +49,7 @@ def rank(scores: Tensor, targets: Tensor, mask: Tensor) -> Ranking:
     ordered, order = scores.masked_fill(~mask, NOT_ANNOTATED).sort(dim=1, descending=True)
     zero = torch.zeros(len(scores), 1, dtype=torch.float64)
     hits = torch.cat([zero, targets.gather(1, order).cumsum(1, dtype=torch.float64)], dim=1)
-    places = torch.arange(scores.shape[1] + 1, dtype=torch.float64)
-    predicted = torch.minimum(places, mask.sum(1, keepdim=True).double())
+    predicted = torch.arange(scores.shape[1] + 1, dtype=torch.float64)
     return Ranking(ordered, order, hits, predicted, hits[:, -1:])
 
 

@@ -1,7 +1,7 @@
 import itertools
 import math
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import pytest
 import torch
@@ -9,11 +9,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mlemo.losses import BinaryCrossEntropy, WeightedDifferenceLoss
+from mlemo.losses.weighting import Weighting
 
 from .tester import CLASSES, ROWS, LossTester, Matrix, make_batch, sigmoid, softmax
 
 GROUPS = ((3, 0), (1, 4, 2))
 PARTIAL_GROUPS = ((4, 1, 0), (2,))  # label 3 has no siblings at all
+
+PERMUTATIONS: tuple[Literal["sampled", "exact"], ...] = ("sampled", "exact")
 
 Orders = list[list[list[int]]]
 
@@ -95,7 +98,7 @@ class TestWeightedDifferenceLoss(LossTester):
         "adaptive": lambda: WeightedDifferenceLoss(order=3, weighting="fixed", adaptive_order=True),
         "adaptive, exact": lambda: WeightedDifferenceLoss(order=3, permutation="exact", adaptive_order=True),
     }
-    single_class: ClassVar = lambda: WeightedDifferenceLoss(order=0)  # noqa: E731
+    single_class: ClassVar = lambda: WeightedDifferenceLoss(order=0)
 
     def reference(self, loss: WeightedDifferenceLoss, logits: Matrix, targets: Matrix, mask: list[list[bool]]) -> float:
         rows, labels = len(logits), len(logits[0])
@@ -155,7 +158,7 @@ def test_labels_without_annotation_are_taken_out_of_the_order() -> None:
     kept = [0, 1, 3, 4]
     order = random_orders(1)[0]
     without = torch.tensor([[kept.index(c) for c in row if c != 2] for row in order.tolist()])
-    for permutation in ("sampled", "exact"):
+    for permutation in PERMUTATIONS:
         loss = WeightedDifferenceLoss(order=3, permutation=permutation)
         expected = loss(logits[:, kept], targets[:, kept], label_order=without)
         assert loss(logits, targets, mask, label_order=order).item() == pytest.approx(expected.item())
@@ -215,7 +218,7 @@ def test_the_closed_form_for_groups_is_the_mean_over_all_orders(groups: Sequence
 def test_one_group_of_all_labels_is_no_group() -> None:
     logits, targets, mask = make_batch(masked=True)
     order = random_orders(1)[0]
-    for permutation in ("sampled", "exact"):
+    for permutation in PERMUTATIONS:
         flat = WeightedDifferenceLoss(2, permutation=permutation)
         grouped = WeightedDifferenceLoss(2, permutation=permutation, groups=[range(CLASSES)])
         expected = flat(logits, targets, mask, label_order=order)
@@ -228,6 +231,16 @@ def test_groups_that_are_too_small_have_no_differences() -> None:
     error = (logits.softmax(-1) - F.normalize(targets, p=1))[0]
     value = WeightedDifferenceLoss(2, groups=GROUPS).components(logits, targets)["d2"]
     assert value.item() == pytest.approx((error[1] - 2 * error[2] + error[4]).item() ** 2)
+
+
+def test_siblings_keep_their_order_among_many_labels() -> None:
+    # Sorting by group must be stable; on few labels any sort looks stable.
+    logits, targets, mask = make_batch(rows=2, classes=80)
+    groups = [list(range(start, 80, 4)) for start in range(4)]
+    orders = random_orders(2, rows=2, labels=80)
+    values = WeightedDifferenceLoss(2, groups=groups).components(logits, targets, mask, orders)
+    expected = components(logits.tolist(), targets.tolist(), mask.tolist(), orders.tolist(), 2, groups)
+    assert [value.item() for value in values.values()] == pytest.approx(expected)
 
 
 # --- weights
@@ -243,7 +256,7 @@ def test_uneven_weights() -> None:
 
 
 @pytest.mark.parametrize("weighting", ["softmax", "monotone", "uncertainty"])
-def test_the_loss_trains_its_weights(weighting: str) -> None:
+def test_the_loss_trains_its_weights(weighting: Weighting) -> None:
     logits, targets, _ = make_batch()
     loss = WeightedDifferenceLoss(2, weighting)
     (parameter,) = loss.weight_parameters()
@@ -254,17 +267,17 @@ def test_the_loss_trains_its_weights(weighting: str) -> None:
     assert list(loss.weights()) == ["bce", "d0", "d1", "d2"]
     assert {name: weight.item() for name, weight in loss.weights().items()} != before
     values = loss.components(logits, targets)
-    expected = sum(loss.weights()[name] * values[name] for name in values)
+    expected = sum(loss.weights()[name].item() * values[name].item() for name in values)
     if weighting == "uncertainty":
-        expected = expected + parameter.sum()
-    assert loss(logits, targets).item() == pytest.approx(expected.item(), rel=1e-5)
+        expected += parameter.sum().item()
+    assert loss(logits, targets).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_fixed_weights_are_not_parameters() -> None:
     assert WeightedDifferenceLoss(weighting="fixed").weight_parameters() == []
 
 
-def train(weighting: str) -> tuple[float, float, float]:
+def train(weighting: Weighting) -> tuple[float, float, float]:
     """A linear model on noisy labels: its cross-entropy after training, the label weight, and the largest weight."""
     generator = torch.Generator().manual_seed(0)
     features = torch.randn(128, 10, generator=generator)
@@ -330,8 +343,8 @@ def test_a_sample_of_weight_zero_has_no_gradient() -> None:
     assert torch.equal(logits.grad.abs().sum(1) == 0, weights == 0)
 
 
-@pytest.mark.parametrize("permutation", ["sampled", "exact"])
-def test_the_adaptive_order_is_bounded_by_the_number_of_positives(permutation: str) -> None:
+@pytest.mark.parametrize("permutation", PERMUTATIONS)
+def test_the_adaptive_order_is_bounded_by_the_number_of_positives(permutation: Literal["sampled", "exact"]) -> None:
     logits, _, _ = make_batch(rows=4)
     targets = torch.tensor([[0, 0, 0, 0, 0], [0, 1, 0, 0, 0], [1, 0, 1, 0, 0], [1, 1, 1, 1, 0]])
     adaptive = WeightedDifferenceLoss(3, permutation=permutation, adaptive_order=True)

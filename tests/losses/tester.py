@@ -243,9 +243,8 @@ class LossTester:
         if isinstance(loss, MultiTermLoss):
             components, weights = loss.components(logits, targets, mask), loss.weights()
             assert list(components) == list(weights) == list(loss.last_components)
-            assert sum(weights[name] * components[name] for name in weights).item() == pytest.approx(
-                value.item(), rel=1e-5
-            )
+            total = sum(weights[name].item() * components[name].item() for name in weights)
+            assert total == pytest.approx(value.item(), rel=1e-5)
             for name, component in components.items():
                 assert component.requires_grad
                 assert not weights[name].requires_grad

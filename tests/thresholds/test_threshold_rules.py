@@ -157,7 +157,7 @@ def test_neither_the_order_nor_a_copy_of_all_rows_matters(template, case):
         (lambda p, y, m: (p, y * 2.0, m), r"targets must be 0 or 1, found 2.0 in row"),
         (
             lambda p, y, m: (p, torch.where(m, torch.nan, 0.0), m),
-            "targets must be 0 or 1, found nan in row 0, column 0",
+            "must be 0 or 1, found nan in row 0, column 0",
         ),
         (lambda p, y, m: (p, y, m.float()), "mask must be bool"),
         (lambda p, y, m: (p, y, m[:, :2]), r"mask must be bool of shape \(40, 4\), found torch.bool of \(40, 2\)"),
@@ -287,7 +287,7 @@ def test_a_stored_rule_must_be_complete():
         (lambda: GlobalThreshold("f1"), r"metric must be one of \('macro_f1', 'micro_f1', 'jaccard', 'samples_f1'\)"),
         (
             lambda: PerClassThreshold("macro_f1"),
-            r"metric must be one of \('f1', 'micro_f1', 'jaccard'\), found 'macro_f1'",
+            r"one of \('f1', 'micro_f1', 'jaccard'\), found 'macro_f1'",
         ),
         (lambda: PerClassThreshold(method="fast"), "method must be one of"),
         (lambda: PerClassThreshold(shrinkage=1.5), "shrinkage must lie in"),
@@ -312,32 +312,22 @@ def test_describe_names_rule_and_objective():
 
 
 @pytest.mark.parametrize(
-    ("config", "expected"),
+    ("name", "init_args", "expected"),
     [
-        ({"class_path": "FixedThreshold", "init_args": {"threshold": 0.05}}, FixedThreshold(0.05)),
+        ("FixedThreshold", {"threshold": 0.05}, FixedThreshold(0.05)),
+        ("mlemo.thresholds.GlobalThreshold", {"metric": "jaccard"}, GlobalThreshold("jaccard")),
         (
-            {"class_path": "mlemo.thresholds.GlobalThreshold", "init_args": {"metric": "jaccard"}},
-            GlobalThreshold("jaccard"),
-        ),
-        (
-            {
-                "class_path": "mlemo.thresholds.PerClassThreshold",
-                "init_args": {
-                    "metric": "jaccard",
-                    "method": "grid",
-                    "shrinkage": 0.5,
-                    "cross_fit": 4,
-                    "grid": [0.1, 0.5],
-                },
-            },
+            "mlemo.thresholds.PerClassThreshold",
+            {"metric": "jaccard", "method": "grid", "shrinkage": 0.5, "cross_fit": 4, "grid": [0.1, 0.5]},
             PerClassThreshold("jaccard", "grid", 0.5, 4, [0.1, 0.5]),
         ),
     ],
 )
-def test_a_rule_can_be_built_from_yaml(config, expected):
+def test_a_rule_can_be_built_from_yaml(name, init_args, expected):
     parser = jsonargparse.ArgumentParser(exit_on_error=False)
     parser.add_argument("--rule", type=ThresholdRule)
-    rule = parser.instantiate(parser.parse_object({"rule": config})).rule
+    config = parser.parse_object({"rule": {"class_path": name, "init_args": init_args}})
+    rule = parser.instantiate(config).rule
     assert rule_to_dict(rule) == rule_to_dict(expected)
 
 

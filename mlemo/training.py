@@ -84,7 +84,7 @@ class MlemoCLI(LightningCLI):
         parser.link_arguments(
             "data.label_space", "model.init_args.label_space", LabelSpace.as_dict, apply_on="instantiate"
         )
-        parser.add_argument("--test_after_fit", type=bool, default=True, help="fit only: test the best checkpoint")
+        parser.add_argument("--test_after_fit", type=bool, default=True, help="fit only: score the best checkpoint")
         for key, callback in {
             "thresholds": ThresholdTuning,
             "figures": EvaluationFigures,
@@ -115,12 +115,11 @@ class MlemoCLI(LightningCLI):
         """Nothing to do: `run` has taken the whole config from the checkpoint, not its hyper-parameters alone."""
 
     def after_fit(self) -> None:
-        """Test the best checkpoint, so that a run ends with a result."""
-        asked = self._get(self.config, "test_after_fit")
-        if asked and not self.trainer.fast_dev_run and getattr(self.trainer.checkpoint_callback, "best_model_path", ""):
-            self.trainer.test(
-                self.model, datamodule=self.datamodule, ckpt_path="best", weights_only=True, verbose=False
-            )
+        """Validate and test the best checkpoint, so that a run ends with a result."""
+        best = getattr(self.trainer.checkpoint_callback, "best_model_path", "")
+        if self._get(self.config, "test_after_fit") and best and not self.trainer.fast_dev_run:
+            for evaluate in (self.trainer.validate, self.trainer.test):
+                evaluate(self.model, datamodule=self.datamodule, ckpt_path=best, weights_only=True, verbose=False)
 
 
 def run(command: str, words: Sequence[str]) -> MlemoCLI:

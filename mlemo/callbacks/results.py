@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
 from rich.console import Console
 from rich.table import Table
 
@@ -21,10 +22,11 @@ SHOWN = ("jaccard", "micro_f1", "macro_f1", "samples_f1", "micro_precision", "mi
 
 
 class Results(OutputsCallback):
-    """Writes the predictions of test and predict, and prints a table at the end of validate and test.
+    """Writes predictions of each sample, and prints a table of the metrics with the paths of everything.
 
     In the run's folder: ``predictions_<stage>.csv`` with id, gold labels, decided labels and the probability of every
-    label; ``thresholds.json``; ``results_<stage>.json`` with every metric.
+    label; ``thresholds.json``; ``results_<stage>.json`` with every metric. After training, validation and test stand
+    side by side, so that the optimism of a rule fitted on validation is seen.
 
     Args:
         predictions: Whether the predictions are written.
@@ -34,10 +36,16 @@ class Results(OutputsCallback):
         super().__init__()
         self.predictions = predictions
         self._paths: dict[str, Path] = {}
+        self._values: dict[str, dict[str, float]] = {}
+        self._after_fit = False
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Remember that validation and test of this model's best checkpoint may follow."""
+        self._after_fit = True
 
     def on_outputs(self, trainer: Trainer, pl_module: LightningModule, stage: Stage, outputs: Outputs) -> None:
         """Write the predictions and the thresholds."""
-        if stage == "val" or not trainer.is_global_zero or trainer.log_dir is None:
+        if trainer.state.fn == TrainerFn.FITTING or not trainer.is_global_zero or trainer.log_dir is None:
             return
         folder = Path(trainer.log_dir)
         folder.mkdir(parents=True, exist_ok=True)
@@ -46,17 +54,17 @@ class Results(OutputsCallback):
             self._paths["thresholds"] = _write_thresholds(folder, tuning, pl_module.label_space.names)
         if self.predictions:
             path = folder / f"predictions_{stage}.csv"
-            self._table(trainer, pl_module, outputs, tuning).to_csv(path, index=False)
+            self._table(trainer, pl_module, stage, outputs, tuning).to_csv(path, index=False)
             self._paths["predictions"] = path
 
     @staticmethod
     def _table(
-        trainer: Trainer, pl_module: LightningModule, outputs: Outputs, tuning: ThresholdTuning | None
+        trainer: Trainer, pl_module: LightningModule, stage: Stage, outputs: Outputs, tuning: ThresholdTuning | None
     ) -> pd.DataFrame:
         space = pl_module.label_space
         probabilities = outputs.probabilities
         decisions = probabilities >= 0.5 if tuning is None else tuning.decide(probabilities)
-        corpus = trainer.datamodule.corpus("test")  # type: ignore[attr-defined]  # every mlemo datamodule has it
+        corpus = trainer.datamodule.corpus("val" if stage == "val" else "test")  # type: ignore[attr-defined]  # every mlemo datamodule has it
         gold = outputs.targets.bool() & outputs.mask
         columns: dict[str, Any] = {
             "id": [corpus.ids[row] for row in outputs.index.tolist()],
@@ -69,46 +77,45 @@ class Results(OutputsCallback):
         return pd.DataFrame(columns)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print the table of ``mlemo validate``; in training the progress bar says enough."""
-        if trainer.state.fn == "validate":
-            self._report(trainer, "val")
+        """Keep the values of a validation on its own; print them unless a test follows."""
+        if trainer.state.fn == TrainerFn.VALIDATING:
+            self._keep(trainer, "val")
+            if not self._after_fit:
+                self._print(trainer)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the result table."""
-        self._report(trainer, "test")
+        self._keep(trainer, "test")
+        self._print(trainer)
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say where the predictions are."""
         if trainer.is_global_zero:
             self._print_paths(Console())
 
-    def _report(self, trainer: Trainer, stage: str) -> None:
-        if not trainer.is_global_zero:
-            return
-        values = {
-            name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith(f"{stage}/")
-        }
-        tuning = tuned_rule(trainer)
-        rule = "" if tuning is None else tuning.rule.describe()
-        table = Table(title=f"{stage}: {type(trainer.datamodule).__name__}, {type(trainer.lightning_module).__name__}")  # type: ignore[attr-defined]
-        table.add_column("metric")
-        table.add_column("at 0.5", justify="right")
-        if rule:
-            table.add_column(rule, justify="right")
-        for name in SHOWN:
-            if f"{stage}/{name}" in values:
-                cells = [f"{values[f'{stage}/{name}']:.4f}"]
-                if rule:
-                    tuned = values.get(f"{stage}/tuned_{name}")
-                    cells.append("" if tuned is None else f"{tuned:.4f}")
-                table.add_row(name, *cells)
-        console = Console()
-        console.print(table)
-        if trainer.log_dir is not None:
+    def _keep(self, trainer: Trainer, stage: str) -> None:
+        prefix = f"{stage}/"
+        values = {k.removeprefix(prefix): float(v) for k, v in trainer.callback_metrics.items() if k.startswith(prefix)}
+        self._values[stage] = values
+        if trainer.is_global_zero and trainer.log_dir is not None:
             path = Path(trainer.log_dir, f"results_{stage}.json")
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps({"rule": rule or "fixed 0.5", **values}, indent=1) + "\n", encoding="utf-8")
+            path.write_text(json.dumps({"rule": _rule(trainer), **values}, indent=1) + "\n", encoding="utf-8")
             self._paths["results"] = path
+
+    def _print(self, trainer: Trainer) -> None:
+        if not trainer.is_global_zero:
+            return
+        data, model = trainer.datamodule, trainer.lightning_module  # type: ignore[attr-defined]
+        table = Table("metric", title=f"{type(model).__name__} on {type(data).__name__}", caption=f"tuned: {_rule(trainer)}")
+        columns = [(stage, prefix) for stage in self._values for prefix in ("", "tuned_")]
+        for stage, prefix in columns:
+            table.add_column(f"{stage} {'tuned' if prefix else 'at 0.5'}", justify="right")
+        for name in SHOWN:
+            cells = [self._values[stage].get(prefix + name) for stage, prefix in columns]
+            table.add_row(name, *("" if cell is None else f"{cell:.4f}" for cell in cells))
+        console = Console()
+        console.print(table)
         checkpoint = trainer.ckpt_path or getattr(trainer.checkpoint_callback, "best_model_path", "")
         if checkpoint:
             self._paths["checkpoint"] = Path(checkpoint)
@@ -120,6 +127,11 @@ class Results(OutputsCallback):
         if "checkpoint" in self._paths:
             command = f'mlemo classify --ckpt {_relative(self._paths["checkpoint"])} "your own sentence"'
             console.print(f"classify:    {command}", soft_wrap=True, highlight=False)
+
+
+def _rule(trainer: Trainer) -> str:
+    tuning = tuned_rule(trainer)
+    return "threshold 0.5" if tuning is None else tuning.rule.describe()
 
 
 def _write_thresholds(folder: Path, tuning: ThresholdTuning, names: tuple[str, ...]) -> Path:

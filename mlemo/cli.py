@@ -65,8 +65,10 @@ def main(args: Sequence[str] | None = None) -> object:
         hint = f"; did you mean {near[0]!r}?" if near else ""
         sys.stderr.write(f"mlemo: unknown command {command!r}{hint} The commands are {', '.join(COMMANDS)}.\n")
         raise SystemExit(2)
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    logging.getLogger("mlemo").setLevel(logging.INFO)
+    log = logging.getLogger("mlemo")
+    log.setLevel(logging.INFO)
+    if not log.handlers:
+        log.addHandler(logging.StreamHandler())
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())  # a user's own classes are named by dotted path from where they stand
     if command in TRAINING:

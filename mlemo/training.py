@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 import tempfile
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -42,24 +44,36 @@ def default_precision() -> str:
     return "bf16-mixed" if native else "32-true"
 
 
+HARMLESS = (
+    (".*does not have many workers.*", "a batch is one gather, made in the training process"),
+    (".*isinstance.treespec, LeafSpec.*", "Lightning's own use of torch"),
+    (".*is not supported by the model summary.*", "only the summary's estimate of the size in MB"),
+    (".*WeightAveraging callback with a model that overrides the configure_model.*", "nothing of mlemo is sharded"),
+)
+
+
 class Parser(LightningArgumentParser):
     """Lightning's parser, which answers a misspelt class name with the nearest existing ones."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Exit with the message and, where it speaks of an unknown class, with the nearest names."""
-        super().error(message + nearest_classes(message), ex)
+        """Exit with the message (without hundreds of lines of usage) and the nearest names of an unknown class."""
+        if not self.exit_on_error:  # a nested parser; the outer one answers, with this message inside its own
+            super().error(message, ex)
+        message += nearest_classes(message)
+        sys.stderr.write(f"mlemo: {message}\nmlemo: `--help` lists the settings, `--print_config` the values\n")
+        raise SystemExit(2) from ex
 
 
 def nearest_classes(message: str) -> str:
-    """A hint for every name in an error message that is close to, but not, a class that the command line knows."""
+    """A hint for every name in jsonargparse's message that is close to a class which the command line knows."""
     known = {cls.__name__ for base in BASES for cls in _subclasses(base)}
     hints = []
-    for name in dict.fromkeys(re.findall(r"[\"'`]([A-Za-z_][\w.]*)[\"'`]|class_path: ([\w.]+)", message)):
+    for name in dict.fromkeys(re.findall(r"dot import path string: ([\w.]+)|[Nn]o module named '([\w.]+)'", message)):
         short = (name[0] or name[1]).rsplit(".", 1)[-1]
         near = get_close_matches(short, known, n=3, cutoff=0.6)
-        if short not in known and near and short[:1].isupper():
-            hints.append(f"{short!r} is not a known class; did you mean {' or '.join(near)}?")
-    return "".join(f"\n  {hint}" for hint in hints)
+        if short not in known and near:
+            hints.append(f"\n  there is no class {short!r}; did you mean {' or '.join(near)}?")
+    return "".join(hints)
 
 
 def _subclasses(base: type) -> Iterator[type]:
@@ -111,6 +125,10 @@ class MlemoCLI(LightningCLI):
             }
         )
 
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse; without Lightning's warning about `args` beside those of the process, which is how `run` works."""
+        self.config = parser.parse_args(args)
+
     def _parse_ckpt_path(self) -> None:
         """Nothing to do: `run` has taken the whole config from the checkpoint, not its hyper-parameters alone."""
 
@@ -135,6 +153,8 @@ def run(command: str, words: Sequence[str]) -> MlemoCLI:
     """
     # Lightning's own table of all metrics gives way to that of `Results`; all of them stand in its JSON file
     quiet = ["--verbose=false"] if command in ("validate", "test") else []
+    for message, _reason in HARMLESS:
+        warnings.filterwarnings("ignore", message=message)
     with _config_of_checkpoint(words) as config:
         return MlemoCLI(
             MultiLabelModel,

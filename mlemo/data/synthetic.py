@@ -53,9 +53,10 @@ CORRELATIONS = {
 GROUPS = (("joy", "love", "anticipation"), ("sadness", "anger", "fear", "disgust"))
 
 # How hard the task is: the first two are what a bag of words cannot tell from an expressed emotion.
-CONTRASTED = 0.25  #: share of the expressed labels that stand against an absent one ("not sad but happy")
-NEGATED = 0.35  #: share of the rows with a clause that denies an absent label ("I am not angry at all")
+CONTRASTED = 0.08  #: share of the expressed labels that stand against an absent one ("not sad but happy")
+NEGATED = 0.15  #: share of the rows with a clause that denies an absent label ("I am not angry at all")
 AMBIGUOUS = 0.25  #: share of the rows with a clause that decides no label ("I am crying")
+SKEW = 2
 NEUTRAL = 0.5  #: share of the rows with a clause without emotion; those without any other clause always have one
 EMOJI_RATE = 0.2  #: share of the rows with a label whose text ends in an emoji of one of its labels
 
@@ -206,7 +207,7 @@ def _fill(frame: str, grammar: Grammar, rng: random.Random, **cues: str) -> str:
 
 def _pick(entries: tuple[str, ...], rng: random.Random) -> str:
     # earlier entries more often, P(place < r) = √(r / n): words have a long tail as labels have
-    return entries[int(len(entries) * rng.random() ** 2)]
+    return entries[int(len(entries) * rng.random() ** SKEW)]
 
 
 def _pick_absent(absent: list[str], rng: random.Random) -> str:

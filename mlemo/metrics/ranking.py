@@ -51,7 +51,7 @@ def one_error(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
     """
     annotated = scores.masked_fill(~mask, -1.0)
     highest = annotated == annotated.amax(dim=1, keepdim=True)
-    return _mean((highest & mask & ~targets).any(dim=1).float(), mask)
+    return _mean((highest & ~targets).any(dim=1).float(), mask)
 
 
 def coverage_error(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:

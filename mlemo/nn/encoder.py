@@ -4,15 +4,34 @@ from __future__ import annotations
 
 import base64
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import nn
+from transformers import AutoConfig, AutoModel, AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast
 
-__all__ = ["EncoderSource", "FromScratch", "Pretrained", "restore_encoder", "save_encoder"]
+__all__ = ["EncoderSource", "FromScratch", "Pretrained", "max_length", "restore_encoder", "save_encoder"]
+
+SPECIAL = {
+    "pad_token": "[PAD]",
+    "unk_token": "[UNK]",
+    "cls_token": "[CLS]",
+    "sep_token": "[SEP]",
+    "mask_token": "[MASK]",
+}
+DROPOUTS = (
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "dropout",
+    "attention_dropout",
+    "embedding_dropout",
+    "mlp_dropout",
+)
 
 
 class EncoderSource(ABC):
@@ -36,25 +55,26 @@ class Pretrained(EncoderSource):
         dropout: Dropout in the encoder; ``None`` leaves the encoder's own.
 
     Raises:
-        OSError: Neither a folder nor a reachable name (raised by transformers when training starts).
+        OSError: Neither a folder nor a reachable name (when training starts).
+        ValueError: ``dropout`` is given, and the encoder's config has no setting for it (when training starts).
     """
 
     def __init__(self, name: str, revision: str | None = None, dropout: float | None = None) -> None:
         self.name, self.revision, self.dropout = name, revision, dropout
 
     def tokenizer(self, texts: Callable[[], Sequence[str]]) -> Any:
-        from transformers import AutoTokenizer
-
+        """The tokenizer that the encoder was trained with."""
         return AutoTokenizer.from_pretrained(self.name, revision=self.revision)
 
     def encoder(self, tokenizer: Any) -> nn.Module:
-        from transformers import AutoConfig, AutoModel
-
+        """The encoder with its trained weights, without a pooler."""
         config = AutoConfig.from_pretrained(self.name, revision=self.revision)
         if self.dropout is not None:
-            for key in ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout"):
-                if hasattr(config, key):
-                    setattr(config, key, self.dropout)
+            keys = [key for key in DROPOUTS if hasattr(config, key)]
+            if not keys:
+                raise ValueError(f"the config of encoder {self.name!r} has no dropout that could be set to {self.dropout}")
+            for key in keys:
+                setattr(config, key, self.dropout)
         # float32 whatever the checkpoint was saved in: the optimizer needs it, mixed precision casts where it may
         model = AutoModel.from_pretrained(self.name, revision=self.revision, config=config, dtype=torch.float32)
         return _without_pooler(model).train()  # from_pretrained leaves eval mode on, and with it dropout off
@@ -92,27 +112,26 @@ class FromScratch(EncoderSource):
         self.max_positions, self.lowercase, self.dropout = max_positions, lowercase, dropout
 
     def tokenizer(self, texts: Callable[[], Sequence[str]]) -> Any:
-        from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-        from transformers import PreTrainedTokenizerFast
-
-        special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
-        tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-        tokenizer.normalizer = normalizers.BertNormalizer(lowercase=self.lowercase)
-        tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        """A WordPiece tokenizer in BERT's manner; the same texts always give the same vocabulary."""
+        normalizer = normalizers.BertNormalizer(lowercase=self.lowercase)
+        splitter = pre_tokenizers.BertPreTokenizer()
+        words = Counter(
+            word for text in texts() for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text))
+        )
+        vocabulary = _train_wordpiece(words, self.vocabulary)
+        tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+        tokenizer.normalizer = normalizer
+        tokenizer.pre_tokenizer = splitter
         tokenizer.decoder = decoders.WordPiece()
-        trainer = trainers.WordPieceTrainer(
-            vocab_size=self.vocabulary, special_tokens=list(special.values()), show_progress=False
-        )
-        tokenizer.train_from_iterator(texts(), trainer)
-        ends = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
         tokenizer.post_processor = processors.TemplateProcessing(
-            single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=ends
+            single="[CLS] $A [SEP]",
+            pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+            special_tokens=[(token, vocabulary[token]) for token in ("[CLS]", "[SEP]")],
         )
-        return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=self.max_positions, **special)
+        return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=self.max_positions, **SPECIAL)
 
     def encoder(self, tokenizer: Any) -> nn.Module:
-        from transformers import BertConfig, BertModel
-
+        """A BERT of this size with random weights, without a pooler."""
         config = BertConfig(
             vocab_size=len(tokenizer),
             hidden_size=self.width,
@@ -153,8 +172,6 @@ def restore_encoder(files: dict[str, str]) -> tuple[nn.Module, Any]:
     Raises:
         ValueError: There is no ``config.json`` among the files.
     """
-    from transformers import AutoConfig, AutoModel, AutoTokenizer
-
     if "config.json" not in files:
         raise ValueError(f"the checkpoint's encoder has no config.json; its files are {sorted(files)}")
     with TemporaryDirectory() as folder:
@@ -176,6 +193,32 @@ def max_length(encoder: Any, tokenizer: Any, asked: int) -> int:
         offset = (encoder.config.pad_token_id or 0) + 1 if _counts_from_padding(encoder) else 0
         limits.append(positions - offset)
     return min(limits)
+
+
+def _train_wordpiece(words: Counter[str], size: int) -> dict[str, int]:
+    """A WordPiece vocabulary ``{piece: id}`` of at most ``size`` pieces.
+
+    The trainer numbers the pieces inside words, and breaks ties between rare characters, in an order that differs from
+    call to call, so two processes would get two vocabularies. Here it is given both, decided from the counts alone.
+    """
+    counts: Counter[str] = Counter()
+    for word, count in words.items():
+        for character in word:
+            counts[character] += count
+    most = max(0, size - len(SPECIAL)) // 2  # each character may need a piece inside words as well
+    alphabet = sorted(counts, key=lambda character: (-counts[character], character))[:most]
+    inside = sorted({f"##{character}" for word in words for character in word[1:]} & {f"##{c}" for c in alphabet})
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=size,
+        initial_alphabet=alphabet,
+        limit_alphabet=len(alphabet),
+        special_tokens=[*SPECIAL.values(), *inside],
+        show_progress=False,
+    )
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.train_from_iterator((word for word, count in words.items() for _ in range(count)), trainer)
+    return tokenizer.get_vocab()
 
 
 def _counts_from_padding(encoder: Any) -> bool:

@@ -1,0 +1,1 @@
+"""Studies: published figures and baselines, each made again by one command."""

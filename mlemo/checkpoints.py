@@ -43,8 +43,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
         raise ValueError(
-            f"{path} ({path.stat().st_size:,} bytes) cannot be read as a checkpoint; it may have been cut short while it "
-            f"was written or copied. Use another checkpoint of the run. ({type(error).__name__}: {error})"
+            f"{path} ({path.stat().st_size:,} bytes) cannot be read as a checkpoint; it may have been cut short while "
+            f"it was written or copied. Use another checkpoint of the run. ({type(error).__name__}: {error})"
         ) from error
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise ValueError(f"{path} holds no model weights (no 'state_dict'); it is no checkpoint of mlemo")

@@ -19,7 +19,8 @@ class LabelSpace:
             ``None`` where the labels are flat.
 
     Raises:
-        ValueError: No name, a repeated or empty name, a group with an unknown label, or a label in two groups.
+        ValueError: One string instead of names, no name, a repeated or empty name, a group with an unknown label, or a
+            label in two groups.
 
     Example:
         >>> space = LabelSpace(("joy", "anger", "fear"), groups=(("anger", "fear"),))
@@ -31,6 +32,8 @@ class LabelSpace:
     groups: tuple[tuple[str, ...], ...] | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.names, str):
+            raise ValueError(f"label names must be a list of names, found the string {self.names!r}")
         object.__setattr__(self, "names", tuple(self.names))
         if not self.names:
             raise ValueError("a label space needs at least one label, found none")
@@ -55,7 +58,7 @@ class LabelSpace:
         """A label space from itself, from its plain form (``as_dict``), or from a list of names."""
         if isinstance(value, LabelSpace):
             return value
-        return cls(**value) if isinstance(value, Mapping) else cls(tuple(value))
+        return cls(**value) if isinstance(value, Mapping) else cls(value)  # type: ignore[arg-type]  # made a tuple there
 
     def as_dict(self) -> dict[str, Any]:
         """Plain form, as it stands in configs and checkpoints."""

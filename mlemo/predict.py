@@ -73,7 +73,7 @@ class Classifier:
         return result
 
     @overload
-    def __call__(self, texts: str) -> Classified: ...
+    def __call__(self, texts: str) -> Classified: ...  # type: ignore[overload-overlap]  # a str is a sequence too
 
     @overload
     def __call__(self, texts: Sequence[str]) -> list[Classified]: ...
@@ -109,7 +109,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Classifier:
 
     Raises:
         FileNotFoundError: There is no such file or folder.
-        ValueError: The checkpoint is damaged, or not one of a text model of mlemo.
+        ValueError: The checkpoint is damaged, not one of a text model of mlemo, or of a class that is not there.
     """
     file = find_checkpoint(path)
     checkpoint = read_checkpoint(file)
@@ -117,7 +117,10 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Classifier:
     if name is None:
         raise ValueError(f"{file} does not name its model class; it was not written by a model of mlemo")
     module, _, attribute = name.rpartition(".")
-    model_class: Any = getattr(import_module(module), attribute)
+    try:
+        model_class: Any = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"{file} holds a {name}, which cannot be imported: {error}") from error
     if not (isinstance(model_class, type) and issubclass(model_class, TextModel)):
         raise ValueError(f"{file} holds a {name}, which does not classify texts")
     model = model_class.load_from_checkpoint(file, map_location="cpu", weights_only=True)
@@ -163,7 +166,8 @@ def _texts(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Iter
     yield from options.texts
     if options.file is not None:
         try:
-            lines = options.file.read_text(encoding="utf-8-sig").splitlines()
+            # not splitlines(), which also cuts at characters that stand inside texts, such as U+2028
+            lines = options.file.read_text(encoding="utf-8-sig").split("\n")
         except (OSError, UnicodeDecodeError) as error:
             parser.error(f"cannot read {options.file}: {error}")
         yield from (line for line in lines if line.strip())

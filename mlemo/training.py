@@ -48,6 +48,7 @@ HARMLESS = (
     (".*does not have many workers.*", "a batch is one gather, made in the training process"),
     (".*isinstance.treespec, LeafSpec.*", "Lightning's own use of torch"),
     (".*is not supported by the model summary.*", "only the summary's estimate of the size in MB"),
+    (".*Checkpoint directory .* exists and is not empty.*", "a resumed run goes on in its own folder"),
     (".*WeightAveraging callback with a model that overrides the configure_model.*", "nothing of mlemo is sharded"),
 )
 
@@ -108,6 +109,7 @@ class MlemoCLI(LightningCLI):
             "progress": ProgressBar,
             "early_stopping": EarlyStopping,
             "checkpoint": ModelCheckpoint,
+            "last_checkpoint": ModelCheckpoint,
         }.items():
             parser.add_lightning_class_args(callback, key)
         parser.set_defaults(
@@ -120,8 +122,9 @@ class MlemoCLI(LightningCLI):
                 "checkpoint.monitor": "val/macro_f1",
                 "checkpoint.mode": "max",
                 "checkpoint.filename": "best",
-                "checkpoint.save_last": True,
-                "checkpoint.auto_insert_metric_name": False,
+                # Lightning's save_last writes only when the best checkpoint changes
+                "last_checkpoint.filename": "last",
+                "last_checkpoint.enable_version_counter": False,
             }
         )
 
@@ -134,7 +137,7 @@ class MlemoCLI(LightningCLI):
 
     def after_fit(self) -> None:
         """Validate and test the best checkpoint, so that a run ends with a result."""
-        best = getattr(self.trainer.checkpoint_callback, "best_model_path", "")
+        best = self._get(self.config_init, "checkpoint").best_model_path
         if self._get(self.config, "test_after_fit") and best and not self.trainer.fast_dev_run:
             for evaluate in (self.trainer.validate, self.trainer.test):
                 evaluate(self.model, datamodule=self.datamodule, ckpt_path=best, weights_only=True, verbose=False)
@@ -155,7 +158,9 @@ def run(command: str, words: Sequence[str]) -> MlemoCLI:
     quiet = ["--verbose=false"] if command in ("validate", "test") else []
     for message, _reason in HARMLESS:
         warnings.filterwarnings("ignore", message=message)
-    with _config_of_checkpoint(words) as config:
+    if command != "fit":
+        warnings.filterwarnings("ignore", message="The dirpath has changed.*")  # no best checkpoint is looked for
+    with _config_of_checkpoint(command, words) as config:
         return MlemoCLI(
             MultiLabelModel,
             EmotionDataModule,
@@ -164,6 +169,7 @@ def run(command: str, words: Sequence[str]) -> MlemoCLI:
             parser_class=Parser,
             save_config_callback=SaveConfig,
             auto_configure_optimizers=False,
+            save_config_kwargs={"overwrite": True},  # a resumed run goes on in its own folder
             seed_everything_default=42,
             trainer_defaults={
                 "precision": default_precision(),
@@ -177,15 +183,14 @@ def run(command: str, words: Sequence[str]) -> MlemoCLI:
 
 
 @contextmanager
-def _config_of_checkpoint(words: Sequence[str]) -> Iterator[list[str]]:
+def _config_of_checkpoint(command: str, words: Sequence[str]) -> Iterator[list[str]]:
     """Words that set the config which the checkpoint on the command line was trained with, before any other word."""
     path = next((word.split("=", 1)[1] for word in words if word.startswith("--ckpt_path=")), None)
     if "--ckpt_path" in words[:-1]:
         path = words[list(words).index("--ckpt_path") + 1]
-    if path in (None, "null"):
+    if path is None or path == "null":
         yield []
         return
-    assert path is not None
     checkpoint = read_checkpoint(path)
     if "config" not in checkpoint:
         yield []
@@ -193,6 +198,9 @@ def _config_of_checkpoint(words: Sequence[str]) -> Iterator[list[str]]:
     config = yaml.safe_load(checkpoint["config"])
     for key in ("ckpt_path", "weights_only", "return_predictions", "verbose"):
         config.pop(key, None)  # arguments of the command that was run then, not of this one
+    logger = config["trainer"].get("logger")
+    if command == "fit" and isinstance(logger, dict) and "version" in logger.get("init_args", {}):
+        logger["init_args"]["version"] = Path(path).resolve().parent.parent.name  # go on in the folder of the run
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "config.yaml")
         file.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")

@@ -99,7 +99,8 @@ def test_tensorboard_holds_components_weights_metrics_rates_pictures_and_setting
     assert len(events.Scalars("loss/d1")) == cli.trainer.global_step
     assert {"val/class_f1", "val/label_correlation", "test/class_f1"} <= set(tags["images"])
     settings = yaml.safe_load((Path(cli.trainer.log_dir) / "hparams.yaml").read_text())
-    assert settings["loss"]["class_path"].endswith("WeightedDifferenceLoss") or settings["loss"] is None
+    assert settings["encoder"]["class_path"].endswith("FromScratch")
+    assert settings["label_space"]["names"] == list(cli.datamodule.label_space.names)
     rows = (Path(cli.trainer.log_dir) / "loss_weights.csv").read_text().splitlines()
     assert len(rows) == 1 + cli.trainer.global_step
 

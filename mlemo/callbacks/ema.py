@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
@@ -42,6 +43,13 @@ class EMAWeights(EMAWeightAveraging):
     def updated(self) -> bool:
         """Whether the average has taken up any weights yet."""
         return self._average_model is not None and int(self._average_model.n_averaged) > 0
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Make the average when training begins."""
+        with warnings.catch_warnings():
+            # a warning about sharded layers, which mlemo has none of
+            warnings.filterwarnings("ignore", message=".*overrides the configure_model callback")
+            super().setup(trainer, pl_module, stage)
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Swap the average in; only in training: otherwise the weights are those of a checkpoint already."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -13,6 +13,7 @@ from torch import Tensor
 from mlemo.callbacks.outputs import Outputs, OutputsCallback, Stage
 from mlemo.callbacks.threshold_tuning import tuned_rule
 from mlemo.metrics import MultiLabelMetrics
+from mlemo.models import MultiLabelModel
 
 __all__ = ["EvaluationFigures", "class_f1_figure", "correlation_figure", "label_correlation"]
 
@@ -24,7 +25,7 @@ class EvaluationFigures(OutputsCallback):
     of the labels, gold beside predicted. Decisions are those of the tuned rule where there is one, else 0.5.
     """
 
-    def on_outputs(self, trainer: Trainer, pl_module: LightningModule, stage: Stage, outputs: Outputs) -> None:
+    def on_outputs(self, trainer: Trainer, pl_module: MultiLabelModel, stage: Stage, outputs: Outputs) -> None:
         """Draw and hand over to TensorBoard."""
         boards = [logger.experiment for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
         if not boards or not trainer.is_global_zero or stage == "predict":

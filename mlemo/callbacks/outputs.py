@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 from torchmetrics.utilities.distributed import gather_all_tensors
+
+from mlemo.models import MultiLabelModel
 
 __all__ = ["Outputs", "OutputsCallback"]
 
@@ -38,7 +40,7 @@ class OutputsCallback(Callback):
     def __init__(self) -> None:
         self._batches: list[tuple[Tensor, ...]] = []
 
-    def on_outputs(self, trainer: Trainer, pl_module: LightningModule, stage: Stage, outputs: Outputs) -> None:
+    def on_outputs(self, trainer: Trainer, pl_module: MultiLabelModel, stage: Stage, outputs: Outputs) -> None:
         """Called at the end of each validation, test or prediction epoch, on every process."""
         raise NotImplementedError(f"{type(self).__name__} must define on_outputs")
 
@@ -54,25 +56,30 @@ class OutputsCallback(Callback):
         if trainer.world_size > 1:
             parts = [torch.cat(gather_all_tensors(part)) for part in parts]
         order = parts[0].argsort()
-        self.on_outputs(trainer, pl_module, stage, Outputs(*(part[order].cpu() for part in parts)))
+        model = cast(MultiLabelModel, pl_module)
+        self.on_outputs(trainer, model, stage, Outputs(*(part[order].cpu() for part in parts)))
 
     def on_validation_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *args: Any, **kwargs: Any
     ) -> None:
         """Keep the outputs."""
         self._collect(outputs, batch)
 
     def on_test_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *args: Any, **kwargs: Any
     ) -> None:
         """Keep the outputs."""
         self._collect(outputs, batch)
 
     def on_predict_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *args: Any, **kwargs: Any
     ) -> None:
         """Keep the outputs."""
         self._collect(outputs, batch)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Forget the batches of an epoch that was broken off."""
+        self._batches = []
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Gather, and hand over."""

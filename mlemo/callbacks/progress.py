@@ -69,7 +69,7 @@ class ProgressBar(TQDMProgressBar):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """One line with the validation's figures."""
         super().on_validation_end(trainer, pl_module)
-        if trainer.sanity_checking or not trainer.training and trainer.state.fn != "fit":
+        if trainer.sanity_checking or (not trainer.training and trainer.state.fn != "fit"):
             return
         values = trainer.callback_metrics
         shown = ("train/loss", "val/loss", "val/macro_f1", "val/tuned_macro_f1", "val/micro_f1", "val/jaccard")

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from mlemo.callbacks.outputs import Outputs, OutputsCallback, Stage
 from mlemo.callbacks.threshold_tuning import ThresholdTuning, tuned_rule
+from mlemo.models import MultiLabelModel
 
 __all__ = ["Results"]
 
@@ -43,7 +44,7 @@ class Results(OutputsCallback):
         """Remember that validation and test of this model's best checkpoint may follow."""
         self._after_fit = True
 
-    def on_outputs(self, trainer: Trainer, pl_module: LightningModule, stage: Stage, outputs: Outputs) -> None:
+    def on_outputs(self, trainer: Trainer, pl_module: MultiLabelModel, stage: Stage, outputs: Outputs) -> None:
         """Write the predictions and the thresholds."""
         if trainer.state.fn == TrainerFn.FITTING or not trainer.is_global_zero or trainer.log_dir is None:
             return
@@ -59,7 +60,7 @@ class Results(OutputsCallback):
 
     @staticmethod
     def _table(
-        trainer: Trainer, pl_module: LightningModule, stage: Stage, outputs: Outputs, tuning: ThresholdTuning | None
+        trainer: Trainer, pl_module: MultiLabelModel, stage: Stage, outputs: Outputs, tuning: ThresholdTuning | None
     ) -> pd.DataFrame:
         space = pl_module.label_space
         probabilities = outputs.probabilities
@@ -107,7 +108,9 @@ class Results(OutputsCallback):
         if not trainer.is_global_zero:
             return
         data, model = trainer.datamodule, trainer.lightning_module  # type: ignore[attr-defined]
-        table = Table("metric", title=f"{type(model).__name__} on {type(data).__name__}", caption=f"tuned: {_rule(trainer)}")
+        table = Table(
+            "metric", title=f"{type(model).__name__} on {type(data).__name__}", caption=f"tuned: {_rule(trainer)}"
+        )
         columns = [(stage, prefix) for stage in self._values for prefix in ("", "tuned_")]
         for stage, prefix in columns:
             table.add_column(f"{stage} {'tuned' if prefix else 'at 0.5'}", justify="right")
@@ -116,9 +119,8 @@ class Results(OutputsCallback):
             table.add_row(name, *("" if cell is None else f"{cell:.4f}" for cell in cells))
         console = Console()
         console.print(table)
-        checkpoint = trainer.ckpt_path or getattr(trainer.checkpoint_callback, "best_model_path", "")
-        if checkpoint:
-            self._paths["checkpoint"] = Path(checkpoint)
+        if trainer.ckpt_path:
+            self._paths["checkpoint"] = Path(trainer.ckpt_path)
         self._print_paths(console)
 
     def _print_paths(self, console: Console) -> None:

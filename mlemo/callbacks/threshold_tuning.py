@@ -11,6 +11,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from mlemo.callbacks.outputs import Outputs, OutputsCallback, Stage
 from mlemo.metrics import MultiLabelMetrics
+from mlemo.models import MultiLabelModel
 from mlemo.thresholds import FixedThreshold, PerClassThreshold, ThresholdRule, rule_from_dict, rule_to_dict
 
 # what depends on the decisions; ranking metrics and areas under curves look at probabilities only
@@ -43,7 +44,7 @@ class ThresholdTuning(OutputsCallback):
         self.rule = PerClassThreshold() if rule is None else rule
         self.fitted = False
 
-    def on_outputs(self, trainer: Trainer, pl_module: LightningModule, stage: Stage, outputs: Outputs) -> None:
+    def on_outputs(self, trainer: Trainer, pl_module: MultiLabelModel, stage: Stage, outputs: Outputs) -> None:
         """Fit in training, decide, and log."""
         if stage == "predict":
             return
@@ -61,7 +62,9 @@ class ThresholdTuning(OutputsCallback):
     def decide(self, probabilities: Any) -> Any:
         """Label sets ``(N, C)`` bool under the fitted rule."""
         if not self.fitted:
-            raise ValueError("the threshold rule has not been fitted: the checkpoint holds none, and nothing was validated")
+            raise ValueError(
+                "the threshold rule has not been fitted: the checkpoint holds none, and nothing was validated"
+            )
         return self.rule.predict(probabilities)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:

@@ -14,11 +14,11 @@ from mlemo.data.semeval2025 import SemEval2025
 from mlemo.data.synthetic import SyntheticEmotions
 
 __all__ = [
+    "NLPCC2018",
     "Corpus",
     "EmotionDataModule",
     "ExaAEC",
     "GoEmotions",
-    "NLPCC2018",
     "Prompt",
     "RenCECps",
     "SemEval2018",

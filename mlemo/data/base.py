@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_only
-from torch.utils.data import BatchSampler, DataLoader
+from torch.utils.data import DataLoader
 
 from mlemo.batch import Batch, TextInput
 from mlemo.data.collate import TokenizedCorpus
@@ -53,7 +53,8 @@ class EmotionDataModule(LightningDataModule):
         seed: int = 42,
     ) -> None:
         super().__init__()
-        for name, value in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size), ("train_rows", train_rows)):
+        sizes = {"batch_size": batch_size, "eval_batch_size": eval_batch_size, "train_rows": train_rows}
+        for name, value in sizes.items():
             if value is not None and value < 1:
                 raise ValueError(f"data.{name} must be at least 1, found {value}")
         self.data_dir = None if data_dir is None else Path(data_dir)
@@ -62,6 +63,8 @@ class EmotionDataModule(LightningDataModule):
         self._corpora: dict[str, Corpus] = {}
         self._datasets: dict[tuple[str, TextInput], TokenizedCorpus] = {}
         self._reported = False
+        self._train_loader: ResumableLoader | None = None
+        self._place: dict[str, Any] | None = None
 
     # what a corpus overrides ------------------------------------------------------------------------------------
 
@@ -107,26 +110,26 @@ class EmotionDataModule(LightningDataModule):
     def report(self) -> str:
         """Rows, labels a row, rows without a label, dropped rows and repeated texts, as a few lines of text."""
         lines = [f"{type(self).__name__}: {len(self.label_space)} labels"]
-        texts: dict[str, Counter[str]] = {}
+        texts: dict[str, set[str]] = {}
         for split in SPLITS:
             corpus = self.corpus(split)
             labels = corpus.labels.sum(1)
-            line = f"  {split:<5} {len(corpus):>7,} rows, {labels.mean():.4f} labels a row, {int((labels == 0).sum()):,} without a label"
+            line = f"  {split:<5} {len(corpus):>7,} rows, {labels.mean():.4f} labels a row"
+            line += f", {int((labels == 0).sum()):,} without a label"
             masked = int((~corpus.mask).sum())
             if masked:
                 line += f", {masked:,} label cells not annotated"
             line += "".join(f", {count:,} dropped: {reason}" for reason, count in corpus.dropped.items())
             if corpus.texts is not None:
-                texts[split] = Counter(corpus.texts)
-                surplus = len(corpus) - len(texts[split])
-                if surplus:
-                    line += f", {surplus:,} repeated texts"
+                texts[split] = set(corpus.texts)
+                repeated = len(corpus) - len(texts[split])
+                if repeated:
+                    line += f", {repeated:,} repeated texts"
             lines.append(line)
-        for first, second in (("train", "val"), ("train", "test"), ("val", "test")):
-            if first in texts and second in texts:
-                shared = len(texts[first].keys() & texts[second].keys())
-                if shared:
-                    lines.append(f"  {shared:,} texts stand both in {first} and in {second} (kept, as official splits are)")
+        for first, second in combinations(texts, 2):
+            shared = len(texts[first] & texts[second])
+            if shared:
+                lines.append(f"  {shared:,} texts stand both in {first} and in {second} (kept, as official splits are)")
         return "\n".join(lines)
 
     # batches ----------------------------------------------------------------------------------------------------
@@ -151,7 +154,25 @@ class EmotionDataModule(LightningDataModule):
             world_size=world_size,
             rank=rank,
         )
-        return ResumableLoader(dataset, batch_sampler=sampler, collate_fn=_as_is, generator=torch.Generator())
+        if self._place is not None:
+            sampler.load_state_dict(self._place)
+            self._place = None
+        self._train_loader = ResumableLoader(
+            dataset, batch_sampler=sampler, collate_fn=_as_is, generator=torch.Generator()
+        )
+        return self._train_loader
+
+    def state_dict(self) -> dict[str, Any]:
+        """Place in the training epoch, for Lightning's checkpoints."""
+        return {} if self._train_loader is None else self._train_loader.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Remember the place for the training loader that is made next.
+
+        Lightning hands a loader its state only if the loader is made after the loops are restored, and a schedule that
+        asks for the number of steps has it made before.
+        """
+        self._place = state_dict
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """The validation split, each row once."""
@@ -169,11 +190,15 @@ class EmotionDataModule(LightningDataModule):
         dataset = self.dataset(split, self._text_input())
         world_size, rank = self._processes()
         if len(dataset) < world_size:
-            raise ValueError(f"the {split} split has {len(dataset)} rows for {world_size} processes; use fewer processes")
-        # each row once, in whichever process: a distributed sampler would repeat rows and bend the scores
+            raise ValueError(
+                f"the {split} split has {len(dataset)} rows for {world_size} processes; use fewer processes"
+            )
+        # Each row once, in whichever process: a distributed sampler would repeat rows and bend the scores. The rows are
+        # the `sampler`, since that is what Lightning keeps when it makes the loader of `predict` anew.
         rows = dataset.lengths.argsort(descending=True, stable=True)[rank::world_size].tolist()
-        batches = BatchSampler(rows, self.eval_batch_size, drop_last=False)
-        return DataLoader(dataset, batch_sampler=batches, collate_fn=_as_is, generator=torch.Generator())
+        return DataLoader(
+            dataset, batch_size=self.eval_batch_size, sampler=rows, collate_fn=_as_is, generator=torch.Generator()
+        )
 
     def _text_input(self) -> TextInput:
         if self.trainer is None or self.trainer.lightning_module is None:
@@ -204,5 +229,5 @@ class ResumableLoader(DataLoader[Batch]):
         return super().__iter__()
 
 
-def _as_is(batch: Batch) -> Batch:
+def _as_is(batch: Any) -> Any:
     return batch

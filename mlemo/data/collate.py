@@ -39,19 +39,22 @@ class TokenizedCorpus(Dataset[Batch]):
         else:
             words = text_input.label_words or corpus.label_space.names
             if len(words) != len(corpus.label_space):
-                raise ValueError(f"{len(words)} label words for {len(corpus.label_space)} labels: one phrase a label is expected")
+                raise ValueError(
+                    f"{len(words)} label words for {len(corpus.label_space)} labels: one phrase a label is expected"
+                )
             self.prompt = Prompt(tokenizer, words, text_input.prompt)
             _, _, after = special_tokens(tokenizer, pair=True)
             self.prefix = self.prompt.ids
         room = text_input.max_length - len(self.prefix) - len(after)
         if room < self.MIN_TEXT:
             raise ValueError(
-                f"max_length {text_input.max_length} leaves {room} tokens to the text after {len(self.prefix)} of prompt "
-                f"and special tokens; at least {self.MIN_TEXT} are expected: raise max_length or choose a shorter prompt"
+                f"max_length {text_input.max_length} leaves {room} tokens to the text beside "
+                f"{len(self.prefix) + len(after)} of prompt and special tokens; at least {self.MIN_TEXT} are expected: "
+                "raise max_length or choose a shorter prompt"
             )
         self.token_types = text_input.token_types
         self.pad_id = tokenizer.pad_token_id or 0
-        encoded = tokenizer(corpus.texts, add_special_tokens=False, truncation=True, max_length=room)["input_ids"] if len(corpus) else []
+        encoded = tokenizer(corpus.texts, add_special_tokens=False, truncation=True, max_length=room)["input_ids"]
         self.lengths = torch.tensor([len(ids) + len(after) for ids in encoded], dtype=torch.long)
         self.starts = self.lengths.cumsum(0) - self.lengths
         self.tokens = torch.tensor([token for ids in encoded for token in (*ids, *after)], dtype=torch.long)

@@ -56,7 +56,7 @@ class Corpus:
         return len(self.ids)
 
     def select(self, rows: Sequence[int] | Tensor) -> Corpus:
-        """The given rows, in the given order, as a new corpus."""
+        """The given rows, in the given order, as a new corpus; what a reader dropped stays on record."""
         index = torch.as_tensor(rows, dtype=torch.long)
         picked = index.tolist()
         return Corpus(
@@ -66,6 +66,7 @@ class Corpus:
             texts=None if self.texts is None else [self.texts[row] for row in picked],
             features=None if self.features is None else self.features[index],
             mask=self.mask[index],
+            dropped=dict(self.dropped),
         )
 
     @classmethod

@@ -1,4 +1,4 @@
-"""The label prompt of Bert-WDL: ``[CLS] e1 [MASK] e2 [MASK] … eM [MASK] [SEP] text [SEP]``, from ids that exist already."""
+"""The label prompt of Bert-WDL: ``[CLS] e1 [MASK] e2 [MASK] … eM [MASK] [SEP] text [SEP]``, made of token ids."""
 
 from __future__ import annotations
 
@@ -61,7 +61,8 @@ class Prompt:
             pieces = tokenizer(" " + word.replace("_", " "), add_special_tokens=False)["input_ids"]
             if layout != "masks" and not pieces:
                 raise ValueError(f"the tokenizer finds no word piece in the label words {word!r}")
-            segments.append(([] if layout == "masks" else list(pieces)) + ([tokenizer.mask_token_id] if needs_mask else []))
+            readout = [tokenizer.mask_token_id] if needs_mask else []
+            segments.append(readout if layout == "masks" else [*pieces, *readout])
         before, between, _ = special_tokens(tokenizer, pair=True)
         self.layout = layout
         self.lengths = torch.tensor([len(segment) for segment in segments])  # (M,)
@@ -71,7 +72,7 @@ class Prompt:
         starts = self.lengths.cumsum(0) - self.lengths
         self.segment_offset = torch.arange(len(self.segment_ids)) - starts[self.segment_label]  # (P,)
         self.first = len(before)
-        self.ids = torch.cat([torch.tensor(before), self.segment_ids, torch.tensor(between)]).long()
+        self.ids = torch.tensor([*before, *self.segment_ids.tolist(), *between])
         self.positions = self.first + starts + self.readouts  # (M,) canonical order
         self.order = torch.arange(len(segments))
 

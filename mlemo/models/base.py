@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import torch
 from lightning.pytorch import LightningModule
@@ -21,6 +21,7 @@ from mlemo.nn.encoder import EncoderSource, Pretrained, max_length, restore_enco
 from mlemo.seeding import step_seed
 
 __all__ = ["MultiLabelModel", "TextModel"]
+
 
 class MultiLabelModel(LightningModule):
     """Base of all models: ``forward(batch) -> logits (B, C)``, one logit a label, in canonical label order.
@@ -55,8 +56,7 @@ class MultiLabelModel(LightningModule):
             self.save_hyperparameters()
         if "_class_path" not in self.hparams:
             self.hparams["label_space"] = self.label_space.as_dict()
-            plain = (str, int, float, bool, dict, type(None))
-            self.remove_ignored_hparams([name for name, value in self.hparams.items() if not isinstance(value, plain)])
+            self.remove_ignored_hparams([name for name, value in self.hparams.items() if not _is_plain(value)])
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits ``(B, C)`` in canonical label order."""
@@ -68,9 +68,11 @@ class MultiLabelModel(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Let a trained model be loaded for use with another loss than it was trained with."""
+        if self._trainer is not None:
+            return
         own = self.loss.state_dict(prefix="loss.")
-        saved = {name for name in checkpoint["state_dict"] if name.startswith("loss.")}
-        if self._trainer is None and saved != own.keys():
+        saved = {name: value for name, value in checkpoint["state_dict"].items() if name.startswith("loss.")}
+        if {name: value.shape for name, value in saved.items()} != {name: value.shape for name, value in own.items()}:
             for name in saved:
                 del checkpoint["state_dict"][name]
             checkpoint["state_dict"].update(own)
@@ -119,12 +121,15 @@ class MultiLabelModel(LightningModule):
     def _evaluation_step(self, stage: str, batch: Batch) -> StepOutput:
         output = self._step(batch)
         probabilities = output["logits"].float().sigmoid()
-        self.metrics[stage].update(probabilities, batch["labels"], mask=batch["label_mask"])
+        self._metrics(stage).update(probabilities, batch["labels"], mask=batch["label_mask"])
         self.log(f"{stage}/loss", output["loss"], batch_size=len(batch["index"]), sync_dist=True)
         return {**output, "labels": batch["labels"], "label_mask": batch["label_mask"]}
 
+    def _metrics(self, stage: str) -> MultiLabelMetrics:
+        return cast(MultiLabelMetrics, self.metrics[stage])
+
     def _log_metrics(self, stage: str) -> None:
-        metrics = self.metrics[stage]
+        metrics = self._metrics(stage)
         values = metrics.compute()
         metrics.reset()
         shown = {"micro_f1", "macro_f1", "jaccard"} if stage == "val" else set()
@@ -174,7 +179,7 @@ class TextModel(MultiLabelModel):
 
     prompt: PromptLayout | None = None
     label_words: tuple[str, ...] | None = None
-    encoder: nn.Module
+    encoder: Any  # a transformers model
 
     def __init__(
         self,
@@ -211,16 +216,24 @@ class TextModel(MultiLabelModel):
     def configure_model(self) -> None:
         """Make the encoder as soon as a trainer is there; Lightning calls this before fit, test and predict."""
         if self.tokenizer is None and self._trainer is not None:
-            self.build(lambda: self.trainer.datamodule.corpus("train").texts)  # type: ignore[attr-defined]
+            self.build(self._training_texts)
 
-    def build(self, texts: Any = None) -> None:
+    def build(self, texts: Callable[[], Sequence[str]] | None = None) -> None:
         """Make tokenizer, encoder and head.
 
         Args:
             texts: Function that gives the training texts, for a tokenizer that is trained on them.
+
+        Raises:
+            ValueError: The tokenizer is trained on texts, and there are none.
         """
-        tokenizer = self.source.tokenizer(texts)
-        self._attach(self.source.encoder(tokenizer), tokenizer)
+        tokenizer = self.source.tokenizer(_no_texts if texts is None else texts)
+        encoder = self.source.encoder(tokenizer)
+        self._attach(encoder, tokenizer, save_encoder(encoder, tokenizer))
+
+    def _training_texts(self) -> Sequence[str]:
+        texts = self.trainer.datamodule.corpus("train").texts  # type: ignore[attr-defined]  # set by Trainer.fit
+        return _no_texts() if texts is None else texts
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the tokenizer and the encoder's config into the checkpoint."""
@@ -230,12 +243,12 @@ class TextModel(MultiLabelModel):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the tokenizer and the encoder's config from the checkpoint where they differ from what is there."""
         super().on_load_checkpoint(checkpoint)
-        if checkpoint["encoder"] != self._files:
-            self._attach(*restore_encoder(checkpoint["encoder"]))
+        files = checkpoint["encoder"]
+        if files != self._files:
+            self._attach(*restore_encoder(files), files)
 
-    def _attach(self, encoder: Any, tokenizer: Any) -> None:
-        self.encoder, self.tokenizer = encoder, tokenizer
-        self._files = save_encoder(encoder, tokenizer)
+    def _attach(self, encoder: Any, tokenizer: Any, files: dict[str, str]) -> None:
+        self.encoder, self.tokenizer, self._files = encoder, tokenizer, files
         self._text_input = TextInput(
             tokenizer=tokenizer,
             max_length=max_length(encoder, tokenizer, self.max_length),
@@ -256,3 +269,15 @@ class TextModel(MultiLabelModel):
         if "token_type_ids" in batch:
             inputs["token_type_ids"] = batch["token_type_ids"]
         return self.encoder(**inputs).last_hidden_state
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(_is_plain(item) for item in (*value.keys(), *value.values()))
+    if isinstance(value, list | tuple):
+        return all(_is_plain(item) for item in value)
+    return value is None or isinstance(value, str | int | float | bool)
+
+
+def _no_texts() -> Sequence[str]:
+    raise ValueError("this encoder's tokenizer is trained on texts, and there are none to train it on")

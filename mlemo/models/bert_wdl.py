@@ -45,6 +45,7 @@ class BertWDL(TextModel):
         label_space: LabelSpace | Sequence[str],
         encoder: EncoderSource | str = "bert-base-uncased",
         loss: Loss | None = None,
+        *,
         prompt: PromptLayout = "words_masks",
         label_words: Sequence[str] | None = None,
         san: Scope | Literal["none"] = "labels",
@@ -77,6 +78,6 @@ class BertWDL(TextModel):
         return self.head(readouts).squeeze(-1)
 
     def _mask_embeddings(self, batch: Batch, where: Tensor) -> Tensor:
-        words = self.encoder.get_input_embeddings()(batch["input_ids"])  # type: ignore[operator]  # transformers' own
+        words = self.encoder.get_input_embeddings()(batch["input_ids"])
         labels = self.label_embedding.weight.to(words.dtype).expand(len(words), -1, -1)
         return torch.scatter_add(words, 1, where.expand_as(labels), labels)

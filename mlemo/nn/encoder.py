@@ -55,7 +55,7 @@ class Pretrained(EncoderSource):
         dropout: Dropout in the encoder; ``None`` leaves the encoder's own.
 
     Raises:
-        OSError: Neither a folder nor a reachable name (when training starts).
+        FileNotFoundError: Neither a folder nor a reachable name (when training starts).
         ValueError: ``dropout`` is given, and the encoder's config has no setting for it (when training starts).
     """
 
@@ -64,20 +64,30 @@ class Pretrained(EncoderSource):
 
     def tokenizer(self, texts: Callable[[], Sequence[str]]) -> Any:
         """The tokenizer that the encoder was trained with."""
-        return AutoTokenizer.from_pretrained(self.name, revision=self.revision)
+        return self._fetch(AutoTokenizer)
 
     def encoder(self, tokenizer: Any) -> nn.Module:
         """The encoder with its trained weights, without a pooler."""
-        config = AutoConfig.from_pretrained(self.name, revision=self.revision)
+        config = self._fetch(AutoConfig)
         if self.dropout is not None:
             keys = [key for key in DROPOUTS if hasattr(config, key)]
             if not keys:
-                raise ValueError(f"the config of encoder {self.name!r} has no dropout that could be set to {self.dropout}")
+                raise ValueError(
+                    f"the config of encoder {self.name!r} has no dropout that could be set to {self.dropout}"
+                )
             for key in keys:
                 setattr(config, key, self.dropout)
         # float32 whatever the checkpoint was saved in: the optimizer needs it, mixed precision casts where it may
-        model = AutoModel.from_pretrained(self.name, revision=self.revision, config=config, dtype=torch.float32)
+        model = self._fetch(AutoModel, config=config, dtype=torch.float32)
         return _without_pooler(model).train()  # from_pretrained leaves eval mode on, and with it dropout off
+
+    def _fetch(self, kind: Any, **settings: Any) -> Any:
+        try:
+            return kind.from_pretrained(self.name, revision=self.revision, **settings)
+        except OSError as error:
+            raise FileNotFoundError(
+                f"encoder {self.name!r} is neither a local folder in the hub's layout nor to be had from it: {error}"
+            ) from error
 
 
 class FromScratch(EncoderSource):
@@ -101,6 +111,7 @@ class FromScratch(EncoderSource):
         layers: int = 2,
         width: int = 128,
         heads: int = 4,
+        *,
         vocabulary: int = 4000,
         max_positions: int = 512,
         lowercase: bool = True,

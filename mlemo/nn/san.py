@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-__all__ = ["SelfAttentionRefiner", "Scope"]
+__all__ = ["Scope", "SelfAttentionRefiner"]
 
 Scope = Literal["independent", "labels", "context"]
 

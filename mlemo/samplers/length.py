@@ -1,7 +1,8 @@
-"""Shuffled mini-batches, grouped by length so that little is padded; resumable, and the same for every process count."""
+"""Shuffled mini-batches, grouped by length so that little is padded; resumable, and shared out among processes."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +18,7 @@ class ShuffledBatchSampler(Sampler[list[int]]):
 
     The rows are shuffled, cut into windows of ``window`` batches, sorted by length inside each window, cut into
     batches, and the batches shuffled. The order is a function of ``(seed, epoch)`` alone. Under several processes
-    every process takes each ``world_size``-th batch; the last ones are repeated until all have the same number.
+    every process takes each ``world_size``-th batch; the first ones are repeated until all have the same number.
 
     Args:
         n: Rows of the corpus.
@@ -44,14 +45,14 @@ class ShuffledBatchSampler(Sampler[list[int]]):
         rank: int = 0,
     ) -> None:
         if n < 1 or batch_size < 1:
-            raise ValueError(f"at least one row and a batch size of at least one are expected, found {n} and {batch_size}")
+            raise ValueError(f"a corpus and a batch have at least one row, found {n} and {batch_size}")
         if lengths is not None and len(lengths) != n:
             raise ValueError(f"{len(lengths)} lengths for {n} rows")
         self.n, self.batch_size, self.lengths = n, batch_size, lengths
         self.seed, self.window, self.world_size, self.rank = seed, window, world_size, rank
         self.epoch = 0
         self.drawn = 0
-        self._resume: tuple[int, int] = (0, 0)
+        self._resumed: int | None = None  # the epoch that was broken off
 
     @property
     def sampler(self) -> ShuffledBatchSampler:
@@ -63,12 +64,12 @@ class ShuffledBatchSampler(Sampler[list[int]]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        batches = -(-self.n // self.batch_size)
-        return -(-batches // self.world_size)
+        return math.ceil(math.ceil(self.n / self.batch_size) / self.world_size)
 
     def __iter__(self) -> Iterator[list[int]]:
-        epoch, skip = self._resume
-        self.drawn = skip if epoch == self.epoch else 0
+        if self._resumed != self.epoch:
+            self.drawn = 0
+        self._resumed = None
         batches = self._batches()
         per_process = len(self)
         mine = [batches[(place * self.world_size + self.rank) % len(batches)] for place in range(per_process)]
@@ -94,5 +95,5 @@ class ShuffledBatchSampler(Sampler[list[int]]):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on behind the batches that were drawn already in the epoch that was broken off."""
-        self.epoch = int(state["epoch"])
-        self._resume = (self.epoch, int(state["drawn"]))
+        self.epoch, self.drawn = int(state["epoch"]), int(state["drawn"])
+        self._resumed = self.epoch

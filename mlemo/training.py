@@ -27,7 +27,7 @@ from mlemo.labels import LabelSpace
 from mlemo.models import MultiLabelModel
 from mlemo.nn.encoder import EncoderSource
 
-__all__ = ["MlemoCLI", "default_precision", "run"]
+__all__ = ["MlemoCLI", "default_precision", "instantiate", "run"]
 
 BASES = (MultiLabelModel, EmotionDataModule, Callback, mlemo.losses.Loss, mlemo.thresholds.ThresholdRule, EncoderSource)
 
@@ -154,32 +154,49 @@ def run(command: str, words: Sequence[str]) -> MlemoCLI:
         FileNotFoundError: ``--ckpt_path`` names no file.
         ValueError: The checkpoint cannot be read.
     """
-    # Lightning's own table of all metrics gives way to that of `Results`; all of them stand in its JSON file
-    quiet = ["--verbose=false"] if command in ("validate", "test") else []
+    with _config_of_checkpoint(command, words) as config:
+        # Lightning's own table of all metrics gives way to that of `Results`; all of them stand in its JSON file
+        quiet = ["--verbose=false"] if command in ("validate", "test") else []
+        if command != "fit":
+            warnings.filterwarnings("ignore", message="The dirpath has changed.*")  # no best checkpoint is looked for
+        return _cli([command, *quiet, *config, *words], run=True)
+
+
+def instantiate(words: Sequence[str]) -> MlemoCLI:
+    """Model, datamodule and trainer of a config, without running anything: the start of a notebook.
+
+    Args:
+        words: Settings as on the command line, without a command, such as ``["--config", "my.yaml"]``.
+
+    Returns:
+        A ``MlemoCLI`` with ``model``, ``datamodule`` and ``trainer``.
+    """
+    return _cli(list(words), run=False)
+
+
+def _cli(words: list[str], run: bool) -> MlemoCLI:
     for message, _reason in HARMLESS:
         warnings.filterwarnings("ignore", message=message)
-    if command != "fit":
-        warnings.filterwarnings("ignore", message="The dirpath has changed.*")  # no best checkpoint is looked for
-    with _config_of_checkpoint(command, words) as config:
-        return MlemoCLI(
-            MultiLabelModel,
-            EmotionDataModule,
-            subclass_mode_model=True,
-            subclass_mode_data=True,
-            parser_class=Parser,
-            save_config_callback=SaveConfig,
-            auto_configure_optimizers=False,
-            save_config_kwargs={"overwrite": True},  # a resumed run goes on in its own folder
-            seed_everything_default=42,
-            trainer_defaults={
-                "precision": default_precision(),
-                "max_epochs": 100,
-                "log_every_n_steps": 10,
-                "use_distributed_sampler": False,  # mlemo's samplers share the rows among processes themselves
-                "logger": {"class_path": "TensorBoardLogger", "init_args": {"save_dir": "runs", "name": ""}},
-            },
-            args=[command, *quiet, *config, *words],
-        )
+    return MlemoCLI(
+        MultiLabelModel,
+        EmotionDataModule,
+        subclass_mode_model=True,
+        subclass_mode_data=True,
+        parser_class=Parser,
+        save_config_callback=SaveConfig,
+        save_config_kwargs={"overwrite": True},  # a resumed run goes on in its own folder
+        auto_configure_optimizers=False,
+        seed_everything_default=42,
+        trainer_defaults={
+            "precision": default_precision(),
+            "max_epochs": 100,
+            "log_every_n_steps": 10,
+            "use_distributed_sampler": False,  # mlemo's samplers share the rows among processes themselves
+            "logger": {"class_path": "TensorBoardLogger", "init_args": {"save_dir": "runs", "name": ""}},
+        },
+        args=words,
+        run=run,
+    )
 
 
 @contextmanager

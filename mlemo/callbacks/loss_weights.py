@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from mlemo.callbacks.run_folder import run_folder
 from mlemo.losses.base import MultiTermLoss
 
 __all__ = ["LossWeightMonitor"]
@@ -31,6 +31,18 @@ class LossWeightMonitor(Callback):
         self._step = 0
         self._weights: dict[str, Tensor] = {}
         self._rows: list[tuple[int, dict[str, Tensor]]] = []
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Drop what a run that broke off wrote beyond the checkpoint it is resumed from."""
+        path = None if self.file is None else run_folder(trainer) / self.file
+        if path is not None and trainer.is_global_zero and path.is_file():
+            header, *rows = path.read_text(encoding="utf-8").splitlines()
+            kept = [row for row in rows if int(row.split(",", 1)[0]) < trainer.global_step]
+            path.write_text("\n".join([header, *kept, ""]), encoding="utf-8")
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Write what is left, so that a run resumed from this checkpoint misses no step."""
+        self._flush(trainer)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Keep the weights before they are changed."""
@@ -65,8 +77,8 @@ class LossWeightMonitor(Callback):
         for step, values in rows:
             for logger in trainer.loggers:
                 logger.log_metrics(values, step)
-        if self.file is not None and trainer.log_dir is not None:
-            path = Path(trainer.log_dir, self.file)
+        if self.file is not None:
+            path = run_folder(trainer) / self.file
             path.parent.mkdir(parents=True, exist_ok=True)
             new = not path.exists()
             with path.open("a", newline="", encoding="utf-8") as stream:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mlemo.callbacks.outputs import Outputs, OutputsCallback, Stage
+from mlemo.callbacks.run_folder import run_folder
 from mlemo.callbacks.threshold_tuning import ThresholdTuning, tuned_rule
 from mlemo.models import MultiLabelModel
 
@@ -46,9 +47,9 @@ class Results(OutputsCallback):
 
     def on_outputs(self, trainer: Trainer, pl_module: MultiLabelModel, stage: Stage, outputs: Outputs) -> None:
         """Write the predictions and the thresholds."""
-        if trainer.state.fn == TrainerFn.FITTING or not trainer.is_global_zero or trainer.log_dir is None:
+        if trainer.state.fn == TrainerFn.FITTING or not trainer.is_global_zero:
             return
-        folder = Path(trainer.log_dir)
+        folder = run_folder(trainer)
         folder.mkdir(parents=True, exist_ok=True)
         tuning = tuned_rule(trainer)
         if tuning is not None:
@@ -98,8 +99,8 @@ class Results(OutputsCallback):
         prefix = f"{stage}/"
         values = {k.removeprefix(prefix): float(v) for k, v in trainer.callback_metrics.items() if k.startswith(prefix)}
         self._values[stage] = values
-        if trainer.is_global_zero and trainer.log_dir is not None:
-            path = Path(trainer.log_dir, f"results_{stage}.json")
+        if trainer.is_global_zero:
+            path = run_folder(trainer) / f"results_{stage}.json"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps({"rule": _rule(trainer), **values}, indent=1) + "\n", encoding="utf-8")
             self._paths["results"] = path

@@ -57,7 +57,7 @@ class ThresholdTuning(OutputsCallback):
         )
         for name, value in metrics.compute().items():
             if name in DECISION_METRICS:
-                pl_module.log(f"{stage}/tuned_{name}", value, prog_bar=name == "macro_f1", rank_zero_only=False)
+                pl_module.log(f"{stage}/tuned_{name}", value, prog_bar=name == "macro_f1", sync_dist=True)
 
     def decide(self, probabilities: Any) -> Any:
         """Label sets ``(N, C)`` bool under the fitted rule."""

@@ -1,4 +1,4 @@
-"""The embedded corpus: any number of English, Arabic or Chinese sentences with emotions, made from a seed; no files, no network."""
+"""The embedded corpus: any number of English, Arabic or Chinese texts with emotions, from a seed, without files."""
 
 from __future__ import annotations
 
@@ -53,55 +53,57 @@ CORRELATIONS = {
 GROUPS = (("joy", "love", "anticipation"), ("sadness", "anger", "fear", "disgust"))
 
 # How hard the task is: the first two are what a bag of words cannot tell from an expressed emotion.
-CONTRASTED = 0.08  #: share of the expressed labels that stand against an absent one ("not sad but happy")
-NEGATED = 0.15  #: share of the rows with a clause that denies an absent label ("I am not angry at all")
-AMBIGUOUS = 0.25  #: share of the rows with a clause that decides no label ("I am crying")
-SKEW = 2
-NEUTRAL = 0.5  #: share of the rows with a clause without emotion; those without any other clause always have one
+CONTRASTED = 0.06  #: share of the expressed labels that stand against an absent one ("not sad but happy")
+NEGATED = 0.12  #: share of the rows with a clause that denies an absent label ("I am not angry at all")
+AMBIGUOUS = 0.15  #: share of the rows with a clause that decides no label ("I am crying")
+NEUTRAL = 0.3  #: share of the rows with a clause without emotion; where other clauses are less than two, these fill up
 EMOJI_RATE = 0.2  #: share of the rows with a label whose text ends in an emoji of one of its labels
 
 
 class SyntheticEmotions(EmotionDataModule):
-    """Sentences from a seeded grammar with eight emotions, long-tailed and correlated; the default corpus of mlemo.
+    """Sentences from a seeded grammar with eight emotions, long-tailed and correlated: the default corpus of mlemo.
 
-    The labels are drawn first, from a Gaussian copula with marginals p and correlations R (``MARGINALS``,
-    ``CORRELATIONS``), z ~ N(0, R), y_c = [Φ(z_c) < p_c]: 1.4 labels a row, about 18 % of the rows without any; joy is ten times
-    as frequent as surprise; joy and love or anger and disgust meet 1.8 and 3.6 times as often as independent labels would,
-    joy and sadness 0.4 times. Then a text is written that expresses just these labels: a clause for each, in random order,
-    among clauses that deny an absent emotion, could go with several, or have none. So each label follows from the text
-    alone, but single words are not enough: "happy" also stands in "instead of happy I am sad".
+    Label sets are drawn first, from a Gaussian copula with the marginals p and the correlations R of this file:
+    z ~ N(0, R), y_c = [Φ(z_c) < p_c]. A row has 1.39 labels, 17 % of the rows have none; joy is in 40 % of the rows,
+    surprise in 4 %. Joy and love meet 1.8 times as often as independent labels would, sadness and fear 2.2 times,
+    anger and disgust 3.6 times, joy and sadness 0.4 times. Then a text is written that expresses just these emotions:
+    a clause for each, in random order, among clauses that deny an absent emotion, go with several, or have none. So a
+    text decides its labels, but its words alone do not: "rage" also stands in "I feel delight but no rage".
 
-    A row depends on ``generator_seed``, its split and its number only: a larger ``size`` appends rows and changes none,
-    and row ``i`` has the same labels in every language.
+    A row depends on ``generator_seed``, its split and its number only: a larger size appends rows and changes none, and
+    row ``i`` has the same labels in every language.
 
     Args:
-        language: "english", "arabic", "chinese", or several to be mixed row by row.
+        language: "english", "arabic", "chinese", or a list of them to take in turn, row by row.
         size: Rows of the training split.
         val_size: Rows of the validation split.
         test_size: Rows of the test split.
-        generator_seed: Seed of labels and texts, from 0; ``seed`` remains that of the order of batches.
-        **kwargs: Settings of :class:`~mlemo.data.base.EmotionDataModule`, without ``data_dir``.
+        generator_seed: Seed of labels and texts; ``seed`` remains that of the order of batches.
+        **kwargs: Settings of :class:`~mlemo.data.base.EmotionDataModule`, without ``data_dir``: there are no files.
 
     Raises:
-        ValueError: An unknown or no language, a size below one, a negative seed, or a ``data_dir``.
+        ValueError: An unknown language or none, a size below one, a negative seed, or a ``data_dir``.
 
     Example:
         >>> corpus = SyntheticEmotions(size=100).corpus("train")
-        >>> corpus.ids[7], corpus.texts[7], corpus.label_space.decode(corpus.labels[7])
+        >>> corpus.ids[18], corpus.label_space.decode(corpus.labels[18])
+        ('train-000018', ['anger'])
+        >>> corpus.texts[18]
+        'I feel no happiness but a lot of rage! My cousin drank a cup of tea after lunch 🤬'
     """
 
     def __init__(
         self,
         language: str | list[str] = "english",
-        size: int = 4000,
+        size: int = 8000,
         val_size: int = 500,
         test_size: int = 1000,
         generator_seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        if kwargs.get("data_dir") is not None:
-            raise ValueError(f"SyntheticEmotions reads no files, found data.data_dir={str(kwargs['data_dir'])!r}; leave it out")
         super().__init__(**kwargs)
+        if self.data_dir is not None:
+            raise ValueError(f"SyntheticEmotions reads no files; leave out data.data_dir, found {str(self.data_dir)!r}")
         self.languages = [language] if isinstance(language, str) else list(language)
         if not self.languages:
             raise ValueError(f"data.language names no language; expected some of {list(GRAMMARS)}")
@@ -129,7 +131,7 @@ class SyntheticEmotions(EmotionDataModule):
         names = np.array(list(MARGINALS))
         texts = []
         for row, present in enumerate(labels):
-            # a generator of its own for each row: texts do not depend on other rows, and take the same draws in a mixture
+            # each row has its own generator, so that a text depends on no other row
             rng = random.Random(f"{self.generator_seed} {split} {row}")
             grammar = GRAMMARS[self.languages[row % len(self.languages)]]
             texts.append(_write(grammar, names[present].tolist(), rng))
@@ -164,7 +166,7 @@ def _write(grammar: Grammar, present: list[str], rng: random.Random) -> str:
     if rng.random() < AMBIGUOUS:
         fitting = [clause for clause, labels in grammar.ambiguous.items() if labels.intersection(present)]
         clauses.append(rng.choice(fitting or list(grammar.ambiguous)))
-    if not clauses or rng.random() < NEUTRAL:
+    for _ in range(max(2 - len(clauses), rng.random() < NEUTRAL)):
         clauses.append(_fill(rng.choice(grammar.neutral), grammar, rng))
     rng.shuffle(clauses)
 
@@ -181,24 +183,21 @@ def _write(grammar: Grammar, present: list[str], rng: random.Random) -> str:
 def _express(grammar: Grammar, label: str, other: str | None, rng: random.Random) -> str:
     """A clause that expresses ``label``, and denies ``other`` if one is given."""
     cues = grammar.cues[label]
-    draw = rng.random()
-    if other is None and draw < 0.3:
+    if other is None and rng.random() < 0.3:
         return _pick(cues.clauses, rng)
-    if draw < 0.6:
-        frames, words, others = grammar.noun_frames, cues.nouns, other and grammar.cues[other].nouns
-    else:
-        frames, words, others = grammar.adjective_frames, cues.adjectives, other and grammar.cues[other].adjectives
-    if others:
-        return _fill(_pick(frames.contrasted, rng), grammar, rng, cue=_pick(words, rng), other=_pick(others, rng))
-    return _fill(_pick(frames.plain, rng), grammar, rng, cue=_pick(words, rng))
+    kind = _pick_kind(rng)
+    frames, word = grammar.frames[kind], _pick(cues.words[kind], rng)
+    if other is None:
+        return _fill(_pick(frames.plain, rng), grammar, rng, cue=word)
+    denied = _pick(grammar.cues[other].words[kind], rng)
+    return _fill(_pick(frames.contrasted, rng), grammar, rng, cue=word, other=denied)
 
 
 def _deny(grammar: Grammar, label: str, rng: random.Random) -> str:
     """A clause that denies ``label``."""
-    cues = grammar.cues[label]
-    if rng.random() < 0.4:
-        return _fill(_pick(grammar.noun_frames.negated, rng), grammar, rng, cue=_pick(cues.nouns, rng))
-    return _fill(_pick(grammar.adjective_frames.negated, rng), grammar, rng, cue=_pick(cues.adjectives, rng))
+    kind = _pick_kind(rng)
+    word = _pick(grammar.cues[label].words[kind], rng)
+    return _fill(_pick(grammar.frames[kind].negated, rng), grammar, rng, cue=word)
 
 
 def _fill(frame: str, grammar: Grammar, rng: random.Random, **cues: str) -> str:
@@ -207,7 +206,11 @@ def _fill(frame: str, grammar: Grammar, rng: random.Random, **cues: str) -> str:
 
 def _pick(entries: tuple[str, ...], rng: random.Random) -> str:
     # earlier entries more often, P(place < r) = √(r / n): words have a long tail as labels have
-    return entries[int(len(entries) * rng.random() ** SKEW)]
+    return entries[int(len(entries) * rng.random() ** 2)]
+
+
+def _pick_kind(rng: random.Random) -> str:
+    return "noun" if rng.random() < 0.4 else "adjective"
 
 
 def _pick_absent(absent: list[str], rng: random.Random) -> str:

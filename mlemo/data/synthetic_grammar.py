@@ -1,6 +1,9 @@
 """Words and sentence frames of the synthetic corpus, one ``Grammar`` a language; how they are used is in ``synthetic``.
 
-A list of words is one string with ``|`` between the entries; blanks around an entry do not count.
+A list is one string with ``|`` between the entries, the most frequent first; blanks around an entry do not count.
+
+What a text must keep to (the tests check it): a word or clause is a cue of one emotion only, a negated frame takes back
+the first cue that follows its negation, and neutral and ambiguous clauses hold no cue.
 """
 
 from __future__ import annotations
@@ -15,11 +18,10 @@ def _entries(text: str) -> tuple[str, ...]:
 
 
 class Cues:
-    """What expresses one emotion, whoever feels it: adjectives and nouns, which need a frame, and whole clauses."""
+    """What expresses one emotion, whoever feels it: words, which need a frame of their kind, and whole clauses."""
 
     def __init__(self, adjectives: str, nouns: str, clauses: str) -> None:
-        self.adjectives = _entries(adjectives)
-        self.nouns = _entries(nouns)
+        self.words = {"adjective": _entries(adjectives), "noun": _entries(nouns)}
         self.clauses = _entries(clauses)
 
 
@@ -44,8 +46,7 @@ class Grammar:
 
     Args:
         cues: The cues of each emotion, by label name.
-        adjective_frames: Frames for adjectives.
-        noun_frames: Frames for nouns.
+        frames: The frames for adjectives and for nouns.
         ambiguous: Clauses that go with several emotions and decide none, each with those emotions.
         neutral: Clauses without emotion.
         slots: What may stand for each other ``{slot}`` of a frame or clause.
@@ -56,8 +57,7 @@ class Grammar:
     """
 
     cues: dict[str, Cues]
-    adjective_frames: Frames
-    noun_frames: Frames
+    frames: dict[str, Frames]
     ambiguous: dict[str, frozenset[str]]
     neutral: tuple[str, ...]
     slots: dict[str, tuple[str, ...]]
@@ -102,10 +102,12 @@ ENGLISH = Grammar(
             | I have had enough of their lies | I am mad at everyone | this is an insult | I am about to explode""",
         ),
         "love": Cues(
-            "in love | smitten | affectionate | devoted | infatuated | enamoured | lovesick | tender | adoring | besotted",
+            """in love | smitten | affectionate | devoted | infatuated | enamoured | lovesick | tender | adoring
+            | besotted""",
             "love | affection | tenderness | adoration | devotion | fondness",
             """I am mad about you | I adore my little family | you mean the world to me | my heart belongs to you
-            | I want to hold you forever | I cherish every minute with you | I cannot live without you | you are the one""",
+            | I want to hold you forever | I cherish every minute with you | I cannot live without you
+            | you are the one""",
         ),
         "fear": Cues(
             "afraid | scared | terrified | frightened | fearful | anxious | petrified | worried | panicky | uneasy",
@@ -115,7 +117,8 @@ ENGLISH = Grammar(
             | something bad is about to happen""",
         ),
         "anticipation": Cues(
-            "eager | hopeful | expectant | keen | curious | excited | impatient | optimistic | enthusiastic | intrigued",
+            """eager | hopeful | expectant | keen | curious | excited | impatient | optimistic | enthusiastic
+            | intrigued""",
             "anticipation | expectation | hope | eagerness | curiosity | suspense",
             """I cannot wait for the weekend | I am looking forward to it | I am counting the days
             | I am dying to see it | only three more days to go | our bags are packed already
@@ -136,27 +139,32 @@ ENGLISH = Grammar(
             | that came out of nowhere | what an unexpected twist | I was not expecting this | wow what a plot twist""",
         ),
     },
-    adjective_frames=Frames(
-        plain="""I am {very}{cue} | I feel {very}{cue} about {topic} | {topic} makes me {very}{cue} | we are all {very}{cue}
-        | {topic} left me {very}{cue} | my sister is {very}{cue} because of {topic} | I am {very}{cue} again
-        | my friends look {very}{cue} | nobody is as {cue} as I am | I have never been so {cue}""",
-        negated="""I am not {very}{cue} | I am not {cue} at all | I am no longer {cue} about {topic}
-        | {topic} does not make me {very}{cue} | I was never {very}{cue} about {topic} | I am anything but {cue}
-        | nobody here is {very}{cue} | my sister is far from {cue} | I used to be {very}{cue} about {topic}
-        | my friends do not look {very}{cue}""",
-        contrasted="""I am not {other} but {cue} | I am {very}{cue} and not {other} | I feel {cue} rather than {other}
-        | {topic} makes me {cue} instead of {other} | I used to be {other} and now I am {cue}
-        | instead of {other} I am {very}{cue}""",
-    ),
-    noun_frames=Frames(
-        plain="""I am full of {cue} | I feel nothing but {cue} | {topic} fills me with {cue} | all I feel is {cue}
-        | there is so much {cue} in me | pure {cue} came over me | we look at {topic} with {cue}
-        | {topic} caused a lot of {cue}""",
-        negated="""I feel no {cue} | there is not a trace of {cue} in me | {topic} brings me no {cue} | I am free of {cue}
-        | we look at {topic} without any {cue} | all the {cue} is gone | {topic} did not cause any {cue}""",
-        contrasted="""I feel {cue} and no {other} | I feel no {other} but a lot of {cue} | I am full of {cue} instead of {other}
-        | instead of {other} I feel {cue} | {topic} brings {cue} rather than {other}""",
-    ),
+    frames={
+        "adjective": Frames(
+            plain="""I am {very}{cue} | I feel {very}{cue} about {topic} | {topic} makes me {very}{cue}
+            | we are all {very}{cue} | {topic} left me {very}{cue} | my sister is {very}{cue} because of {topic}
+            | I am {very}{cue} again | my friends look {very}{cue} | nobody is as {cue} as I am
+            | I have never been so {cue}""",
+            negated="""I am not {cue} | I am not {cue} at all | I am no longer {cue} about {topic}
+            | {topic} does not make me {cue} | I was never {cue} about {topic} | I am anything but {cue}
+            | nobody here is {cue} | my sister is far from {cue} | I used to be {cue} about {topic}
+            | my friends do not look {cue}""",
+            contrasted="""I am not {other} but {cue} | I am {very}{cue} and not {other}
+            | I feel {cue} rather than {other} | {topic} makes me {cue} instead of {other}
+            | I used to be {other} and now I am {cue} | instead of {other} I am {very}{cue}""",
+        ),
+        "noun": Frames(
+            plain="""I am full of {cue} | I feel nothing but {cue} | {topic} fills me with {cue} | all I feel is {cue}
+            | there is so much {cue} in me | pure {cue} came over me | we look at {topic} with {cue}
+            | {topic} caused a lot of {cue}""",
+            negated="""I feel no {cue} | there is not a trace of {cue} in me | {topic} brings me no {cue}
+            | I am free of {cue} | we look at {topic} without any {cue} | all the {cue} is gone
+            | {topic} did not cause any {cue}""",
+            contrasted="""I feel {cue} and no {other} | I feel no {other} but a lot of {cue}
+            | I am full of {cue} instead of {other} | instead of {other} I feel {cue}
+            | {topic} brings {cue} rather than {other}""",
+        ),
+    },
     ambiguous={
         "I am crying": frozenset({"joy", "sadness", "love"}),
         "my heart is racing": frozenset({"love", "fear", "anticipation"}),
@@ -168,19 +176,20 @@ ENGLISH = Grammar(
         "this is sick": frozenset({"joy", "disgust", "surprise"}),
     },
     neutral=_entries("""{person} {action} {when} | {when} {person} {action} | {person} {action} because of {topic}
-        | {topic} is the subject of the meeting {when} | we talked about {topic} {when}"""),
+        | {topic} was the subject of the meeting {when} | we talked about {topic} {when}"""),
     slots={
         "very": ("", "", "very ", "so ", "really ", "quite ", "a bit ", "totally "),
-        "topic": _entries("""the news | this film | the match | the new job | my exam | the wedding | the letter | the trip
-            | this song | the decision | your message | the party | the weather | the food here | the new teacher
-            | the election"""),
-        "person": _entries("""my neighbour | the driver | my brother | the teacher | a colleague | the clerk | the manager
-            | my uncle | the doctor | a student | the waiter | somebody | the plumber | my cousin"""),
-        "action": _entries("""bought a chair | read the report | waited at the station | wrote a short note | opened the shop
-            | drank a cup of tea | took the bus | closed the window | sorted the books | asked for the address
-            | went home | washed the car | called the office | moved the table | paid the bill | watered the plants"""),
+        "topic": _entries("""the news | this film | the match | the new job | my exam | the wedding | the letter
+            | the trip | this song | the decision | your message | the party | the weather | the food here
+            | the new teacher | the election"""),
+        "person": _entries("""my neighbour | the driver | my brother | the teacher | a colleague | the clerk
+            | the manager | my uncle | the doctor | a student | the waiter | somebody | the plumber | my cousin"""),
+        "action": _entries("""bought a chair | read the report | waited at the station | wrote a short note
+            | opened the shop | drank a cup of tea | took the bus | closed the window | sorted the books
+            | asked for the address | went home | washed the car | called the office | moved the table | paid the bill
+            | watered the plants"""),
         "when": _entries("""this morning | on Monday | after lunch | before noon | in the evening | yesterday | at nine
-            | as usual | a while ago | after work | last weekend | on the way here"""),
+            | as usual | a while ago | after work | last weekend | on the way back"""),
     },
     openers=("", "", "", "well, ", "honestly, ", "ok, ", "so, "),
     joints=(". ", ". ", "! ", ", and ", ", but ", "; ", ", while ", ", "),
@@ -241,22 +250,26 @@ ARABIC = Grammar(
             | ما كنت أتخيل هذا | هذا خارج كل التوقعات | يا لها من مفاجأة""",
         ),
     },
-    adjective_frames=Frames(
-        plain="""أنا {cue}{very} | أنا اليوم {cue}{very} | كم أنا {cue} | أشعر أنني {cue}{very} | صديقي {cue}{very} بسبب {topic}
-        | أمي {cue}ة{very} بسبب {topic} | أختي {cue}ة{very} | أنا {cue}{very} بسبب {topic} | لا أحد {cue} مثلي""",
-        negated="""أنا غير {cue} أبدا | لا أشعر أنني {cue}{very} | لم أعد أشعر أنني {cue} | أمي لم تعد {cue}ة | أختي ليست {cue}ة{very}
-        | لا أحد هنا {cue}{very} | ليس صحيحا أنني {cue} | أمي غير {cue}ة | لست ب{cue}{very}""",
-        contrasted="""أنا {cue} ولست ب{other} | أمي {cue}ة وليست {other}ة | أنا غير {other} بل {cue}{very}
-        | أختي ليست {other}ة بل {cue}ة | لا أشعر أنني {other} بل أنا {cue}""",
-    ),
-    noun_frames=Frames(
-        plain="""أشعر بال{cue}{very} | قلبي مليء بال{cue} | {topic} يملأ قلبي بال{cue} | لا أشعر إلا بال{cue}
-        | كل ما أشعر به هو ال{cue} | غمرني شعور بال{cue} | في قلبي كثير من ال{cue}""",
-        negated="""لا أشعر بأي {cue} | ليس في قلبي أي {cue} | {topic} لا يثير في نفسي أي {cue} | أنظر إلى {topic} دون أي {cue}
-        | زال عني كل شعور بال{cue} | لم يبق في قلبي شيء من ال{cue}""",
-        contrasted="""أشعر بال{cue} لا بال{other} | قلبي مليء بال{cue} وليس فيه أي {other} | لا أشعر بال{other} بل بال{cue}
-        | {topic} يملأ قلبي بال{cue} دون أي {other}""",
-    ),
+    frames={
+        "adjective": Frames(
+            plain="""أنا {cue}{very} | أنا اليوم {cue}{very} | كم أنا {cue} | أشعر أنني {cue}{very}
+            | صديقي {cue}{very} بسبب {topic} | أمي {cue}ة{very} بسبب {topic} | أختي {cue}ة{very}
+            | أنا {cue}{very} بسبب {topic} | لا أحد {cue} مثلي""",
+            negated="""أنا غير {cue} أبدا | لا أشعر أنني {cue} | لم أعد أشعر أنني {cue} | أمي لم تعد {cue}ة
+            | أختي ليست {cue}ة | لا أحد هنا {cue} | ليس صحيحا أنني {cue} | أمي غير {cue}ة
+            | لست ب{cue}""",
+            contrasted="""أنا {cue} ولست ب{other} | أمي {cue}ة وليست {other}ة | أنا غير {other} بل {cue}{very}
+            | أختي ليست {other}ة بل {cue}ة | لا أشعر أنني {other} بل أنا {cue}""",
+        ),
+        "noun": Frames(
+            plain="""أشعر بال{cue}{very} | قلبي مليء بال{cue} | {topic} يملأ قلبي بال{cue} | لا أشعر إلا بال{cue}
+            | كل ما أشعر به هو ال{cue} | غمرني شعور بال{cue} | في قلبي كثير من ال{cue}""",
+            negated="""لا أشعر بأي {cue} | ليس في قلبي أي {cue} | {topic} لا يثير في نفسي أي {cue}
+            | أنظر إلى {topic} دون أي {cue} | زال عني كل شعور بال{cue} | لم يبق في قلبي شيء من ال{cue}""",
+            contrasted="""أشعر بال{cue} لا بال{other} | قلبي مليء بال{cue} وليس فيه أي {other}
+            | لا أشعر بال{other} بل بال{cue} | {topic} يملأ قلبي بال{cue} دون أي {other}""",
+        ),
+    },
     ambiguous={
         "دموعي تنهمر": frozenset({"joy", "sadness", "love"}),
         "قلبي يدق بسرعة": frozenset({"love", "fear", "anticipation"}),
@@ -267,8 +280,8 @@ ARABIC = Grammar(
         "أريد أن أصرخ": frozenset({"joy", "anger", "fear", "disgust"}),
         "هذا لا يوصف": frozenset({"joy", "disgust", "surprise"}),
     },
-    neutral=_entries("""{person} {action} {when} | أخبرني {person} أنه {action} | {person} {action} بسبب {topic} | رأيت {person} {when}
-        | تحدثنا عن {topic} {when} | سأل {person} عن {topic} {when}"""),
+    neutral=_entries("""{person} {action} {when} | أخبرني {person} أنه {action} | {person} {action} بسبب {topic}
+        | رأيت {person} {when} | تحدثنا عن {topic} {when} | سأل {person} عن {topic} {when}"""),
     slots={
         "very": ("", "", " جدا", " للغاية", " حقا", " كثيرا", " فعلا"),
         "topic": _entries("""هذا الخبر | هذا الفيلم | الامتحان | العمل الجديد | حفل الزفاف | هذا القرار | السفر | الطقس
@@ -329,8 +342,8 @@ CHINESE = Grammar(
         "disgust": Cues(
             "恶心 | 反感 | 厌恶 | 嫌弃 | 作呕 | 讨厌 | 反胃 | 倒胃口",
             "嫌恶 | 恶感 | 憎恶 | 厌烦 | 鄙夷 | 厌弃",
-            """我看了就想吐 | 这味道真让人受不了 | 脏得没法看 | 我一口都咽不下去 | 胃里一阵翻腾 | 太下流了 | 我见了就躲开
-            | 真是脏死了""",
+            """我看了就想吐 | 这味道真让人受不了 | 脏得没法看 | 我一口都咽不下去 | 胃里一阵翻腾 | 太下流了
+            | 我见了就躲开 | 真是脏死了""",
         ),
         "surprise": Cues(
             "惊讶 | 吃惊 | 诧异 | 意外 | 震惊 | 惊奇 | 错愕 | 惊异",
@@ -339,22 +352,25 @@ CHINESE = Grammar(
             | 我惊得下巴都掉了""",
         ),
     },
-    adjective_frames=Frames(
-        plain="""我{very}{cue} | 我今天{very}{cue} | 我觉得{very}{cue} | {topic}让我{very}{cue} | 大家都{very}{cue}
-        | 妈妈{very}{cue} | 一想到{topic}我就{very}{cue} | 朋友因为{topic}{very}{cue} | 没有人比我更{cue} | 我从没这么{cue}过""",
-        negated="""我一点也不{cue} | 我并不{cue} | {topic}没有让我{cue} | 我不再{cue}了 | 没有人{very}{cue} | 谁说我{very}{cue}
-        | 妈妈不怎么{cue} | 我从来不{cue} | 说我{cue}那是假的 | 大家都不{cue}""",
-        contrasted="""我不是{other}而是{cue} | 我{very}{cue}并不{other} | {topic}让我{cue}而不是{other} | 我一点也不{other}反而{very}{cue}
-        | 与其说我{other}不如说我{cue}""",
-    ),
-    noun_frames=Frames(
-        plain="""我心里充满了{cue} | {topic}带给我{cue} | 我感到一阵{cue} | 除了{cue}我什么也感觉不到 | 我的心被{cue}填满了
-        | 空气里都是{cue} | 大家带着{cue}谈起{topic}""",
-        negated="""我心里没有{cue} | 我感觉不到{cue} | {topic}没有带来{cue} | 我毫无{cue} | 我没有一丝{cue} | {cue}早就消失了
-        | 大家谈起{topic}毫无{cue}""",
-        contrasted="""我心里只有{cue}没有{other} | {topic}带来的是{cue}而不是{other} | 我没有{other}只有{cue}
-        | 我感觉不到{other}只感到{cue}""",
-    ),
+    frames={
+        "adjective": Frames(
+            plain="""我{very}{cue} | 我今天{very}{cue} | 我觉得{very}{cue} | {topic}让我{very}{cue} | 大家都{very}{cue}
+            | 妈妈{very}{cue} | 一想到{topic}我就{very}{cue} | 朋友因为{topic}{very}{cue} | 没有人比我更{cue}
+            | 我从没这么{cue}过""",
+            negated="""我一点也不{cue} | 我并不{cue} | {topic}没有让我{cue} | 我不再{cue}了 | 没有人{cue}
+            | 谁说我{cue} | 妈妈不怎么{cue} | 我从来不{cue} | 说我{cue}那是假的 | 大家都不{cue}""",
+            contrasted="""我不是{other}而是{cue} | 我{very}{cue}并不{other} | {topic}让我{cue}而不是{other}
+            | 我一点也不{other}反而{very}{cue} | 与其说我{other}不如说我{cue}""",
+        ),
+        "noun": Frames(
+            plain="""我心里充满了{cue} | {topic}带给我{cue} | 我感到一阵{cue} | 除了{cue}我什么也感觉不到
+            | 我的心被{cue}填满了 | 空气里都是{cue} | 大家带着{cue}谈起{topic}""",
+            negated="""我心里没有{cue} | 我感觉不到{cue} | {topic}没有带来{cue} | 我毫无{cue} | 我没有一丝{cue}
+            | {cue}早就消失了 | 大家谈起{topic}毫无{cue}""",
+            contrasted="""我心里只有{cue}没有{other} | {topic}带来的是{cue}而不是{other} | 我没有{other}只有{cue}
+            | 我感觉不到{other}只感到{cue}""",
+        ),
+    },
     ambiguous={
         "我哭了": frozenset({"joy", "sadness", "love"}),
         "我的心跳得很快": frozenset({"love", "fear", "anticipation"}),
@@ -365,17 +381,17 @@ CHINESE = Grammar(
         "我想大声喊": frozenset({"joy", "anger", "fear", "disgust"}),
         "这太过分了吧": frozenset({"anger", "disgust", "surprise"}),
     },
-    neutral=_entries("""{person}{when}{action} | {when}{person}{action} | {person}因为{topic}{action} | 我们{when}谈到了{topic}
-        | {person}{when}问起{topic}"""),
+    neutral=_entries("""{person}{when}{action} | {when}{person}{action} | {person}因为{topic}{action}
+        | 我们{when}谈到了{topic} | {person}{when}问起{topic}"""),
     slots={
         "very": ("", "很", "很", "非常", "特别", "真的很", "十分", "格外", "有点"),
         "topic": _entries("""这个消息 | 这部电影 | 这场比赛 | 新工作 | 考试 | 婚礼 | 那封信 | 旅行 | 这首歌 | 这个决定
             | 你的短信 | 聚会 | 天气 | 这里的饭菜 | 新老师 | 选举"""),
-        "person": _entries("""邻居 | 司机 | 哥哥 | 老师 | 店员 | 同事 | 经理 | 医生 | 叔叔 | 服务员 | 学生 | 表弟"""),
+        "person": _entries("邻居 | 司机 | 哥哥 | 老师 | 店员 | 同事 | 经理 | 医生 | 叔叔 | 服务员 | 学生 | 表弟"),
         "action": _entries("""看了报告 | 买了一把椅子 | 在车站等车 | 写了一张便条 | 打开了店门 | 喝了一杯茶 | 坐上公交车
             | 关上了窗户 | 整理了书本 | 问了地址 | 回家了 | 洗了车 | 给办公室打电话 | 搬了桌子 | 付了账单 | 浇了花"""),
-        "when": _entries("""今天早上 | 星期一 | 午饭后 | 中午之前 | 昨天 | 晚上 | 九点钟 | 照常 | 刚才 | 下班后 | 上个周末
-            | 在路上"""),
+        "when": _entries("""今天早上 | 星期一 | 午饭后 | 中午之前 | 昨天 | 晚上 | 九点钟 | 照常 | 刚才 | 下班后
+            | 上个周末 | 在路上"""),
     },
     openers=("", "", "", "说实话，", "其实，", "话说，"),
     joints=("。", "。", "！", "，而且", "，但是", "；", "，"),

@@ -134,8 +134,8 @@ class MultiLabelModel(LightningModule):
         metrics.reset()
         shown = {"micro_f1", "macro_f1", "jaccard"} if stage == "val" else set()
         for name, value in values.items():
-            # torchmetrics has joined the processes already
-            self.log(f"{stage}/{name}", value, prog_bar=name in shown, rank_zero_only=False, sync_dist=False)
+            # all processes hold the same value, as torchmetrics has joined them; sync_dist only says so to Lightning
+            self.log(f"{stage}/{name}", value, prog_bar=name in shown, sync_dist=True)
 
     # optimizer --------------------------------------------------------------------------------------------------
 

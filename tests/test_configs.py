@@ -1,0 +1,82 @@
+"""Every YAML that is shipped can be parsed, and every experiment instantiated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from lightning.pytorch import Trainer
+
+from mlemo.data import EmotionDataModule
+from mlemo.losses import Loss
+from mlemo.models import BertWDL, MultiLabelModel
+from mlemo.training import MlemoCLI, instantiate
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+FILES = {kind: sorted((CONFIGS / kind).glob("*.yaml")) for kind in ("data", "model", "loss", "trainer", "experiment")}
+BASE = ["--data=SyntheticEmotions", "--model=BertWDL"]
+
+
+def test_every_file_is_covered() -> None:
+    assert sorted(CONFIGS.rglob("*.yaml")) == sorted(path for paths in FILES.values() for path in paths)
+    assert all(FILES.values())
+
+
+def build(*words: str) -> MlemoCLI:
+    return instantiate([*words, "--trainer.accelerator=cpu", "--trainer.logger=false"])
+
+
+@pytest.mark.parametrize("path", FILES["data"], ids=lambda path: path.stem)
+def test_data(path: Path) -> None:
+    built = build("--data", str(path), "--model=BertWDL")
+    assert isinstance(built.datamodule, EmotionDataModule)
+    assert type(built.datamodule).__name__ == yaml.safe_load(path.read_text())["class_path"]
+    assert built.model.label_space == built.datamodule.label_space
+
+
+@pytest.mark.parametrize("path", FILES["model"], ids=lambda path: path.stem)
+def test_model(path: Path) -> None:
+    built = build("--data=SyntheticEmotions", "--model", str(path))
+    assert isinstance(built.model, MultiLabelModel)
+    assert type(built.model).__name__ == yaml.safe_load(path.read_text())["class_path"]
+
+
+@pytest.mark.parametrize("path", FILES["loss"], ids=lambda path: path.stem)
+def test_loss(path: Path) -> None:
+    built = build(*BASE, "--model.loss", str(path))
+    assert isinstance(built.model.loss, Loss)
+    assert type(built.model.loss).__name__ == yaml.safe_load(path.read_text())["class_path"]
+
+
+@pytest.mark.parametrize("path", FILES["trainer"], ids=lambda path: path.stem)
+def test_trainer(path: Path) -> None:
+    words = [] if path.stem == "two_processes" else ["--trainer.accelerator=cpu"]
+    built = instantiate([*BASE, "--trainer", str(path), "--trainer.logger=false", *words])
+    assert isinstance(built.trainer, Trainer)
+    expected = yaml.safe_load(path.read_text())
+    assert built.trainer.max_epochs == expected.get("max_epochs", 100)
+
+
+@pytest.mark.parametrize("path", FILES["experiment"], ids=lambda path: path.stem)
+def test_experiment(path: Path) -> None:
+    built = build("--config", str(path))
+    config = yaml.safe_load(path.read_text())
+    assert type(built.model).__name__ == config["model"]["class_path"]
+    assert type(built.datamodule).__name__ == config["data"]["class_path"]
+    assert built.trainer.max_epochs == config["trainer"]["max_epochs"]
+    assert built.model.optimization.learning_rate == config["model"]["init_args"]["optimization"]["learning_rate"]
+
+
+@pytest.mark.parametrize("path", [path for path in FILES["experiment"] if path.stem.startswith("bert_wdl_")], ids=str)
+def test_published_experiments_have_the_values_of_table_2(path: Path) -> None:
+    built = build("--config", str(path))
+    assert isinstance(built.model, BertWDL)
+    settings = built.model.optimization
+    assert (settings.learning_rate, settings.weight_decay, settings.warmup) == (3e-5, 0.01, 0.1)
+    assert (settings.beta1, settings.beta2, settings.epsilon) == (0.9, 0.98, 1e-8)
+    assert (settings.loss_learning_rate, settings.loss_momentum) == (0.01, 0.9)
+    assert (built.datamodule.batch_size, built.model.max_length, built.trainer.max_epochs) == (16, 512, 100)
+    assert built.model.dropout == 0.1
+    shuffle = next(callback for callback in built.trainer.callbacks if type(callback).__name__ == "LabelShuffle")
+    assert (shuffle.k, shuffle.level) == (3, "input")

@@ -1,0 +1,89 @@
+"""Two processes give what one process gives: the same training, the same thresholds, the same metrics."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from mlemo.cli import main
+
+# no dropout: its noise depends on the process; 96 rows in batches of 8 fill both processes at every step
+WORDS = [
+    "fit",
+    "--data=SyntheticEmotions",
+    *["--data.size=96", "--data.val_size=33", "--data.test_size=31", "--data.batch_size=8", "--data.eval_batch_size=8"],
+    "--model=BertWDL",
+    *["--model.encoder=FromScratch", "--model.encoder.layers=1", "--model.encoder.width=32"],
+    *["--model.encoder.heads=2", "--model.encoder.vocabulary=300", "--model.encoder.dropout=0", "--model.dropout=0"],
+    *["--model.loss=WeightedDifferenceLoss", "--model.loss.permutation=exact", "--model.optimization.learning_rate=2e-3"],
+    *["--trainer.precision=32-true", "--trainer.accelerator=cpu", "--trainer.max_epochs=3"],
+]
+TWO = ["--trainer.devices=2", "--trainer.strategy=ddp"]
+
+
+def folder(path: Path) -> str:
+    return f"--trainer.logger.init_args.save_dir={path}"
+
+
+def in_processes(*words: str) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "mlemo", *words], env=environment, capture_output=True, text=True, check=False, timeout=240
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def results(path: Path, stage: str) -> dict:
+    return json.loads((path / "version_0" / f"results_{stage}.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("one")
+    # two batches a step in one process are what two processes do with one batch each
+    main([*WORDS, folder(path), "--trainer.accumulate_grad_batches=2"])
+    return path
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("two")
+    in_processes(*WORDS, folder(path), *TWO)
+    return path
+
+
+def test_training_in_two_processes_equals_one(one: Path, two: Path) -> None:
+    first, second = (
+        torch.load(path / "version_0" / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"] for path in (one, two)
+    )
+    assert first.keys() == second.keys()
+    for name, tensor in first.items():
+        torch.testing.assert_close(second[name], tensor, atol=2e-4, rtol=2e-3, msg=name)
+
+
+@pytest.mark.parametrize("stage", ["val", "test"])
+def test_metrics_of_two_processes_equal_one(one: Path, two: Path, stage: str) -> None:
+    # 33 and 31 rows: neither divides by two processes or by the batch size, and no row may count twice
+    first, second = results(one, stage), results(two, stage)
+    assert first.keys() == second.keys()
+    assert first["rule"] == second["rule"]
+    assert first["macro_ap"] > 0
+    for name in first.keys() - {"rule", "loss"}:
+        assert second[name] == pytest.approx(first[name], abs=2e-3), name
+
+
+def test_a_checkpoint_tested_in_two_processes_gives_exactly_the_same_figures(one: Path, tmp_path: Path) -> None:
+    checkpoint = one / "version_0" / "checkpoints" / "best.ckpt"
+    in_processes("test", f"--ckpt_path={checkpoint}", folder(tmp_path), *TWO)
+    first, second = results(one, "test"), results(tmp_path, "test")
+    for name in first.keys() - {"rule", "loss"}:
+        assert second[name] == pytest.approx(first[name], abs=1e-6), name
+    lines = [(path / "version_0" / "predictions_test.csv").read_text().splitlines() for path in (one, tmp_path)]
+    assert [line.split(",")[0] for line in lines[0]] == [line.split(",")[0] for line in lines[1]]
+    assert len(lines[1]) == 1 + 31

@@ -85,9 +85,9 @@ class Classifier:
             TypeError: Something else than strings.
         """
         several = [texts] if isinstance(texts, str) else list(texts)
-        wrong = next((item for item in several if not isinstance(item, str)), None)
-        if wrong is not None:
-            raise TypeError(f"texts must be strings, found {type(wrong).__name__}: {wrong!r}")
+        for item in several:
+            if not isinstance(item, str):
+                raise TypeError(f"texts must be strings, found {type(item).__name__}: {item!r}")
         probabilities = self.probabilities(several)
         decisions = self.rule.predict(probabilities)
         results = [

@@ -78,6 +78,7 @@ def nearest_classes(message: str) -> str:
 
 
 def _subclasses(base: type) -> Iterator[type]:
+    child: type
     for child in base.__subclasses__():
         yield child
         yield from _subclasses(child)
@@ -114,6 +115,7 @@ class MlemoCLI(LightningCLI):
             parser.add_lightning_class_args(callback, key)
         parser.set_defaults(
             {
+                "data": {"class_path": "mlemo.data.SyntheticEmotions"},  # the corpus that needs no file
                 "thresholds.rule": {"class_path": "mlemo.thresholds.PerClassThreshold"},
                 "learning_rates.logging_interval": "step",
                 "early_stopping.monitor": "val/macro_f1",
@@ -138,7 +140,7 @@ class MlemoCLI(LightningCLI):
     def after_fit(self) -> None:
         """Validate and test the best checkpoint, so that a run ends with a result."""
         best = self._get(self.config_init, "checkpoint").best_model_path
-        if self._get(self.config, "test_after_fit") and best and not self.trainer.fast_dev_run:
+        if self._get(self.config, "test_after_fit") and best:
             for evaluate in (self.trainer.validate, self.trainer.test):
                 evaluate(self.model, datamodule=self.datamodule, ckpt_path=best, weights_only=True, verbose=False)
 

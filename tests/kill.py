@@ -11,6 +11,7 @@ from lightning.pytorch import Callback, Trainer
 
 torch.set_num_threads(1)  # as conftest.py does: another number of threads rounds differently
 
+
 class KillAt(Callback):
     """SIGKILL when so many optimizer steps have been taken."""
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -37,11 +38,13 @@ TINY = [
 ]
 
 
-def fit(tmp_path: Path, *words: str, model: str = "BertWDL", data: str = "SyntheticEmotions", epochs: int = 1) -> object:
+def fit(tmp_path: Path, *words: str, model: str = "BertWDL", data: str = "SyntheticEmotions", epochs: int = 1) -> Any:
     return main(
-        ["fit", f"--data={data}", *CORPORA[data], f"--model={model}", *TINY]
-        + [f"--trainer.default_root_dir={tmp_path}", f"--trainer.logger.init_args.save_dir={tmp_path}"]
-        + [f"--trainer.max_epochs={epochs}", "--trainer.precision=32-true", "--trainer.accelerator=cpu", *words]
+        [
+            *["fit", f"--data={data}", *CORPORA[data], f"--model={model}", *TINY],
+            *[f"--trainer.default_root_dir={tmp_path}", f"--trainer.logger.init_args.save_dir={tmp_path}"],
+            *[f"--trainer.max_epochs={epochs}", "--trainer.precision=32-true", "--trainer.accelerator=cpu", *words],
+        ]
     )
 
 
@@ -106,7 +109,11 @@ def test_tensorboard_holds_components_weights_metrics_rates_pictures_and_setting
 
 
 def test_accumulation_clipping_and_mixed_precision_work_together(tmp_path: Path) -> None:
-    words = ["--trainer.accumulate_grad_batches=2", "--trainer.gradient_clip_val=0.5", "--trainer.callbacks=LabelShuffle"]
+    words = [
+        "--trainer.accumulate_grad_batches=2",
+        "--trainer.gradient_clip_val=0.5",
+        "--trainer.callbacks=LabelShuffle",
+    ]
     cli = fit(tmp_path, *words, "--trainer.precision=bf16-mixed", "--data.batch_size=8", epochs=2)
     assert cli.trainer.global_step == 2 * 3  # 40 rows: 5 batches, 3 steps an epoch
     raw = cli.model.loss.weight_parameters()[0]
@@ -152,7 +159,7 @@ def test_a_users_own_loss_is_named_by_dotted_path(tmp_path: Path, monkeypatch: p
 
 
 def test_missing_files_are_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="2018-E-c-En-train.txt"):
+    with pytest.raises(FileNotFoundError, match=r"2018-E-c-En-train\.txt"):
         main(["fit", "--data=SemEval2018", f"--data.data_dir={tmp_path}", "--model=BertWDL", *TINY])
 
 

@@ -21,7 +21,11 @@ WORDS = [
     "--model=BertWDL",
     *["--model.encoder=FromScratch", "--model.encoder.layers=1", "--model.encoder.width=32"],
     *["--model.encoder.heads=2", "--model.encoder.vocabulary=300", "--model.encoder.dropout=0", "--model.dropout=0"],
-    *["--model.loss=WeightedDifferenceLoss", "--model.loss.permutation=exact", "--model.optimization.learning_rate=2e-3"],
+    *[
+        "--model.loss=WeightedDifferenceLoss",
+        "--model.loss.permutation=exact",
+        "--model.optimization.learning_rate=2e-3",
+    ],
     *["--trainer.precision=32-true", "--trainer.accelerator=cpu", "--trainer.max_epochs=3"],
 ]
 TWO = ["--trainer.devices=2", "--trainer.strategy=ddp"]
@@ -34,7 +38,12 @@ def folder(path: Path) -> str:
 def in_processes(*words: str) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"}
     done = subprocess.run(
-        [sys.executable, "-m", "mlemo", *words], env=environment, capture_output=True, text=True, check=False, timeout=240
+        [sys.executable, "-m", "mlemo", *words],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
     )
     assert done.returncode == 0, done.stderr[-3000:]
 
@@ -60,7 +69,8 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_training_in_two_processes_equals_one(one: Path, two: Path) -> None:
     first, second = (
-        torch.load(path / "version_0" / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"] for path in (one, two)
+        torch.load(path / "version_0" / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+        for path in (one, two)
     )
     assert first.keys() == second.keys()
     for name, tensor in first.items():

@@ -12,6 +12,13 @@ import torch
 
 from mlemo.cli import main
 
+CALLBACKS = [
+    *["--trainer.callbacks+=LabelShuffle", "--trainer.callbacks.k=2"],
+    *["--trainer.callbacks+=EMAWeights", "--trainer.callbacks.decay=0.9"],
+    *["--trainer.callbacks+=ModelCheckpoint", "--trainer.callbacks.every_n_train_steps=4"],
+    *["--trainer.callbacks.filename=step", "--trainer.callbacks.enable_version_counter=false"],
+]
+KILLER = ["--trainer.callbacks+=kill.KillAt"]
 WORDS = [
     "fit",
     "--data=SyntheticEmotions",
@@ -20,10 +27,7 @@ WORDS = [
     *["--model.encoder=FromScratch", "--model.encoder.layers=1", "--model.encoder.width=32"],
     *["--model.encoder.heads=2", "--model.encoder.vocabulary=300", "--model.optimization.learning_rate=1e-3"],
     *["--model.loss=WeightedDifferenceLoss", "--model.loss.weighting=monotone", "--model.loss.order=2"],
-    *["--trainer.callbacks+=LabelShuffle", "--trainer.callbacks.k=2"],
-    *["--trainer.callbacks+=EMAWeights", "--trainer.callbacks.decay=0.9"],
-    *["--trainer.callbacks+=ModelCheckpoint", "--trainer.callbacks.every_n_train_steps=4"],
-    *["--trainer.callbacks.filename=step", "--trainer.callbacks.enable_version_counter=false"],
+    *CALLBACKS,
     *["--trainer.precision=32-true", "--trainer.accelerator=cpu", "--trainer.max_epochs=3"],
     "--test_after_fit=false",
 ]
@@ -48,8 +52,7 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> dict:
 @pytest.mark.parametrize("step", [18, 20, 23])
 def test_killed_and_resumed_equals_unbroken(step: int, unbroken: dict, tmp_path: Path) -> None:
     killed = subprocess.run(
-        [sys.executable, "-m", "mlemo", *WORDS, folder(tmp_path)]
-        + ["--trainer.callbacks+=kill.KillAt", f"--trainer.callbacks.step={step}"],
+        [sys.executable, "-m", "mlemo", *WORDS, folder(tmp_path), *KILLER, f"--trainer.callbacks.step={step}"],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
         capture_output=True,
         text=True,
@@ -59,7 +62,7 @@ def test_killed_and_resumed_equals_unbroken(step: int, unbroken: dict, tmp_path:
     saved = tmp_path / "version_0" / "checkpoints" / "step.ckpt"
     assert torch.load(saved, weights_only=True)["global_step"] == step // 4 * 4
     # the config of the killed run comes from the checkpoint; only the killer is left out
-    main(["fit", f"--ckpt_path={saved}", "--trainer.callbacks=null", *WORDS[WORDS.index("--trainer.callbacks+=LabelShuffle") :], folder(tmp_path)])  # fmt: skip
+    main(["fit", f"--ckpt_path={saved}", "--trainer.callbacks=null", *CALLBACKS, folder(tmp_path)])
     resumed = last(tmp_path)
     assert resumed["global_step"] == unbroken["global_step"] == 30
     for part in ("state_dict", "current_model_state", "averaging_state"):  # EMA's average, the weights, the counter

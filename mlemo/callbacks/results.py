@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.trainer.states import TrainerFn
 from rich.console import Console
 from rich.table import Table
@@ -93,7 +94,7 @@ class Results(OutputsCallback):
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say where the predictions are."""
         if trainer.is_global_zero:
-            self._print_paths(Console())
+            self._print_paths(trainer)
 
     def _keep(self, trainer: Trainer, stage: str) -> None:
         prefix = f"{stage}/"
@@ -118,18 +119,19 @@ class Results(OutputsCallback):
         for name in SHOWN:
             cells = [self._values[stage].get(prefix + name) for stage, prefix in columns]
             table.add_row(name, *("" if cell is None else f"{cell:.4f}" for cell in cells))
-        console = Console()
-        console.print(table)
+        Console().print(table)
         if trainer.ckpt_path:
             self._paths["checkpoint"] = Path(trainer.ckpt_path)
-        self._print_paths(console)
+        self._print_paths(trainer)
 
-    def _print_paths(self, console: Console) -> None:
-        for name, path in sorted(self._paths.items()):
-            console.print(f"{name + ':':<13}{_relative(path)}", soft_wrap=True, highlight=False)
-        if "checkpoint" in self._paths:
-            command = f'mlemo classify --ckpt {_relative(self._paths["checkpoint"])} "your own sentence"'
-            console.print(f"classify:    {command}", soft_wrap=True, highlight=False)
+    def _print_paths(self, trainer: Trainer) -> None:
+        lines = {name: str(_relative(path)) for name, path in sorted(self._paths.items())}
+        if isinstance(trainer.logger, TensorBoardLogger):
+            lines["watch"] = f"tensorboard --logdir {_relative(Path(trainer.logger.save_dir))}"
+        if "checkpoint" in lines:
+            lines["classify"] = f'mlemo classify --ckpt {lines["checkpoint"]} "your own sentence"'
+        for name, line in lines.items():
+            Console().print(f"{name + ':':<13}{line}", soft_wrap=True, highlight=False)
 
 
 def _rule(trainer: Trainer) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import torch
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.data import DataLoader
 
@@ -172,7 +173,8 @@ class EmotionDataModule(LightningDataModule):
         Lightning hands a loader its state only if the loader is made after the loops are restored, and a schedule that
         asks for the number of steps has it made before.
         """
-        self._place = state_dict
+        if self.trainer is None or self.trainer.state.fn == TrainerFn.FITTING:  # not where a checkpoint is evaluated
+            self._place = state_dict
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """The validation split, each row once."""

@@ -45,8 +45,8 @@ def rules() -> Iterator[ThresholdRule]:
 def features() -> FeatureUnion:
     """Vectoriser of words (1 and 2) and of characters inside words (1 to 5), both as TF-IDF.
 
-    A term t of a text has the weight ``(1 + ln tf) · (1 + ln((1 + N) / (1 + df)))``; each of the two blocks has
-    length 1 in every text. Case and diacritics are dropped, the Arabic ones included, and so are terms that stand in one
+    A term of a text has the weight ``(1 + ln tf) · (1 + ln((1 + N) / (1 + df)))``; each of the two blocks has length 1
+    in every text. Case and diacritics are dropped, the Arabic ones included, and so are terms that stand in one
     training text only. Texts without blanks between words (Chinese) are described by their characters alone.
     """
     common = {"sublinear_tf": True, "min_df": 2, "strip_accents": "unicode", "dtype": np.float32}

@@ -35,7 +35,7 @@ class Plain(nn.Module):
 
 
 class Prompted(nn.Module):
-    """Encoder over prompt and text, self-attention over the read-outs, one head; WDL1 with differences in closed form."""
+    """Encoder over prompt and text, self-attention over the read-outs, one head; WDL1 in closed form."""
 
     def __init__(self, folder: str) -> None:
         super().__init__()

@@ -85,7 +85,7 @@ def _subclasses(base: type) -> Iterator[type]:
 
 
 class SaveConfig(SaveConfigCallback):
-    """Saves the resolved config in the run's folder and in every checkpoint, which so can be tested or resumed alone."""
+    """Saves the resolved config in the run's folder and in every checkpoint, so that a checkpoint stands alone."""
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Put the config into the checkpoint as YAML."""

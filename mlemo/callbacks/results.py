@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +131,7 @@ class Results(OutputsCallback):
         if isinstance(trainer.logger, TensorBoardLogger):
             lines["watch"] = f"tensorboard --logdir {_relative(Path(trainer.logger.save_dir))}"
         if "checkpoint" in lines:
-            lines["classify"] = f'mlemo classify --ckpt {lines["checkpoint"]} "your own sentence"'
+            lines["classify"] = f'{_program()} classify --ckpt {lines["checkpoint"]} "your own sentence"'
         for name, line in lines.items():
             Console().print(f"{name + ':':<13}{line}", soft_wrap=True, highlight=False)
 
@@ -147,6 +149,14 @@ def _write_thresholds(folder: Path, tuning: ThresholdTuning, names: tuple[str, .
         content["thresholds"] = dict(zip(names, cuts.expand(len(names)).tolist()))
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return path
+
+
+def _program() -> str:
+    """How this environment's `mlemo` is called from where the user stands: by name only if that name finds it."""
+    python, found = Path(sys.executable), shutil.which("mlemo")
+    if found is not None and Path(found).parent == python.parent:
+        return "mlemo"
+    return f"{python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python} -m mlemo"
 
 
 def _relative(path: Path) -> Path:

@@ -62,6 +62,11 @@ def test_every_corpus_with_every_model_is_fitted_tested_and_used(data: str, mode
     results = json.loads((folder / "results_test.json").read_text())
     assert 0 <= results["macro_f1"] <= 1
     assert 0 <= results["tuned_macro_f1"] <= 1
+    classes = pd.read_csv(folder / "per_class_test.csv", keep_default_na=False)
+    assert list(classes["label"]) == list(labels)
+    assert classes["training_positives"].tolist() == cli.datamodule.corpus("train").labels.sum(0).tolist()
+    for name, found in (("f1", "macro_f1"), ("tuned_f1", "tuned_macro_f1")):
+        assert classes[name].mean() == pytest.approx(results[found], abs=1e-6)
     # from the checkpoint alone: the same figures to the last digit
     again = main(["test", f"--ckpt_path={checkpoint}", f"--trainer.logger.init_args.save_dir={tmp_path / 'again'}"])
     assert json.loads((Path(again.trainer.log_dir) / "results_test.json").read_text()) == results

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -80,3 +82,24 @@ def test_published_experiments_have_the_values_of_table_2(path: Path) -> None:
     assert built.model.dropout == 0.1
     shuffle = next(callback for callback in built.trainer.callbacks if type(callback).__name__ == "LabelShuffle")
     assert (shuffle.k, shuffle.level) == (3, "input")
+
+
+def readme_commands() -> list[list[str]]:
+    text = (CONFIGS.parent / "README.md").read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = [line for line in text.splitlines() if line.startswith("mlemo fit ") and "--ckpt_path" not in line]
+    return [shlex.split(line, comments=True)[2:] for line in lines]
+
+
+@pytest.mark.parametrize("words", readme_commands(), ids=lambda words: " ".join(words)[:60])
+def test_the_commands_of_the_readme_are_understood(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(CONFIGS.parent)
+    built = build(*words)
+    assert isinstance(built.model, MultiLabelModel)
+    named = dict(pairwise(words))
+    for option, part in {"--data": built.datamodule, "--model": built.model, "--model.loss": built.model.loss}.items():
+        if option in named and not named[option].endswith(".yaml"):
+            assert type(part).__name__ == named[option]
+
+
+def test_the_readme_has_commands() -> None:
+    assert len(readme_commands()) >= 4

@@ -18,6 +18,7 @@ from rich.table import Table
 from mlemo.callbacks.outputs import Outputs, OutputsCallback, Stage
 from mlemo.callbacks.run_folder import run_folder
 from mlemo.callbacks.threshold_tuning import ThresholdTuning, tuned_rule
+from mlemo.metrics import MultiLabelMetrics
 from mlemo.models import MultiLabelModel
 
 __all__ = ["Results"]
@@ -30,8 +31,9 @@ class Results(OutputsCallback):
     """Writes predictions of each sample, and prints a table of the metrics with the paths of everything.
 
     In the run's folder: ``predictions_<stage>.csv`` with id, gold labels, decided labels and the probability of every
-    label; ``thresholds.json``; ``results_<stage>.json`` with every metric. After training, validation and test stand
-    side by side, so that the optimism of a rule fitted on validation is seen.
+    label; ``thresholds.json``; ``results_<stage>.json`` with every metric; ``per_class_<stage>.csv`` with precision,
+    recall and F1 of each label at 0.5 and tuned, its average precision and its positives in training. After training,
+    validation and test stand side by side, so that the optimism of a rule fitted on validation is seen.
 
     Args:
         predictions: Whether the predictions are written.
@@ -57,6 +59,9 @@ class Results(OutputsCallback):
         tuning = tuned_rule(trainer)
         if tuning is not None:
             self._paths["thresholds"] = _write_thresholds(folder, tuning, pl_module.label_space.names)
+        if stage != "predict":
+            self._paths["per class"] = folder / f"per_class_{stage}.csv"
+            _per_class(trainer, outputs, tuning).to_csv(self._paths["per class"], index=False)
         if self.predictions:
             path = folder / f"predictions_{stage}.csv"
             self._table(trainer, pl_module, stage, outputs, tuning).to_csv(path, index=False)
@@ -134,6 +139,21 @@ class Results(OutputsCallback):
             lines["classify"] = f'{_program()} classify --ckpt {lines["checkpoint"]} "your own sentence"'
         for name, line in lines.items():
             Console().print(f"{name + ':':<13}{line}", soft_wrap=True, highlight=False)
+
+
+def _per_class(trainer: Trainer, outputs: Outputs, tuning: ThresholdTuning | None) -> pd.DataFrame:
+    train = trainer.datamodule.corpus("train")  # type: ignore[attr-defined]  # every mlemo datamodule has it
+    table: dict[str, Any] = {"label": train.label_space.names, "training_positives": train.labels.sum(0).int().tolist()}
+    decided = {"": outputs.probabilities >= 0.5}
+    if tuning is not None:
+        decided["tuned_"] = tuning.decide(outputs.probabilities)
+    for prefix, decisions in decided.items():
+        metrics = MultiLabelMetrics(train.label_space, sync_on_compute=False)
+        metrics.update(outputs.probabilities, outputs.targets, decisions=decisions, mask=outputs.mask)
+        values = metrics.per_class()
+        table |= {name: values[name].tolist() for name in ("support", "ap") if name not in table}
+        table |= {prefix + name: values[name].tolist() for name in ("precision", "recall", "f1")}
+    return pd.DataFrame(table)
 
 
 def _rule(trainer: Trainer) -> str:

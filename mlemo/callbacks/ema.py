@@ -81,10 +81,9 @@ class EMAWeights(EMAWeightAveraging):
             super().on_save_checkpoint(trainer, pl_module, checkpoint)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Resume weights and average; in test and predict the average has been loaded as the weights already."""
-        if trainer.state.fn != TrainerFn.FITTING or self._average_model is None:
-            return
-        if "averaging_state" in checkpoint:
+        """Resume weights and average; in test and predict the average has been loaded as the weights already.
+
+        A checkpoint from before the first update holds no average, and needs none: the first update takes the weights.
+        """
+        if trainer.state.fn == TrainerFn.FITTING and "averaging_state" in checkpoint:
             super().on_load_checkpoint(trainer, pl_module, checkpoint)
-        else:
-            self._average_model.module.load_state_dict(checkpoint["state_dict"])

@@ -59,7 +59,10 @@ def test_copies_in_one_pass_are_as_many_passes(layout: str, loss: Any, bert_wdl:
     torch.testing.assert_close(together["logits"], logits, atol=1e-5, rtol=0)
     assert together["index"].tolist() == ROWS * 3
     torch.testing.assert_close(together["loss"], sum(one["loss"] for one in passes) / 3)
+    targets = together["logits"], batch["labels"], batch["label_mask"]
+    assert torch.equal(together["loss"], loss(*targets, label_order=batch["label_order"]))
     if isinstance(loss, WeightedDifferenceLoss):
+        assert not torch.isclose(together["loss"], loss(*targets)), "the order does not reach the loss"
         assert len({round(one["loss"].item(), 5) for one in passes}) == 3, (
             "the orders make no difference: nothing is shown"
         )

@@ -82,6 +82,20 @@ def test_every_batch_has_a_row_with_its_components_and_the_weights_it_had(
     assert [{"step": step, **values} for step, values in board.logged] == [pytest.approx(row) for row in rows]
 
 
+def test_weights_that_are_the_parameters_themselves_are_kept_as_they_were(
+    bert_wdl: Maker, data: Maker, trainer: Maker, tmp_path: Path
+) -> None:
+    class Direct(WeightedDifferenceLoss):
+        def weights(self) -> dict[str, Any]:
+            return dict(zip(self.names, self.component_weights.raw.detach()))
+
+    loss = Direct(order=2, weighting="softmax")
+    trainer(callbacks=LossWeightMonitor()).fit(bert_wdl(loss=loss), datamodule=data(batch_size=8))
+    rows = table(tmp_path / "loss_weights.csv")
+    assert [rows[0][f"weight/{name}"] for name in NAMES] == [0, 0, 0, 0]
+    assert rows[1]["weight/bce"] != 0
+
+
 def test_accumulated_batches_share_a_step(bert_wdl: Maker, data: Maker, trainer: Maker, tmp_path: Path) -> None:
     run = trainer(callbacks=LossWeightMonitor(), accumulate_grad_batches=2)
     run.fit(bert_wdl(loss=wdl()), datamodule=data(batch_size=6))

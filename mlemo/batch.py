@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
 
 from torch import Tensor
 
-__all__ = ["Batch", "PromptLayout", "StepOutput", "TextInput"]
+__all__ = ["Batch", "DataInput", "FeatureInput", "ModelOutput", "PromptLayout", "StepOutput", "TextInput"]
 
 PromptLayout = Literal["words_masks", "words", "masks"]
 
@@ -37,7 +38,25 @@ class StepOutput(TypedDict, total=False):
     index: Tensor  #: (B,) long
     labels: Tensor  #: (B, C)
     label_mask: Tensor  #: (B, C) bool
-    components: dict[str, Tensor]  #: scalars, detached: the terms of a composite loss
+    components: dict[str, Tensor]  #: scalars, detached: the terms of a composite loss, and those of the model
+
+
+@dataclass(frozen=True)
+class ModelOutput:
+    """What a model computes of a batch beyond its prediction.
+
+    Args:
+        logits: ``(B, C)``, the prediction.
+        terms: Scalars that are added to the loss, weighted already; by name.
+        context: What the loss may know beside logits and labels, passed on to it by name.
+        loss_logits: ``(B, C)`` that the loss sees in place of ``logits``, where a network trains its decoder on another
+            path than it predicts with.
+    """
+
+    logits: Tensor
+    terms: dict[str, Tensor] = field(default_factory=dict)
+    context: dict[str, Any] = field(default_factory=dict)
+    loss_logits: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +69,8 @@ class TextInput:
         prompt: Layout of the label prompt, or ``None`` for the text alone.
         token_types: Whether the encoder tells two segments apart.
         label_words: Phrases that stand for the labels in the prompt, in label order; ``None`` for the label names.
+        cleaning: What is done to each text before it is tokenised; ``None`` for nothing.
+        fixed_length: Pad every text to ``max_length``, at its start, instead of each batch to its longest text.
     """
 
     tokenizer: Any
@@ -57,3 +78,19 @@ class TextInput:
     prompt: PromptLayout | None = None
     token_types: bool = False
     label_words: tuple[str, ...] | None = None
+    cleaning: Callable[[str], str] | None = None
+    fixed_length: bool = False
+
+
+@dataclass(frozen=True)
+class FeatureInput:
+    """What a model over feature vectors needs of the data.
+
+    Args:
+        from_texts: How texts become vectors, ``N`` texts to ``(N, F)``; ``None`` takes tabular corpora only.
+    """
+
+    from_texts: Callable[[Sequence[str]], Tensor] | None = None
+
+
+DataInput = TextInput | FeatureInput

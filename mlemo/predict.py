@@ -16,10 +16,11 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from mlemo.batch import FeatureInput
 from mlemo.checkpoints import find_checkpoint, read_checkpoint
-from mlemo.data.collate import TokenizedCorpus
+from mlemo.data.collate import batched
 from mlemo.data.corpus import Corpus
-from mlemo.models import TextModel
+from mlemo.models import FeatureModel, MultiLabelModel, TextModel
 from mlemo.thresholds import FixedThreshold, ThresholdRule, rule_from_dict
 
 __all__ = ["Classified", "Classifier", "classify", "load"]
@@ -44,12 +45,12 @@ class Classifier:
     """A trained model with its tokenizer and its threshold rule: call it with a text or a list of texts.
 
     Args:
-        model: A trained text model.
+        model: A trained model that reads texts.
         rule: The fitted rule that turns probabilities into label sets.
         batch_size: Texts in one forward pass.
     """
 
-    def __init__(self, model: TextModel, rule: ThresholdRule, batch_size: int = 64) -> None:
+    def __init__(self, model: MultiLabelModel, rule: ThresholdRule, batch_size: int = 64) -> None:
         self.model, self.rule, self.batch_size = model.eval(), rule, batch_size
 
     @property
@@ -63,7 +64,7 @@ class Classifier:
         if not count:
             return torch.zeros(0, len(space))
         corpus = Corpus(space, torch.zeros(count, len(space)), [str(row) for row in range(count)], texts=list(texts))
-        dataset = TokenizedCorpus(corpus, self.model.text_input)
+        dataset = batched(corpus, self.model.data_input)
         order = dataset.lengths.argsort(descending=True, stable=True)  # texts of like length together: little padding
         result = torch.empty(count, len(space))
         with torch.inference_mode():
@@ -121,9 +122,11 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Classifier:
         model_class: Any = getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"{file} holds a {name}, which cannot be imported: {error}") from error
-    if not (isinstance(model_class, type) and issubclass(model_class, TextModel)):
+    if not (isinstance(model_class, type) and issubclass(model_class, TextModel | FeatureModel)):
         raise ValueError(f"{file} holds a {name}, which does not classify texts")
     model = model_class.load_from_checkpoint(file, map_location="cpu", weights_only=True)
+    if model.data_input == FeatureInput(None):
+        raise ValueError(f"{file} holds a {name} over a tabular corpus, which does not classify texts")
     rule = rule_from_dict(checkpoint["thresholds"]) if "thresholds" in checkpoint else FixedThreshold(0.5)
     return Classifier(model.to(device), rule)
 

@@ -33,7 +33,7 @@ def by_hand(model: Any, texts: list[str]) -> torch.Tensor:
     for text in texts:
         corpus = Corpus(model.label_space, torch.zeros(1, len(model.label_space)), ["0"], [text])
         with torch.no_grad():
-            rows.append(model.eval()(TokenizedCorpus(corpus, model.text_input)[0]).sigmoid())
+            rows.append(model.eval()(TokenizedCorpus(corpus, model.data_input)[0]).sigmoid())
     return torch.cat(rows)
 
 

@@ -58,4 +58,4 @@ class LabelShuffle(Callback):
 
     @staticmethod
     def _prompt(trainer: Trainer, pl_module: LightningModule) -> Prompt:
-        return trainer.datamodule.dataset("train", pl_module.text_input).prompt  # type: ignore[attr-defined]
+        return trainer.datamodule.dataset("train", pl_module.data_input).prompt  # type: ignore[attr-defined]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -14,15 +14,34 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.data import DataLoader
 
-from mlemo.batch import Batch, TextInput
-from mlemo.data.collate import TokenizedCorpus
+from mlemo.batch import Batch, DataInput, FeatureInput
+from mlemo.data.collate import BatchedCorpus, batched
 from mlemo.data.corpus import Corpus
 from mlemo.labels import LabelSpace
 from mlemo.samplers import ShuffledBatchSampler
 
-__all__ = ["EmotionDataModule", "Split"]
+__all__ = ["EmotionDataModule", "Split", "TrainingSampler"]
 
 Split = Literal["train", "val", "test"]
+
+
+class TrainingSampler(Protocol):
+    """A batch sampler that can be resumed: all samplers of ``mlemo.samplers``."""
+
+    def __iter__(self) -> Iterator[list[int]]: ...
+
+    def __len__(self) -> int: ...
+
+    def set_epoch(self, epoch: int) -> None:
+        """The epoch whose batches the next iteration takes."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the following batches depend on."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+
+
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 log = logging.getLogger(__name__)
@@ -62,10 +81,12 @@ class EmotionDataModule(LightningDataModule):
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.group_by_length, self.train_rows, self.seed = group_by_length, train_rows, seed
         self._corpora: dict[str, Corpus] = {}
-        self._datasets: dict[tuple[str, TextInput], TokenizedCorpus] = {}
+        self._datasets: dict[tuple[str, DataInput], BatchedCorpus] = {}
         self._reported = False
         self._train_loader: ResumableLoader | None = None
         self._place: dict[str, Any] | None = None
+        #: Makes the training sampler, ``(dataset, world_size, rank)``; batch selection puts its own here.
+        self.make_sampler: Callable[[BatchedCorpus, int, int], TrainingSampler] = self.shuffled
 
     # what a corpus overrides ------------------------------------------------------------------------------------
 
@@ -135,26 +156,22 @@ class EmotionDataModule(LightningDataModule):
 
     # batches ----------------------------------------------------------------------------------------------------
 
-    def dataset(self, split: Split, text_input: TextInput) -> TokenizedCorpus:
-        """One split, tokenised as a model asks for (``model.text_input``); tokenised once and kept."""
-        key = (split, text_input)
+    def dataset(self, split: Split, data_input: DataInput) -> BatchedCorpus:
+        """One split in the form that a model asks for (``model.data_input``), made once and kept."""
+        key = (split, data_input)
         if key not in self._datasets:
-            rank_zero_only(log.info)(f"tokenising {len(self.corpus(split)):,} {split} texts")
-            self._datasets[key] = TokenizedCorpus(self.corpus(split), text_input)
+            corpus = self.corpus(split)
+            if corpus.texts is not None:
+                verb = "encoding" if isinstance(data_input, FeatureInput) else "tokenising"
+                rank_zero_only(log.info)(f"{verb} {len(corpus):,} {split} texts")
+            self._datasets[key] = batched(corpus, data_input)
         return self._datasets[key]
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled batches, the same for the same seed and epoch, resumable in mid-epoch."""
-        dataset = self.dataset("train", self._text_input())
+        dataset = self.dataset("train", self._data_input())
         world_size, rank = self._processes()
-        sampler = ShuffledBatchSampler(
-            len(dataset),
-            self.batch_size,
-            dataset.lengths if self.group_by_length else None,
-            seed=self.seed,
-            world_size=world_size,
-            rank=rank,
-        )
+        sampler = self.make_sampler(dataset, world_size, rank)
         if self._place is not None:
             sampler.load_state_dict(self._place)
             self._place = None
@@ -162,6 +179,18 @@ class EmotionDataModule(LightningDataModule):
             dataset, batch_sampler=sampler, collate_fn=_as_is, generator=torch.Generator()
         )
         return self._train_loader
+
+    def shuffled(self, dataset: BatchedCorpus, world_size: int, rank: int) -> ShuffledBatchSampler:
+        """The batches of plain training: shuffled, and grouped by length where texts are padded to their longest."""
+        grouped = self.group_by_length and int(dataset.lengths.max()) > 1
+        return ShuffledBatchSampler(
+            len(dataset),
+            self.batch_size,
+            dataset.lengths if grouped else None,
+            seed=self.seed,
+            world_size=world_size,
+            rank=rank,
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Place in the training epoch, for Lightning's checkpoints."""
@@ -189,7 +218,7 @@ class EmotionDataModule(LightningDataModule):
         return self._evaluation_loader("test")
 
     def _evaluation_loader(self, split: Split) -> DataLoader[Batch]:
-        dataset = self.dataset(split, self._text_input())
+        dataset = self.dataset(split, self._data_input())
         world_size, rank = self._processes()
         if len(dataset) < world_size:
             raise ValueError(
@@ -202,13 +231,13 @@ class EmotionDataModule(LightningDataModule):
             dataset, batch_size=self.eval_batch_size, sampler=rows, collate_fn=_as_is, generator=torch.Generator()
         )
 
-    def _text_input(self) -> TextInput:
+    def _data_input(self) -> DataInput:
         if self.trainer is None or self.trainer.lightning_module is None:
             raise RuntimeError(
-                "batches depend on the model's tokenizer and prompt: run through a Trainer, or call "
-                "dataset(split, model.text_input)"
+                "batches depend on what the model asks for, such as its tokenizer: run through a Trainer, or call "
+                "dataset(split, model.data_input)"
             )
-        return self.trainer.lightning_module.text_input  # type: ignore[return-value]  # every mlemo model has it
+        return self.trainer.lightning_module.data_input  # type: ignore[return-value]  # every mlemo model has it
 
     def _processes(self) -> tuple[int, int]:
         return (1, 0) if self.trainer is None else (self.trainer.world_size, self.trainer.global_rank)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -11,16 +11,15 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from mlemo.batch import Batch, PromptLayout, StepOutput, TextInput
+from mlemo.batch import Batch, DataInput, ModelOutput, StepOutput
 from mlemo.labels import LabelSpace
 from mlemo.losses import BinaryCrossEntropy, Loss
 from mlemo.losses.base import MultiTermLoss
 from mlemo.metrics import MultiLabelMetrics
 from mlemo.models.optimization import Optimization
-from mlemo.nn.encoder import EncoderSource, Pretrained, max_length, restore_encoder, save_encoder
 from mlemo.seeding import step_seed
 
-__all__ = ["MultiLabelModel", "TextModel"]
+__all__ = ["MultiLabelModel"]
 
 
 class MultiLabelModel(LightningModule):
@@ -58,9 +57,31 @@ class MultiLabelModel(LightningModule):
             self.hparams["label_space"] = self.label_space.as_dict()
             self.remove_ignored_hparams([name for name, value in self.hparams.items() if not _is_plain(value)])
 
+    @property
+    def data_input(self) -> DataInput:
+        """What the model asks of the data."""
+        raise NotImplementedError(f"{type(self).__name__} must define data_input")
+
     def forward(self, batch: Batch) -> Tensor:
         """Logits ``(B, C)`` in canonical label order."""
         raise NotImplementedError(f"{type(self).__name__} must define forward")
+
+    def outputs(self, batch: Batch) -> ModelOutput:
+        """Logits, and what a network adds to the loss or tells it; what depends on labels does so in training only.
+
+        A network that is trained on its loss alone defines `forward` only.
+        """
+        return ModelOutput(self(batch))
+
+    def objective(self, batch: Batch, output: ModelOutput) -> Tensor:
+        """``loss(logits) + Σ terms``, the scalar that training minimises."""
+        # every loss takes the context it knows and ignores the rest, so that any loss goes with any model
+        context = {"label_order": batch.get("label_order"), "index": batch["index"], **output.context}
+        logits = output.logits if output.loss_logits is None else output.loss_logits
+        loss = self.loss(logits, batch["labels"], batch.get("label_mask"), **context)
+        for term in output.terms.values():
+            loss = loss + term
+        return loss
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Name the class, so that a checkpoint can be loaded without knowing what it holds."""
@@ -110,13 +131,14 @@ class MultiLabelModel(LightningModule):
         self._log_metrics("test")
 
     def _step(self, batch: Batch) -> StepOutput:
-        logits = self(batch)
-        # every loss takes the context it knows and ignores the rest, so that any loss goes with any model
-        loss = self.loss(logits, batch["labels"], batch.get("label_mask"), label_order=batch.get("label_order"))
-        output: StepOutput = {"loss": loss, "logits": logits.detach(), "index": batch["index"]}
-        if isinstance(self.loss, MultiTermLoss):
-            output["components"] = self.loss.last_components
-        return output
+        output = self.outputs(batch)
+        loss = self.objective(batch, output)
+        step: StepOutput = {"loss": loss, "logits": output.logits.detach(), "index": batch["index"]}
+        components = dict(self.loss.last_components) if isinstance(self.loss, MultiTermLoss) else {}
+        components |= {name: term.detach() for name, term in output.terms.items()}
+        if components:
+            step["components"] = components
+        return step
 
     def _evaluation_step(self, stage: str, batch: Batch) -> StepOutput:
         output = self._step(batch)
@@ -166,118 +188,9 @@ class MultiLabelModel(LightningModule):
             nn.utils.clip_grad_norm_(network, gradient_clip_val)
 
 
-class TextModel(MultiLabelModel):
-    """Base of models over a text encoder. The encoder is made when training starts and travels in the checkpoint.
-
-    Args:
-        label_space: The labels.
-        encoder: A name on the hub, a local folder in its layout, or an ``EncoderSource``.
-        loss: Any loss of mlemo.
-        max_length: Longest input in tokens (less where the encoder has fewer positions).
-        optimization: How the network is trained.
-    """
-
-    prompt: PromptLayout | None = None
-    label_words: tuple[str, ...] | None = None
-    encoder: Any  # a transformers model
-
-    def __init__(
-        self,
-        label_space: LabelSpace | Sequence[str],
-        encoder: EncoderSource | str = "bert-base-uncased",
-        loss: Loss | None = None,
-        max_length: int = 512,
-        optimization: Optimization | None = None,
-    ) -> None:
-        super().__init__(label_space, loss, optimization)
-        self.source = Pretrained(encoder) if isinstance(encoder, str) else encoder
-        self.max_length = max_length
-        self.tokenizer: Any = None
-        self._files: dict[str, str] = {}
-        self._text_input: TextInput | None = None
-
-    def build_head(self, width: int) -> None:
-        """Make the layers above the encoder, whose states have ``width`` dimensions."""
-        raise NotImplementedError(f"{type(self).__name__} must define build_head")
-
-    @property
-    def text_input(self) -> TextInput:
-        """What this model asks of the data.
-
-        Raises:
-            RuntimeError: The encoder has not been made yet.
-        """
-        if self._text_input is None:
-            raise RuntimeError("the encoder is made when training starts or a checkpoint is loaded; call build() first")
-        return self._text_input
-
-    # the encoder's life -----------------------------------------------------------------------------------------
-
-    def configure_model(self) -> None:
-        """Make the encoder as soon as a trainer is there; Lightning calls this before fit, test and predict."""
-        if self.tokenizer is None and self._trainer is not None:
-            self.build(self._training_texts)
-
-    def build(self, texts: Callable[[], Sequence[str]] | None = None) -> None:
-        """Make tokenizer, encoder and head.
-
-        Args:
-            texts: Function that gives the training texts, for a tokenizer that is trained on them.
-
-        Raises:
-            ValueError: The tokenizer is trained on texts, and there are none.
-        """
-        tokenizer = self.source.tokenizer(_no_texts if texts is None else texts)
-        encoder = self.source.encoder(tokenizer)
-        self._attach(encoder, tokenizer, save_encoder(encoder, tokenizer))
-
-    def _training_texts(self) -> Sequence[str]:
-        texts = self.trainer.datamodule.corpus("train").texts  # type: ignore[attr-defined]  # set by Trainer.fit
-        return _no_texts() if texts is None else texts
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put the tokenizer and the encoder's config into the checkpoint."""
-        super().on_save_checkpoint(checkpoint)
-        checkpoint["encoder"] = self._files
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take the tokenizer and the encoder's config from the checkpoint where they differ from what is there."""
-        super().on_load_checkpoint(checkpoint)
-        files = checkpoint["encoder"]
-        if files != self._files:
-            self._attach(*restore_encoder(files), files)
-
-    def _attach(self, encoder: Any, tokenizer: Any, files: dict[str, str]) -> None:
-        self.encoder, self.tokenizer, self._files = encoder, tokenizer, files
-        self._text_input = TextInput(
-            tokenizer=tokenizer,
-            max_length=max_length(encoder, tokenizer, self.max_length),
-            prompt=self.prompt,
-            token_types=getattr(encoder.config, "type_vocab_size", 0) > 1,
-            label_words=self.label_words,
-        )
-        self.build_head(encoder.config.hidden_size)
-        self.to(self.device)
-
-    def encode(self, batch: Batch, inputs_embeds: Tensor | None = None) -> Tensor:
-        """Token states ``(B, L, d)`` of a batch."""
-        inputs: dict[str, Tensor] = {"attention_mask": batch["attention_mask"]}
-        if inputs_embeds is None:
-            inputs["input_ids"] = batch["input_ids"]
-        else:
-            inputs["inputs_embeds"] = inputs_embeds
-        if "token_type_ids" in batch:
-            inputs["token_type_ids"] = batch["token_type_ids"]
-        return self.encoder(**inputs).last_hidden_state
-
-
 def _is_plain(value: Any) -> bool:
     if isinstance(value, dict):
         return all(_is_plain(item) for item in (*value.keys(), *value.values()))
     if isinstance(value, list | tuple):
         return all(_is_plain(item) for item in value)
     return value is None or isinstance(value, str | int | float | bool)
-
-
-def _no_texts() -> Sequence[str]:
-    raise ValueError("this encoder's tokenizer is trained on texts, and there are none to train it on")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mlemo.batch import Batch, PromptLayout
 from mlemo.labels import LabelSpace
 from mlemo.losses import Loss, WeightedDifferenceLoss
-from mlemo.models.base import TextModel
+from mlemo.models.text_model import TextModel
 from mlemo.nn.encoder import EncoderSource
 from mlemo.nn.san import Scope, SelfAttentionRefiner
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD, AdamW, Optimizer
+from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 from torch.optim.lr_scheduler import LambdaLR
 
 __all__ = ["JointOptimizer", "Optimization"]
@@ -63,11 +63,13 @@ class Optimization:
     """How a network is trained: Table 2 of Hu et al. (2025) unless set otherwise.
 
     Args:
-        learning_rate: Peak rate of AdamW.
-        weight_decay: Decoupled decay; not applied to biases and normalisation weights.
-        beta1: Decay of AdamW's first moment.
-        beta2: Decay of AdamW's second moment.
-        epsilon: AdamW's ε.
+        optimizer: ``adamw``, or what older systems were published with: ``adam``, ``rmsprop``.
+        learning_rate: Peak rate.
+        weight_decay: Decoupled decay with AdamW, an L2 penalty with the others; not applied to biases and normalisation
+            weights.
+        beta1: Decay of the first moment (AdamW and Adam).
+        beta2: Decay of the second moment; RMSprop's smoothing constant.
+        epsilon: The optimizer's ε.
         warmup: Share of all steps in which the rate rises linearly from 0.
         schedule: After the warm-up: fall linearly to 0, or stay.
         head_learning_rate: Peak rate of everything but the encoder; ``None`` for the same rate.
@@ -75,6 +77,7 @@ class Optimization:
         loss_momentum: Its momentum.
     """
 
+    optimizer: Literal["adamw", "adam", "rmsprop"] = "adamw"
     learning_rate: float = 3e-5
     weight_decay: float = 0.01
     beta1: float = 0.9
@@ -108,7 +111,7 @@ class Optimization:
             model: The network, with its encoder (if any) as ``model.encoder``.
             loss_parameters: Parameters that SGD learns; they may be parameters of ``model`` too.
             total_steps: Optimizer steps of the whole training.
-            fused: Use the fused AdamW.
+            fused: Use the fused AdamW or Adam.
 
         Returns:
             The optimizer (a ``JointOptimizer`` where the loss has parameters) and a schedule to be stepped each step.
@@ -129,15 +132,16 @@ class Optimization:
                 rate = self.learning_rate if id(parameter) in in_encoder else head_rate
                 decay = 0.0 if id(parameter) in undecayed else self.weight_decay
                 groups.setdefault((rate, decay), []).append(parameter)
-        adamw = AdamW(
-            [{"params": params, "lr": rate, "weight_decay": decay} for (rate, decay), params in groups.items()],
-            betas=(self.beta1, self.beta2),
-            eps=self.epsilon,
-            fused=fused,
-        )
+        decayed = [{"params": params, "lr": rate, "weight_decay": decay} for (rate, decay), params in groups.items()]
+        optimizer: Optimizer
+        if self.optimizer == "rmsprop":
+            optimizer = RMSprop(decayed, alpha=self.beta2, eps=self.epsilon)
+        else:
+            kind = AdamW if self.optimizer == "adamw" else Adam
+            optimizer = kind(decayed, betas=(self.beta1, self.beta2), eps=self.epsilon, fused=fused)
         scheduled = [lambda step: self.factor(step, total_steps)] * len(groups)
         if not loss_parameters:
-            return adamw, LambdaLR(adamw, scheduled)
+            return optimizer, LambdaLR(optimizer, scheduled)
         sgd = SGD(loss_parameters, lr=self.loss_learning_rate, momentum=self.loss_momentum)
-        joint = JointOptimizer([adamw, sgd])
+        joint = JointOptimizer([optimizer, sgd])
         return joint, LambdaLR(joint, [*scheduled, lambda step: 1.0])

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mlemo.batch import Batch
 from mlemo.labels import LabelSpace
-from mlemo.models.base import TextModel
+from mlemo.models.text_model import TextModel
 from mlemo.nn.encoder import EncoderSource
 from mlemo.nn.pooling import Pooling, pool
 

@@ -30,7 +30,7 @@ def at(epoch: int = 0, rank: int = 0, datamodule: Any = None) -> Any:
 
 def shuffled(callback: LabelShuffle, model: Any, module: Any, batch_idx: int = 0) -> tuple[Any, Any]:
     """A batch, before and after the callback."""
-    batch = module.dataset("train", model.text_input).__getitems__(ROWS)
+    batch = module.dataset("train", model.data_input).__getitems__(ROWS)
     before = {key: value.clone() for key, value in batch.items()}
     callback.on_train_batch_start(at(datamodule=module), model, batch, batch_idx)
     return before, batch
@@ -51,7 +51,7 @@ def test_copies_in_one_pass_are_as_many_passes(layout: str, loss: Any, bert_wdl:
     original, batch = shuffled(LabelShuffle(k=3), model, module)
     together = model.training_step(batch, 0)
     assert together["logits"].shape == (12, 5)
-    prompt = module.dataset("train", model.text_input).prompt
+    prompt = module.dataset("train", model.data_input).prompt
     passes = [
         model.training_step(prompt.permute(original, order), 0) for order in batch["label_order"].split(len(ROWS))
     ]

@@ -28,7 +28,7 @@ def check(outputs: Outputs, model: Any, module: Any, split: str) -> None:
     assert torch.equal(outputs.targets, corpus.labels)
     assert torch.equal(outputs.mask, corpus.mask)
     with torch.no_grad():
-        logits = model.eval()(TokenizedCorpus(corpus, model.text_input).__getitems__(range(len(corpus))))
+        logits = model.eval()(TokenizedCorpus(corpus, model.data_input).__getitems__(range(len(corpus))))
     torch.testing.assert_close(outputs.probabilities, logits.sigmoid(), atol=1e-6, rtol=0)
 
 

@@ -49,7 +49,7 @@ class Rows(EmotionDataModule):
 
 
 def fake_trainer(tokenizer: Any, world_size: int = 1, rank: int = 0) -> Any:
-    model = SimpleNamespace(text_input=TextInput(tokenizer, 64))
+    model = SimpleNamespace(data_input=TextInput(tokenizer, 64))
     return SimpleNamespace(world_size=world_size, global_rank=rank, lightning_module=model)
 
 
@@ -129,7 +129,7 @@ def test_a_split_is_tokenised_once_for_each_way_of_asking(tokenizer: Any) -> Non
 
 
 def test_loaders_need_a_model() -> None:
-    with pytest.raises(RuntimeError, match=r"run through a Trainer, or call dataset\(split, model.text_input\)"):
+    with pytest.raises(RuntimeError, match=r"run through a Trainer, or call dataset\(split, model.data_input\)"):
         Rows().train_dataloader()
 
 

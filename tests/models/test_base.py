@@ -19,7 +19,7 @@ Maker = Callable[..., Any]
 
 
 def batch_of(model: TextModel, corpus: Corpus, rows: list[int]) -> Any:
-    return TokenizedCorpus(corpus, model.text_input).__getitems__(rows)
+    return TokenizedCorpus(corpus, model.data_input).__getitems__(rows)
 
 
 # made, built ----------------------------------------------------------------------------------------------------
@@ -49,7 +49,7 @@ def test_defaults() -> None:
 def test_the_encoder_is_not_made_before_it_is_needed(source: FromScratch) -> None:
     model = TransformerClassifier(["joy"], source)
     with pytest.raises(RuntimeError, match=r"the encoder is made when training starts .* call build\(\) first"):
-        _ = model.text_input
+        _ = model.data_input
     assert list(model.parameters()) == []
     TransformerClassifier(["joy"], "no/such/encoder")
 
@@ -72,10 +72,10 @@ def test_a_tokenizer_to_be_trained_needs_texts(source: FromScratch, corpus: Corp
 def test_what_a_model_asks_of_the_data(bert_wdl: Maker, classifier: Maker, pretrained: Path) -> None:
     words = ["happy", "good day", "rain", "never", "sea"]
     model = bert_wdl(prompt="words", label_words=words, max_length=64)
-    asked = model.text_input
+    asked = model.data_input
     assert asked.tokenizer is model.tokenizer
     assert (asked.max_length, asked.prompt, asked.token_types, asked.label_words) == (64, "words", True, tuple(words))
-    asked = classifier(encoder=str(pretrained)).text_input
+    asked = classifier(encoder=str(pretrained)).data_input
     assert (asked.max_length, asked.prompt, asked.token_types, asked.label_words) == (128, None, True, None)
 
 
@@ -220,7 +220,7 @@ def test_settings_travel_as_plain_values_and_parts_do_not(
 
     loaded = BertWDL.load_from_checkpoint(path, weights_only=True).eval()
     assert loaded.label_space == model.label_space
-    assert loaded.text_input.label_words == tuple(words)
+    assert loaded.data_input.label_words == tuple(words)
     batch = batch_of(model, corpus, [3, 1, 4])
     assert torch.equal(batch_of(loaded, corpus, [3, 1, 4])["input_ids"], batch["input_ids"])
     assert torch.equal(loaded(batch), model(batch))

@@ -20,7 +20,7 @@ ROWS = [5, 0, 22, 13]
 
 
 def tokenized(model: BertWDL, corpus: Corpus) -> TokenizedCorpus:
-    return TokenizedCorpus(corpus, model.text_input)
+    return TokenizedCorpus(corpus, model.data_input)
 
 
 def random_order(rows: int, labels: int, seed: int = 0) -> Tensor:
@@ -148,7 +148,7 @@ def test_roberta_gives_a_text_the_same_logits_alone_and_in_a_batch(
     layout: str, bert_wdl: Maker, roberta: Any, corpus: Corpus
 ) -> None:
     model = bert_wdl(encoder=Roberta(roberta), prompt=layout).eval()
-    assert model.text_input.max_length == 128
+    assert model.data_input.max_length == 128
     dataset = tokenized(model, corpus)
     batch = dataset.__getitems__(ROWS)
     assert "token_type_ids" not in batch

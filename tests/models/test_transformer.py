@@ -13,7 +13,7 @@ ROWS = [5, 0, 22, 13]
 @pytest.mark.parametrize("pooling", ["mean", "cls", "max"])
 def test_logits_by_hand(pooling: str, classifier: Maker, corpus: Corpus) -> None:
     model = classifier(pooling=pooling).eval()
-    batch = TokenizedCorpus(corpus, model.text_input).__getitems__(ROWS)
+    batch = TokenizedCorpus(corpus, model.data_input).__getitems__(ROWS)
     logits = model(batch)
     assert logits.shape == (4, 5)
     for place, row in enumerate(ROWS):
@@ -27,7 +27,7 @@ def test_logits_by_hand(pooling: str, classifier: Maker, corpus: Corpus) -> None
 def test_dropout_before_the_head(classifier: Maker, corpus: Corpus) -> None:
     model = classifier(dropout=0.5).train()
     model.encoder.eval()
-    batch = TokenizedCorpus(corpus, model.text_input).__getitems__(ROWS)
+    batch = TokenizedCorpus(corpus, model.data_input).__getitems__(ROWS)
     assert not torch.equal(model(batch), model(batch))
     assert torch.equal(model.eval()(batch), model(batch))
 
@@ -36,6 +36,6 @@ def test_dropout_before_the_head(classifier: Maker, corpus: Corpus) -> None:
 def test_every_parameter_gets_a_gradient(classifier: Maker, corpus: Corpus) -> None:
     """Training with several processes refuses parameters that take no part."""
     model = classifier()
-    batch = TokenizedCorpus(corpus, model.text_input).__getitems__(ROWS)
+    batch = TokenizedCorpus(corpus, model.data_input).__getitems__(ROWS)
     model.training_step(batch, 0)["loss"].backward()
     assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []

@@ -1,0 +1,126 @@
+"""What models over a text encoder share: making the encoder, and taking it along in the checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from mlemo.batch import Batch, PromptLayout, TextInput
+from mlemo.labels import LabelSpace
+from mlemo.losses import Loss
+from mlemo.models.base import MultiLabelModel
+from mlemo.models.optimization import Optimization
+from mlemo.nn.encoder import EncoderSource, Pretrained, max_length, restore_encoder, save_encoder
+
+__all__ = ["TextModel"]
+
+
+class TextModel(MultiLabelModel):
+    """Base of models over a text encoder. The encoder is made when training starts and travels in the checkpoint.
+
+    Args:
+        label_space: The labels.
+        encoder: A name on the hub, a local folder in its layout, or an ``EncoderSource``.
+        loss: Any loss of mlemo.
+        max_length: Longest input in tokens (less where the encoder has fewer positions).
+        optimization: How the network is trained.
+    """
+
+    prompt: PromptLayout | None = None
+    label_words: tuple[str, ...] | None = None
+    encoder: Any  # a transformers model
+
+    def __init__(
+        self,
+        label_space: LabelSpace | Sequence[str],
+        encoder: EncoderSource | str = "bert-base-uncased",
+        loss: Loss | None = None,
+        max_length: int = 512,
+        optimization: Optimization | None = None,
+    ) -> None:
+        super().__init__(label_space, loss, optimization)
+        self.source = Pretrained(encoder) if isinstance(encoder, str) else encoder
+        self.max_length = max_length
+        self.tokenizer: Any = None
+        self._files: dict[str, str] = {}
+        self._data_input: TextInput | None = None
+
+    def build_head(self, width: int) -> None:
+        """Make the layers above the encoder, whose states have ``width`` dimensions."""
+        raise NotImplementedError(f"{type(self).__name__} must define build_head")
+
+    @property
+    def data_input(self) -> TextInput:
+        """What this model asks of the data.
+
+        Raises:
+            RuntimeError: The encoder has not been made yet.
+        """
+        if self._data_input is None:
+            raise RuntimeError("the encoder is made when training starts or a checkpoint is loaded; call build() first")
+        return self._data_input
+
+    # the encoder's life -----------------------------------------------------------------------------------------
+
+    def configure_model(self) -> None:
+        """Make the encoder as soon as a trainer is there; Lightning calls this before fit, test and predict."""
+        if self.tokenizer is None and self._trainer is not None:
+            self.build(self._training_texts)
+
+    def build(self, texts: Callable[[], Sequence[str]] | None = None) -> None:
+        """Make tokenizer, encoder and head.
+
+        Args:
+            texts: Function that gives the training texts, for a tokenizer that is trained on them.
+
+        Raises:
+            ValueError: The tokenizer is trained on texts, and there are none.
+        """
+        tokenizer = self.source.tokenizer(_no_texts if texts is None else texts)
+        encoder = self.source.encoder(tokenizer)
+        self._attach(encoder, tokenizer, save_encoder(encoder, tokenizer))
+
+    def _training_texts(self) -> Sequence[str]:
+        texts = self.trainer.datamodule.corpus("train").texts  # type: ignore[attr-defined]  # set by Trainer.fit
+        return _no_texts() if texts is None else texts
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put the tokenizer and the encoder's config into the checkpoint."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["encoder"] = self._files
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the tokenizer and the encoder's config from the checkpoint where they differ from what is there."""
+        super().on_load_checkpoint(checkpoint)
+        files = checkpoint["encoder"]
+        if files != self._files:
+            self._attach(*restore_encoder(files), files)
+
+    def _attach(self, encoder: Any, tokenizer: Any, files: dict[str, str]) -> None:
+        self.encoder, self.tokenizer, self._files = encoder, tokenizer, files
+        self._data_input = TextInput(
+            tokenizer=tokenizer,
+            max_length=max_length(encoder, tokenizer, self.max_length),
+            prompt=self.prompt,
+            token_types=getattr(encoder.config, "type_vocab_size", 0) > 1,
+            label_words=self.label_words,
+        )
+        self.build_head(encoder.config.hidden_size)
+        self.to(self.device)
+
+    def encode(self, batch: Batch, inputs_embeds: Tensor | None = None) -> Tensor:
+        """Token states ``(B, L, d)`` of a batch."""
+        inputs: dict[str, Tensor] = {"attention_mask": batch["attention_mask"]}
+        if inputs_embeds is None:
+            inputs["input_ids"] = batch["input_ids"]
+        else:
+            inputs["inputs_embeds"] = inputs_embeds
+        if "token_type_ids" in batch:
+            inputs["token_type_ids"] = batch["token_type_ids"]
+        return self.encoder(**inputs).last_hidden_state
+
+
+def _no_texts() -> Sequence[str]:
+    raise ValueError("this encoder's tokenizer is trained on texts, and there are none to train it on")

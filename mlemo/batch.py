@@ -39,6 +39,7 @@ class StepOutput(TypedDict, total=False):
     labels: Tensor  #: (B, C)
     label_mask: Tensor  #: (B, C) bool
     components: dict[str, Tensor]  #: scalars, detached: the terms of a composite loss, and those of the model
+    diagnostics: dict[str, Tensor]  #: scalars, detached: what a network wants to be watched
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,14 @@ class ModelOutput:
         context: What the loss may know beside logits and labels, passed on to it by name.
         loss_logits: ``(B, C)`` that the loss sees in place of ``logits``, where a network trains its decoder on another
             path than it predicts with.
+        diagnostics: Scalars to be watched in training, by name.
     """
 
     logits: Tensor
     terms: dict[str, Tensor] = field(default_factory=dict)
     context: dict[str, Any] = field(default_factory=dict)
     loss_logits: Tensor | None = None
+    diagnostics: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

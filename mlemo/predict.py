@@ -70,7 +70,7 @@ class Classifier:
         with torch.inference_mode():
             for rows in order.split(self.batch_size):
                 batch = self.model.transfer_batch_to_device(dataset.__getitems__(rows), self.model.device, 0)
-                result[rows] = self.model(batch).float().sigmoid().cpu()
+                result[rows] = self.model.predict_logits(batch).float().sigmoid().cpu()
         return result
 
     @overload

@@ -1,17 +1,40 @@
 """Objectives: one contract, one file a loss or a family of two or three."""
 
+from mlemo.losses.adaptive_focal import AdaptiveFocalLoss
 from mlemo.losses.asymmetric import AsymmetricLoss
 from mlemo.losses.base import Loss
 from mlemo.losses.binary_cross_entropy import BinaryCrossEntropy, positive_weights
+from mlemo.losses.composite import CompositeLoss
 from mlemo.losses.focal import FocalLoss
+from mlemo.losses.hybrid import HybridLoss
+from mlemo.losses.label_correlation import LabelCorrelationLoss
+from mlemo.losses.pairwise_exponential import PairwiseExponentialLoss
+from mlemo.losses.pairwise_ranking import PairwiseRankingLoss
+from mlemo.losses.sigmoid_f1 import SigmoidF1Loss, UnboundedF1Loss
+from mlemo.losses.smooth_confusion import SmoothConfusionLoss
+from mlemo.losses.soft_metrics import SoftJaccardLoss, SoftMacroF1Loss, SoftMicroF1Loss
+from mlemo.losses.squared_error import MeanSquaredError
 from mlemo.losses.wasserstein import WassersteinLoss
 from mlemo.losses.weighted_difference import WeightedDifferenceLoss
 
 __all__ = [
+    "AdaptiveFocalLoss",
     "AsymmetricLoss",
     "BinaryCrossEntropy",
+    "CompositeLoss",
     "FocalLoss",
+    "HybridLoss",
+    "LabelCorrelationLoss",
     "Loss",
+    "MeanSquaredError",
+    "PairwiseExponentialLoss",
+    "PairwiseRankingLoss",
+    "SigmoidF1Loss",
+    "SmoothConfusionLoss",
+    "SoftJaccardLoss",
+    "SoftMacroF1Loss",
+    "SoftMicroF1Loss",
+    "UnboundedF1Loss",
     "WassersteinLoss",
     "WeightedDifferenceLoss",
     "positive_weights",

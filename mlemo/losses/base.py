@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["ElementwiseLoss", "Loss", "MultiTermLoss", "check_inputs", "check_targets", "class_vector", "masked_mean"]
+from mlemo.losses.gather import gather_batch
+
+__all__ = [
+    "BatchLoss",
+    "ElementwiseLoss",
+    "Loss",
+    "MultiTermLoss",
+    "check_inputs",
+    "check_targets",
+    "class_vector",
+    "masked_mean",
+]
 
 
 class Loss(nn.Module, ABC):
@@ -19,7 +30,13 @@ class Loss(nn.Module, ABC):
     with finite gradients for logits up to 100 in absolute value, and ignores the entries that are not annotated.
     Whatever else a model knows about the batch travels as keyword arguments; a loss uses those that it names and
     ignores the others, so that any loss can stand where another one stood.
+
+    Attributes:
+        batchwise: Whether the loss of a batch is something else than the mean over its samples, so that cutting the
+            batch into parts (gradient accumulation, several processes) changes the objective; see `BatchLoss`.
     """
+
+    batchwise: ClassVar[bool] = False
 
     @abstractmethod
     def forward(self, logits: Tensor, targets: Tensor, mask: Tensor | None = None, **context: Any) -> Tensor:
@@ -38,6 +55,12 @@ class Loss(nn.Module, ABC):
             ValueError: Shapes that do not fit, a mask that is not bool, annotated targets that are NaN or outside [0,
                 1].
         """
+
+    def bind(self, classes: int) -> None:
+        """Make what depends on the number of classes; a model calls this when it is made."""
+
+    def observe(self, targets: Tensor, mask: Tensor) -> None:
+        """Look at the labels of the training split, ``(N, C)`` and their mask, before training starts."""
 
     def weight_parameters(self) -> list[nn.Parameter]:
         """Learnable weights between the components of the loss, which a model may give an optimizer of their own."""
@@ -72,6 +95,38 @@ class ElementwiseLoss(Loss):
         """
         logits, targets, mask = check_inputs(logits, targets, mask)
         return self._elementwise(logits, targets) * mask
+
+
+class BatchLoss(Loss):
+    """A loss of the batch as a whole, such as one of counts over its samples, and no mean over samples.
+
+    It judges the samples that it is given together. Under gradient accumulation these are one micro-batch: a step
+    follows the mean of the losses of its micro-batches, which is not the loss of all their samples. Under several
+    processes they are the share of one process, unless ``gather`` is set: then all processes compute the loss of the
+    joined batch, and the gradient that `torch.nn.parallel.DistributedDataParallel` averages over them is that of one
+    process with the joined batch. Gathering is for training; in evaluation mode, where processes may hold different
+    numbers of batches, each of them judges its own.
+
+    Args:
+        gather: Whether the processes (if there are several) join their batches.
+    """
+
+    batchwise: ClassVar[bool] = True
+
+    def __init__(self, gather: bool = False) -> None:
+        super().__init__()
+        self.gather = gather
+
+    @abstractmethod
+    def _batch_loss(self, logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+        """The loss, a scalar, from checked inputs in computing precision."""
+
+    def forward(self, logits: Tensor, targets: Tensor, mask: Tensor | None = None, **context: Any) -> Tensor:
+        """The loss of the batch, or of the joined batch of all processes; see `Loss.forward`."""
+        logits, targets, mask = check_inputs(logits, targets, mask)
+        if self.gather and self.training:
+            logits, targets, mask = gather_batch(logits, targets, mask)
+        return self._batch_loss(logits, targets, mask)
 
 
 class MultiTermLoss(Loss):

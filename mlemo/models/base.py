@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -31,6 +32,8 @@ class MultiLabelModel(LightningModule):
         optimization: How the network is trained.
     """
 
+    loss_weight: float = 1.0  #: of the loss beside a network's own terms
+
     def __init__(
         self,
         label_space: LabelSpace | Sequence[str],
@@ -41,6 +44,7 @@ class MultiLabelModel(LightningModule):
         self.label_space = LabelSpace.of(label_space)
         self._save_plain_hyperparameters()
         self.loss = BinaryCrossEntropy() if loss is None else loss
+        self.loss.bind(len(self.label_space))
         self.optimization = Optimization() if optimization is None else optimization
         self.metrics = nn.ModuleDict({stage: MultiLabelMetrics(self.label_space) for stage in ("val", "test")})
 
@@ -73,12 +77,16 @@ class MultiLabelModel(LightningModule):
         """
         return ModelOutput(self(batch))
 
+    def predict_logits(self, batch: Batch) -> Tensor:
+        """Logits ``(B, C)`` for new texts: those of `forward`, unless a network has a way of its own for them."""
+        return self(batch)
+
     def objective(self, batch: Batch, output: ModelOutput) -> Tensor:
-        """``loss(logits) + Σ terms``, the scalar that training minimises."""
+        """``loss_weight · loss(logits) + Σ terms``, the scalar that training minimises."""
         # every loss takes the context it knows and ignores the rest, so that any loss goes with any model
         context = {"label_order": batch.get("label_order"), "index": batch["index"], **output.context}
         logits = output.logits if output.loss_logits is None else output.loss_logits
-        loss = self.loss(logits, batch["labels"], batch.get("label_mask"), **context)
+        loss = self.loss_weight * self.loss(logits, batch["labels"], batch.get("label_mask"), **context)
         for term in output.terms.values():
             loss = loss + term
         return loss
@@ -98,6 +106,22 @@ class MultiLabelModel(LightningModule):
                 del checkpoint["state_dict"][name]
             checkpoint["state_dict"].update(own)
 
+    def on_fit_start(self) -> None:
+        """Show the loss the training labels; warn where it will not see the batch that it is meant to judge."""
+        corpus = self.trainer.datamodule.corpus("train")  # type: ignore[attr-defined]  # set by Trainer.fit
+        self.loss.observe(corpus.labels.to(self.device), corpus.mask.to(self.device))
+        accumulated, shared = self.trainer.accumulate_grad_batches > 1, self.trainer.world_size > 1
+        partial = [
+            type(part).__name__
+            for part in self.loss.modules()
+            if getattr(part, "batchwise", False) and (accumulated or (shared and not getattr(part, "gather", False)))
+        ]
+        if partial:
+            rank_zero_warn(
+                f"{', '.join(partial)} judges a batch as a whole and will see parts of it: gradient accumulation cuts "
+                "it into micro-batches, and several processes share it out unless the loss has gather: true"
+            )
+
     # steps ------------------------------------------------------------------------------------------------------
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
@@ -108,6 +132,8 @@ class MultiLabelModel(LightningModule):
         """Logits and loss of one batch."""
         output = self._step(batch)
         self.log("train/loss", output["loss"].detach(), prog_bar=True, batch_size=len(batch["index"]))
+        for name, value in output.get("diagnostics", {}).items():
+            self.log(f"model/{name}", value, batch_size=len(batch["index"]))
         return output
 
     def validation_step(self, batch: Batch, batch_idx: int) -> StepOutput:
@@ -120,7 +146,7 @@ class MultiLabelModel(LightningModule):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> StepOutput:
         """Logits of one batch."""
-        return {"logits": self(batch), "index": batch["index"]}
+        return {"logits": self.predict_logits(batch), "index": batch["index"]}
 
     def on_validation_epoch_end(self) -> None:
         """Log the validation metrics at threshold 0.5."""
@@ -138,6 +164,8 @@ class MultiLabelModel(LightningModule):
         components |= {name: term.detach() for name, term in output.terms.items()}
         if components:
             step["components"] = components
+        if output.diagnostics:
+            step["diagnostics"] = {name: value.detach() for name, value in output.diagnostics.items()}
         return step
 
     def _evaluation_step(self, stage: str, batch: Batch) -> StepOutput:

@@ -1,4 +1,7 @@
 import copy
+import importlib
+import pkgutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -6,15 +9,23 @@ from jsonargparse import ArgumentParser
 from torch import nn
 
 import mlemo.losses
-from mlemo.losses import BinaryCrossEntropy, FocalLoss, Loss, WassersteinLoss, WeightedDifferenceLoss
+from mlemo.losses import BinaryCrossEntropy, FocalLoss, Loss, SigmoidF1Loss, WassersteinLoss, WeightedDifferenceLoss
 from mlemo.losses.base import check_inputs, class_vector, masked_mean
 
-from .tester import make_batch
+from .tester import LossTester, make_batch
 
 CONFIGURATIONS = {
     "BinaryCrossEntropy": "{class_weights: [1.0, 2.0, 3.0, 4.0, 5.0]}",
     "FocalLoss": "{alpha: [0.5, 1.0, 1.0, 1.0, 1.5], gamma: 1.0, negative_term: false}",
     "AsymmetricLoss": "{gamma_positive: 1.0, gamma_negative: 2, clip: 0.1}",
+    "SigmoidF1Loss": "{beta: [1, 2.5], eta: 0.5, learnable: true, classes: 2, skip_absent: true, gather: true}",
+    "SmoothConfusionLoss": (
+        "{metric: f_beta, average: micro, beta: 2, eta: [0.0, 1.0], f_beta: 0.5, learnable: true, classes: 2, "
+        "gather: true}"
+    ),
+    "SoftMacroF1Loss": "{skip_absent: true, gather: true}",
+    "SoftMicroF1Loss": "{gather: true}",
+    "UnboundedF1Loss": "{skip_absent: true, gather: true}",
     "WassersteinLoss": "{cost: [[0, 1], [1, 0]], regularization: 0.1, iterations: 5}",
     "WeightedDifferenceLoss": (
         "{order: 1, weighting: fixed, permutation: exact, groups: [[0, 1], [2, 3, 4]], "
@@ -54,17 +65,34 @@ def test_settings_of_yaml_have_their_effect() -> None:
 
 
 def test_exports() -> None:
+    assert mlemo.losses.__all__ == sorted(mlemo.losses.__all__)
     for name in mlemo.losses.__all__:
         assert hasattr(mlemo.losses, name)
 
 
+def test_every_loss_passes_the_shared_tests() -> None:
+    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
+        if module.name.startswith("test_"):
+            importlib.import_module(f"{__package__}.{module.name}")
+    tested = {type(make()) for tester in LossTester.__subclasses__() for make in tester.losses.values()}
+    exported = {getattr(mlemo.losses, name) for name in mlemo.losses.__all__}
+    losses = {kind for kind in exported if isinstance(kind, type) and issubclass(kind, Loss)} - {Loss}
+    assert not {kind.__name__ for kind in losses - tested}
+
+
 def test_losses_are_modules_without_stray_state() -> None:
     # Settings live in the config: they neither enter checkpoints nor make them unreadable.
-    for loss in (BinaryCrossEntropy([1.0, 2.0]), FocalLoss([1.0, 2.0]), WassersteinLoss([[0, 1], [1, 0]])):
+    for loss in (
+        BinaryCrossEntropy([1.0, 2.0]),
+        FocalLoss([1.0, 2.0]),
+        SigmoidF1Loss([1.0, 2.0], 0.5),
+        WassersteinLoss([[0, 1], [1, 0]]),
+    ):
         assert isinstance(loss, nn.Module)
         assert not loss.state_dict()
         assert not loss.weight_parameters()
     assert list(WeightedDifferenceLoss(groups=[[0, 1]]).state_dict()) == ["component_weights.raw"]
+    assert list(SigmoidF1Loss(learnable=True).state_dict()) == ["beta", "eta"]
 
 
 def test_a_loss_can_be_copied_after_use() -> None:

@@ -71,12 +71,15 @@ class LossTester:
     Attributes:
         losses: Ways to build the loss, by name; for `CLASSES` classes where that matters.
         single_class: How to build it for one class.
-        soft_targets: Whether targets between 0 and 1 are allowed.
+        soft_targets: Whether targets between 0 and 1 are allowed; where they are not, they must be refused.
+        batchwise_exceptions: Names of ``losses`` whose settings make a mean over rows of a ``batchwise`` class, or the
+            reverse.
     """
 
     losses: ClassVar[dict[str, Callable[[], Loss]]]
     single_class: ClassVar[Callable[[], Loss]]
     soft_targets: ClassVar[bool] = True
+    batchwise_exceptions: ClassVar[frozenset[str]] = frozenset()
 
     def reference(self, loss: Any, logits: Matrix, targets: Matrix, mask: list[list[bool]]) -> float:
         """The formula, by loops."""
@@ -101,6 +104,9 @@ class LossTester:
     def test_the_formula_for_soft_targets(self, make: Callable[[], Loss]) -> None:
         if self.soft_targets:
             self.check_against_reference(make(), *make_batch(soft=True, masked=True))
+        else:
+            with pytest.raises(ValueError, match="targets"):
+                make()(*make_batch(soft=True, masked=True))
 
     def test_no_mask_means_all_annotated(self, make: Callable[[], Loss]) -> None:
         logits, targets, mask = make_batch()
@@ -109,9 +115,10 @@ class LossTester:
 
     def test_the_gradient(self, make: Callable[[], Loss]) -> None:
         logits, targets, mask = make_batch(rows=3, masked=True, seed=4)
-        loss = make()
+        loss = make().double()
         logits.requires_grad_()
-        assert torch.autograd.gradcheck(lambda x: loss(x, targets, mask), (logits,))
+        # the parameters are the loss's own, whose entries the check changes in place
+        assert torch.autograd.gradcheck(lambda x, *_: loss(x, targets, mask), (logits, *loss.parameters()))
 
     def test_entries_without_annotation_change_nothing(self, make: Callable[[], Loss]) -> None:
         logits, targets, mask = make_batch(masked=True)
@@ -132,6 +139,17 @@ class LossTester:
         loss = make()
         twice = loss(torch.cat([logits, logits]), torch.cat([targets, targets]), torch.cat([mask, mask]))
         assert twice.item() == pytest.approx(loss(logits, targets, mask).item(), rel=1e-9)
+
+    def test_halves_of_a_batch_say_whether_the_loss_is_batchwise(
+        self, make: Callable[[], Loss], request: pytest.FixtureRequest
+    ) -> None:
+        logits, targets, _ = make_batch()
+        loss = make()
+        halves = zip(logits.split(ROWS // 2), targets.split(ROWS // 2))
+        mean = sum(loss(*half).item() for half in halves) / 2
+        differs = mean != pytest.approx(loss(logits, targets).item(), rel=1e-6)
+        exception = request.node.callspec.id in self.batchwise_exceptions
+        assert differs is (loss.batchwise is not exception)
 
     @pytest.mark.parametrize("value", [0.0, 1.0])
     def test_targets_all_alike(self, make: Callable[[], Loss], value: float) -> None:
@@ -155,6 +173,17 @@ class LossTester:
         assert logits.grad is not None
         assert torch.all(logits.grad == 0)
 
+    @staticmethod
+    def check_finite(loss: Loss, logits: Tensor, targets: Tensor, mask: Tensor | None = None) -> None:
+        logits = logits.clone().requires_grad_()
+        value = loss(logits, targets, mask)
+        value.backward()
+        assert value.dtype == torch.float32
+        assert value.isfinite()
+        for gradient in [logits.grad, *(parameter.grad for parameter in loss.parameters())]:
+            assert gradient is not None
+            assert torch.all(gradient.isfinite())
+
     @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
     def test_extreme_logits_are_finite(self, make: Callable[[], Loss], dtype: torch.dtype) -> None:
         generator = torch.Generator().manual_seed(0)
@@ -164,15 +193,26 @@ class LossTester:
         mask = torch.ones(ROWS, CLASSES, dtype=torch.bool)
         mask[2], mask[3, :3] = False, False
         for size in (1e-3, 1.0, 100.0):
-            logits = (size * signs).to(dtype).requires_grad_()
-            loss = make()
-            value = loss(logits, targets, mask)
-            value.backward()
-            assert value.dtype == torch.float32
-            assert value.isfinite()
-            for gradient in [logits.grad, *(parameter.grad for parameter in loss.parameters())]:
-                assert gradient is not None
-                assert torch.all(gradient.isfinite())
+            self.check_finite(make(), (size * signs).to(dtype), targets, mask)
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+    @pytest.mark.parametrize("value", [0.0, 1.0], ids=["no label", "all labels"])
+    def test_extreme_logits_all_alike_are_finite(
+        self, make: Callable[[], Loss], value: float, dtype: torch.dtype
+    ) -> None:
+        # where every prediction and every target is the same, sums and their denominators are as small as they get
+        for rows in (ROWS, 1):
+            for logit in (-100.0, 0.0, 100.0):
+                targets = torch.full((rows, CLASSES), value)
+                self.check_finite(make(), torch.full((rows, CLASSES), logit, dtype=dtype), targets)
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+    def test_extreme_logits_of_one_class_are_finite(self, dtype: torch.dtype) -> None:
+        make = type(self).single_class
+        for rows in (ROWS, 1):
+            for logit in (-100.0, 100.0):
+                for value in (0.0, 1.0):
+                    self.check_finite(make(), torch.full((rows, 1), logit, dtype=dtype), torch.full((rows, 1), value))
 
     @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
     def test_half_precision_logits_are_computed_in_float32(self, make: Callable[[], Loss], dtype: torch.dtype) -> None:

@@ -1,0 +1,67 @@
+"""A weighted sum of any losses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mlemo.losses.base import Loss, MultiTermLoss
+
+__all__ = ["CompositeLoss"]
+
+
+class CompositeLoss(MultiTermLoss):
+    """``L = Σ_i w_i L_i`` over any losses, with fixed weights.
+
+    Args:
+        terms: The losses, by name.
+        weights: Weight of each; 1 for those left out.
+
+    Raises:
+        ValueError: No term, a weight of a term that is not there, or a weight that is not positive.
+
+    Example:
+        >>> from mlemo.losses import BinaryCrossEntropy, SoftJaccardLoss
+        >>> loss = CompositeLoss({"bce": BinaryCrossEntropy(), "jaccard": SoftJaccardLoss()}, {"jaccard": 0.5})
+        >>> loss(torch.zeros(1, 1), torch.ones(1, 1))  # ln 2 + 0.5 · 0.5
+        tensor(0.9431)
+    """
+
+    def __init__(self, terms: dict[str, Loss], weights: Mapping[str, float] | None = None) -> None:
+        super().__init__()
+        weights = {} if weights is None else dict(weights)
+        if not terms or set(weights) - set(terms):
+            raise ValueError(f"weights are of the terms {sorted(terms)}, found {sorted(weights)}")
+        if any(not weight > 0 for weight in weights.values()):
+            raise ValueError(f"the weights of a composite loss must be positive, found {weights}")
+        self.terms = nn.ModuleDict(terms)
+        self.scale = {name: float(weights.get(name, 1.0)) for name in terms}
+
+    def bind(self, classes: int) -> None:
+        """Tell every term."""
+        for term in self.terms.values():
+            term.bind(classes)  # type: ignore[operator]  # every term is a Loss
+
+    def observe(self, targets: Tensor, mask: Tensor) -> None:
+        """Tell every term."""
+        for term in self.terms.values():
+            term.observe(targets, mask)  # type: ignore[operator]  # every term is a Loss
+
+    def components(
+        self, logits: Tensor, targets: Tensor, mask: Tensor | None = None, **context: Any
+    ) -> dict[str, Tensor]:
+        """Every term before weighting; see `MultiTermLoss.components`."""
+        return {name: term(logits, targets, mask, **context) for name, term in self.terms.items()}
+
+    def weights(self) -> dict[str, Tensor]:
+        """The weights."""
+        return {name: torch.tensor(weight) for name, weight in self.scale.items()}
+
+    def forward(self, logits: Tensor, targets: Tensor, mask: Tensor | None = None, **context: Any) -> Tensor:
+        """The weighted sum; see `Loss.forward`."""
+        components = self.components(logits, targets, mask, **context)
+        self.last_components = {name: value.detach() for name, value in components.items()}
+        return torch.stack([self.scale[name] * value for name, value in components.items()]).sum()

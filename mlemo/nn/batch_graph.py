@@ -1,0 +1,161 @@
+"""The graph between the texts of a batch: who is linked with whom, and how a network learns from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+__all__ = ["BatchGraph", "Construction", "Graph", "label_entropy", "label_jaccard", "strongest"]
+
+Construction = Literal["mixed", "cosine", "jaccard", "knn", "random"]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Edges j → i: text i hears from its neighbour j.
+
+    Args:
+        edges: ``(2, E)`` long, sources j above targets i.
+        weights: ``(E,)``, 1 in the forward pass, with the gradient of the similarity.
+        mixture: ``(2,)`` weights of label and embedding similarity; ``None`` where nothing was mixed.
+    """
+
+    edges: Tensor
+    weights: Tensor
+    mixture: Tensor | None = None
+
+
+class BatchGraph(nn.Module):
+    """Links the texts of a batch that are alike (Alrasheedy et al. 2026, eq. 6-8).
+
+    Similarity ``S = λ₁ · Jaccard(labels) + λ₂ · cos(embeddings)``, ``(λ₁, λ₂) = softmax(LambdaNet(statistics of the
+    batch))``. Text i hears from j where ``S_ij ≥ τ``, from its ``neighbors`` strongest at most, and never from itself.
+    (The paper has ``>``; at the percentile of a batch of two, whose only pair is the percentile, that links nobody.)
+
+    A threshold has no gradient, so that LambdaNet would never learn: edges weigh 1 in the forward pass and have the
+    gradient of ``σ((S − τ) / T)``.
+
+    Labels are looked at in training only. Without them S is the cosine alone, whatever the construction.
+
+    Args:
+        construction: ``mixed`` as above; ``cosine`` or ``jaccard`` alone; ``knn``, the nearest by cosine without a
+            threshold; ``random``, as many neighbours drawn at random.
+        threshold: τ, or ``None`` for the ``percentile``.
+        percentile: Of the similarities between different texts of the batch, in [0, 100].
+        neighbors: Most neighbours a text hears from.
+        temperature: T.
+
+    Raises:
+        ValueError: ``percentile``, ``neighbors`` or ``temperature`` out of range.
+    """
+
+    def __init__(
+        self,
+        construction: Construction = "mixed",
+        threshold: float | None = None,
+        percentile: float = 75.0,
+        neighbors: int = 5,
+        temperature: float = 0.07,
+    ) -> None:
+        super().__init__()
+        if not 0 <= percentile <= 100:
+            raise ValueError(f"percentile must lie in [0, 100], found {percentile}")
+        if neighbors < 1 or not temperature > 0:
+            raise ValueError(f"neighbors and temperature must be positive, found {neighbors} and {temperature}")
+        self.construction, self.threshold, self.percentile = construction, threshold, percentile
+        self.neighbors, self.temperature = neighbors, temperature
+        if construction == "mixed":
+            self.lambda_net = nn.Sequential(nn.Linear(3, 16), nn.ReLU(), nn.Linear(16, 2))
+
+    def forward(self, embeddings: Tensor, labels: Tensor | None = None, mask: Tensor | None = None) -> Graph:
+        """The graph of a batch.
+
+        Args:
+            embeddings: ``(B, d)``.
+            labels: ``(B, C)`` in {0, 1}, in training; ``None`` in evaluation.
+            mask: ``(B, C)`` bool, ``False`` = not annotated; ``None`` = all are.
+        """
+        unit = F.normalize(embeddings.float(), dim=1)
+        cosine = unit @ unit.T
+        different = ~torch.eye(len(cosine), dtype=torch.bool, device=cosine.device)
+        if self.construction == "random":
+            drawn = torch.rand(cosine.shape, generator=self._generator(labels), device="cpu").to(cosine.device)
+            return self._link(drawn, different, None)
+        if self.construction == "knn" or labels is None or self.construction == "cosine":
+            similarity, mixture = cosine, None
+        else:
+            jaccard = label_jaccard(labels, mask)
+            similarity, mixture = jaccard, None
+            if self.construction == "mixed":
+                mixture = self._mixture(cosine, jaccard, labels, mask, different)
+                similarity = mixture[0] * jaccard + mixture[1] * cosine
+        threshold = None if self.construction == "knn" else self._threshold(similarity, different)
+        return self._link(similarity, different, threshold, mixture)
+
+    def _mixture(
+        self, cosine: Tensor, jaccard: Tensor, labels: Tensor, mask: Tensor | None, different: Tensor
+    ) -> Tensor:
+        pairs = different.sum().clamp(min=1)
+        statistics = torch.stack(
+            [(cosine * different).sum() / pairs, label_entropy(labels, mask), (jaccard * different).sum() / pairs]
+        )
+        return self.lambda_net(statistics.detach()).float().softmax(0)
+
+    def _threshold(self, similarity: Tensor, different: Tensor) -> Tensor:
+        if self.threshold is not None or len(similarity) < 2:
+            return similarity.new_tensor(0.0 if self.threshold is None else self.threshold)
+        return similarity.detach()[different].quantile(self.percentile / 100)
+
+    def _link(
+        self, similarity: Tensor, allowed: Tensor, threshold: Tensor | None, mixture: Tensor | None = None
+    ) -> Graph:
+        if threshold is not None:
+            allowed = allowed & (similarity >= threshold)
+        edges = strongest(similarity.detach(), allowed, self.neighbors)
+        soft = similarity[edges[1], edges[0]]
+        if threshold is not None:
+            soft = ((soft - threshold) / self.temperature).sigmoid()
+        return Graph(edges, 1 + soft - soft.detach(), mixture)
+
+    def _generator(self, labels: Tensor | None) -> torch.Generator | None:
+        """In training the random numbers of the step; in evaluation always the same ones."""
+        return None if labels is not None else torch.Generator().manual_seed(0)
+
+
+def strongest(similarity: Tensor, allowed: Tensor, neighbors: int) -> Tensor:
+    """The ``neighbors`` most similar allowed columns of each row, at most, as edges ``(2, E)``: columns above rows.
+
+    Args:
+        similarity: ``(B, M)``.
+        allowed: ``(B, M)`` bool.
+        neighbors: Most edges a row.
+    """
+    ranked = similarity.masked_fill(~allowed, -torch.inf).topk(min(neighbors, similarity.shape[1]), 1)
+    row, place = (ranked.values > -torch.inf).nonzero(as_tuple=True)
+    return torch.stack([ranked.indices[row, place], row])
+
+
+def label_jaccard(labels: Tensor, mask: Tensor | None = None) -> Tensor:
+    """``|y_i ∩ y_j| / |y_i ∪ y_j|`` over the labels annotated in both, 1 for two empty sets: ``(B, B)``.
+
+    Example:
+        >>> label_jaccard(torch.tensor([[1.0, 1.0], [1.0, 0.0]]))
+        tensor([[1.0000, 0.5000],
+                [0.5000, 1.0000]])
+    """
+    known = torch.ones_like(labels) if mask is None else mask.to(labels.dtype)
+    on = labels * known
+    both = on @ on.T
+    either = on @ known.T + known @ on.T - both
+    return torch.where(either > 0, both / either.clamp(min=1e-12), 1.0)
+
+
+def label_entropy(labels: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Mean over the labels of the entropy of being on, in the batch, in nats; a scalar."""
+    known = torch.ones_like(labels) if mask is None else mask.to(labels.dtype)
+    rate = (labels * known).sum(0) / known.sum(0).clamp(min=1)
+    return -(torch.xlogy(rate, rate) + torch.xlogy(1 - rate, 1 - rate)).mean()

@@ -1,0 +1,106 @@
+"""Objects as plain values: the dotted path of their class and the arguments that built them."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+__all__ = ["component_from_dict", "component_to_dict", "plain"]
+
+T = TypeVar("T")
+
+
+def plain(value: Any, where: str) -> Any:
+    """The value with tuples as lists and keys as strings, if it is made of plain values only.
+
+    Args:
+        value: Numbers, strings, ``None``, and lists, tuples and dictionaries of them.
+        where: What the value is, for the error.
+
+    Raises:
+        ValueError: Something else is in it.
+
+    Example:
+        >>> plain({"cuts": (0.5, None)}, "the state")
+        {'cuts': [0.5, None]}
+    """
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [plain(item, where) for item in value]
+    if isinstance(value, dict):
+        return {str(key): plain(item, where) for key, item in value.items()}
+    raise ValueError(f"{where} must be plain numbers, strings, lists or None to be stored, found {value!r}")
+
+
+def component_to_dict(component: object) -> dict[str, Any]:
+    """An object as plain values, so that a checkpoint can hold it and ``torch.load(weights_only=True)`` can read it.
+
+    Args:
+        component: An object that keeps each of its ``__init__`` arguments under the argument's own name.
+
+    Returns:
+        ``{"class_path": dotted path, "init_args": {...}}``. The path is the one that the class's package exports, where
+        it does, so that files may move without breaking checkpoints.
+
+    Raises:
+        ValueError: The class cannot be imported by a path (it was defined inside a function), or an argument is not
+            kept as a plain value under its own name.
+
+    Example:
+        >>> from mlemo.text import Tweets
+        >>> stored = component_to_dict(Tweets(urls="url"))
+        >>> stored["class_path"], stored["init_args"]["urls"]
+        ('mlemo.text.Tweets', 'url')
+    """
+    kind = type(component)
+    if "<locals>" in kind.__qualname__:
+        raise ValueError(f"{kind.__qualname__} is defined inside a function and cannot be stored by its path")
+    init_args = {}
+    for name in inspect.signature(kind).parameters:
+        if not hasattr(component, name):
+            raise ValueError(f"{kind.__name__} does not keep its argument {name!r} under that name")
+        init_args[name] = plain(getattr(component, name), f"{kind.__name__}.{name}")
+    module = kind.__module__
+    package = module.rpartition(".")[0]
+    if getattr(sys.modules.get(package), kind.__name__, None) is kind:
+        module = package
+    return {"class_path": f"{module}.{kind.__qualname__}", "init_args": init_args}
+
+
+def component_from_dict(stored: Mapping[str, Any], base: type[T], what: str) -> T:
+    """The object that :func:`component_to_dict` stored; its class is imported by the dotted path.
+
+    Args:
+        stored: ``{"class_path", "init_args"}``; other keys are left alone.
+        base: The class that it has to be a subclass of.
+        what: What it is, for the errors (``"rule"``, ``"cleaning"``).
+
+    Raises:
+        ValueError: A key is missing, the path cannot be imported, it is not a subclass of ``base``, or the arguments
+            do not fit the class.
+
+    Example:
+        >>> from mlemo.text import TextCleaning
+        >>> component_from_dict({"class_path": "math.pi", "init_args": {}}, TextCleaning, "cleaning")
+        Traceback (most recent call last):
+        ValueError: the stored cleaning 'math.pi' is not a TextCleaning
+    """
+    missing = {"class_path", "init_args"} - set(stored)
+    if missing:
+        raise ValueError(f"a stored {what} has class_path and init_args; {sorted(missing)} missing")
+    path = stored["class_path"]
+    module, _, name = str(path).rpartition(".")
+    try:
+        kind = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"the stored {what} {path!r} cannot be imported: {error}") from error
+    if not (isinstance(kind, type) and issubclass(kind, base)):
+        raise ValueError(f"the stored {what} {path!r} is not a {base.__name__}")
+    try:
+        return kind(**stored["init_args"])
+    except TypeError as error:
+        raise ValueError(f"the stored {what} {path!r} cannot be built from {stored['init_args']}: {error}") from error

@@ -1,0 +1,14 @@
+"""Text before tokenisation: pure functions ``str -> str``, and cleanings made of them, each step a switch."""
+
+from mlemo.text.arabic import ArabicTweets
+from mlemo.text.base import TextCleaning, cleaning_from_dict, cleaning_to_dict
+from mlemo.text.tweets import Tweets, tweet_pre_tokenizer
+
+__all__ = [
+    "ArabicTweets",
+    "TextCleaning",
+    "Tweets",
+    "cleaning_from_dict",
+    "cleaning_to_dict",
+    "tweet_pre_tokenizer",
+]

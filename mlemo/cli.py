@@ -21,11 +21,13 @@ train and measure (each takes --config FILE and any setting on the command line;
 
 use
   classify   label sentences, or the lines of a file, with a trained checkpoint
+  compare    metrics of runs side by side, with intervals and tests against a baseline
 
   mlemo fit --config configs/experiment/synthetic.yaml
   mlemo fit --data SemEval2018 --data.data_dir DIR --model BertWDL --model.encoder bert-base-uncased
   mlemo test --ckpt_path runs/version_0/checkpoints/best.ckpt
   mlemo classify --ckpt runs/version_0/checkpoints/best.ckpt "I did not see that coming, how lovely!"
+  mlemo compare runs/version_0 runs/version_1 --output comparison.md
 
 options
   -h, --help     this text
@@ -33,7 +35,7 @@ options
 """
 
 TRAINING = ("fit", "validate", "test", "predict")
-COMMANDS = (*TRAINING, "classify")
+COMMANDS = (*TRAINING, "classify", "compare")
 
 
 def main(args: Sequence[str] | None = None) -> object:
@@ -43,7 +45,8 @@ def main(args: Sequence[str] | None = None) -> object:
         args: Words of the command line without the program's name; ``None`` takes those of this process.
 
     Returns:
-        What the command gives: the ``MlemoCLI`` with its trainer, model and datamodule, or the classified sentences.
+        What the command gives: the ``MlemoCLI`` with its trainer, model and datamodule, the classified sentences, or
+        the rows of the comparison.
 
     Raises:
         SystemExit: The command line cannot be understood (status 2), or help was asked for (status 0).
@@ -75,6 +78,10 @@ def main(args: Sequence[str] | None = None) -> object:
         from mlemo.training import run
 
         return run(command, rest)
+    if command == "compare":
+        from mlemo import compare
+
+        return compare.main(rest)
     from mlemo.predict import classify
 
     return classify(rest)

@@ -1,5 +1,20 @@
-"""Metrics; their names, formulas and conventions are listed in :mod:`mlemo.metrics.collection`."""
+"""Metrics, intervals and comparisons; all metrics are defined in :mod:`mlemo.metrics.collection`."""
 
+from mlemo.metrics.calibration import expected_calibration_error, reliability
 from mlemo.metrics.collection import MultiLabelMetrics
+from mlemo.metrics.compare import Comparison, SignedRanks, compare, holm, mean_and_sd, wilcoxon
+from mlemo.metrics.intervals import bootstrap_interval, bootstrap_intervals
 
-__all__ = ["MultiLabelMetrics"]
+__all__ = [
+    "Comparison",
+    "MultiLabelMetrics",
+    "SignedRanks",
+    "bootstrap_interval",
+    "bootstrap_intervals",
+    "compare",
+    "expected_calibration_error",
+    "holm",
+    "mean_and_sd",
+    "reliability",
+    "wilcoxon",
+]

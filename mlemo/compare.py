@@ -1,0 +1,345 @@
+"""Runs side by side, from their saved predictions alone: the command ``mlemo compare``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, astuple, dataclass
+from glob import glob
+from itertools import groupby
+from math import isnan
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from torch import Tensor
+
+from mlemo.metrics.compare import holm, mean_and_sd, paired_bootstrap, randomization_p
+from mlemo.metrics.intervals import bootstrap_values, mean_over_runs, percentile_interval
+from mlemo.metrics.weighted import WeightedMetrics
+from mlemo.predictions import Predictions, read_predictions
+
+__all__ = ["Row", "compare_runs", "main"]
+
+DESCRIPTION = """\
+Compare runs by their saved predictions: every metric with a bootstrap interval over the test samples, its difference
+from the baseline with a paired interval, and a p-value, also corrected (Holm) for the comparisons of that metric.
+
+A RUN is a run's folder or a predictions file. Several seeds of one system are one argument: NAME=RUN,RUN,RUN or a
+quoted glob, "NAME=runs/plain-*". Their figure is the mean over the seeds, shown with its standard deviation. Each
+resample then draws samples, the same for all systems, and for each system as many of its seeds, both with replacement:
+the interval and the p-value hold the chance of the samples and of the seeds. Seeds of two systems are not paired with
+each other. With two or three seeds the chance of the seeds is understated; five or more are better."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table: one metric of one system; ``None`` where there is nothing to compare.
+
+    Args:
+        metric: Name of the metric.
+        system: Name of the system.
+        runs: Number of its runs.
+        value: The metric, the mean over the runs.
+        low: Lower end of its interval.
+        high: Upper end of its interval.
+        sd: Standard deviation over the runs.
+        difference: Value minus that of the baseline.
+        difference_low: Lower end of the paired interval of the difference.
+        difference_high: Upper end of it.
+        p: Two-sided p-value.
+        p_holm: The same, corrected for the comparisons of this metric.
+    """
+
+    metric: str
+    system: str
+    runs: int
+    value: float
+    low: float
+    high: float
+    sd: float | None
+    difference: float | None = None
+    difference_low: float | None = None
+    difference_high: float | None = None
+    p: float | None = None
+    p_holm: float | None = None
+
+
+def compare_runs(
+    systems: dict[str, list[Predictions]],
+    metrics: Sequence[str] = ("jaccard", "micro_f1", "macro_f1"),
+    *,
+    baseline: str | None = None,
+    threshold: float | None = None,
+    method: str = "bootstrap",
+    resamples: int = 5000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> list[Row]:
+    """Metrics of systems with intervals, and each compared with a baseline on the same samples.
+
+    Args:
+        systems: The runs (seeds) of each system, by its name.
+        metrics: Names of the collection.
+        baseline: Name of the system that the others are compared with; the first if left out.
+        threshold: One cut for all probabilities, instead of the labels that each run decided for.
+        method: ``bootstrap`` or ``randomization``, as for :func:`mlemo.metrics.compare`; the latter for single runs.
+        resamples: Number of resamples.
+        confidence: Share of the resamples inside the intervals.
+        seed: Seed of the draws.
+
+    Returns:
+        A row for each metric and system.
+
+    Raises:
+        ValueError: Runs with other labels, samples or gold labels, an unknown baseline or metric, or settings out of
+            range.
+    """
+    baseline = next(iter(systems)) if baseline is None else baseline
+    if baseline not in systems:
+        raise ValueError(f"unknown baseline {baseline!r}; the systems are {', '.join(systems)}")
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise ValueError(f"threshold must lie in [0, 1], found {threshold}")
+    several = [name for name, runs in systems.items() if len(runs) > 1]
+    if method == "randomization" and several:
+        raise ValueError(f"randomization compares single runs, and {several[0]} has several; the bootstrap takes them")
+    first = systems[baseline][0]
+    for runs in systems.values():
+        for run in runs:
+            _check_same_samples(first, run)
+
+    some = first.mask.any(1)
+    if not some.any():
+        raise ValueError(f"{first.path} has no annotated entry")
+    gold, mask = first.gold[some], first.mask[some]
+
+    def outputs(run: Predictions) -> tuple[Tensor, Tensor]:
+        decided = run.decided if threshold is None else run.probabilities >= threshold
+        return decided[some], run.probabilities[some]
+
+    values = {}  # (metrics, runs, 1 + resamples)
+    for name, runs in systems.items():
+        evaluates = [WeightedMetrics(metrics, gold, mask, *outputs(run)) for run in runs]
+        values[name] = np.stack([bootstrap_values(e, gold.shape, resamples, seed) for e in evaluates], axis=1)
+    p_values = {}
+    if method == "randomization":
+        for name in systems.keys() - {baseline}:
+            both = [torch.cat(pair) for pair in zip(outputs(systems[name][0]), outputs(first))]
+            stacked = WeightedMetrics(metrics, gold.repeat(2, 1), mask.repeat(2, 1), *both)
+            p_values[name] = randomization_p(stacked, gold.shape, resamples, seed)
+
+    rows = []
+    for index, metric in enumerate(metrics):
+        means = {
+            name: mean_over_runs(values[name][index], np.random.default_rng([seed, number]))
+            for number, name in enumerate(systems, start=1)
+        }
+        others = [name for name in systems if name != baseline]
+        tests = {name: paired_bootstrap(means[name], means[baseline], confidence) for name in others}
+        p = [tests[name].p if method == "bootstrap" else p_values[name][index] for name in others]
+        corrected = dict(zip(others, zip(map(float, p), holm(p))))
+        for name, runs in systems.items():
+            low, value, high = percentile_interval(means[name], confidence)
+            sd = mean_and_sd(values[name][index, :, 0].tolist())[1] if len(runs) > 1 else None
+            tested = () if name == baseline else (*astuple(tests[name])[:3], *corrected[name])
+            rows.append(Row(metric, name, len(runs), value, low, high, sd, *tested))
+    return rows
+
+
+def _check_same_samples(first: Predictions, other: Predictions) -> None:
+    def different(what: str, row: int, found: object, expected: object) -> ValueError:
+        where = f"row {row + 1}: {what} {found!r}, but {expected!r} in {first.path}"
+        return ValueError(f"runs are compared on the same samples in the same order; {other.path}, {where}")
+
+    if other.label_space != first.label_space:
+        found, expected = other.label_space.names, first.label_space.names
+        raise ValueError(f"{other.path} has the labels {list(found)}, {first.path} {list(expected)}")
+    for row, (found_id, expected_id) in enumerate(zip(other.ids, first.ids)):
+        if found_id != expected_id:
+            raise different("id", row, found_id, expected_id)
+    if len(other.ids) != len(first.ids):
+        raise ValueError(f"{other.path} has {len(other.ids)} rows, {first.path} {len(first.ids)}")
+    for what, found_sets, expected_sets in (("annotated", other.mask, first.mask), ("gold", other.gold, first.gold)):
+        rows = (found_sets != expected_sets).any(1).nonzero()
+        if len(rows):
+            row = int(rows[0])
+            decode = first.label_space.decode
+            raise different(what, row, decode(found_sets[row].tolist()), decode(expected_sets[row].tolist()))
+
+
+def main(words: Sequence[str]) -> list[Row]:
+    """``mlemo compare``: print the table, and write it where ``--output`` asks for it.
+
+    Args:
+        words: The command line behind ``compare``.
+
+    Returns:
+        The rows of the table.
+
+    Raises:
+        SystemExit: The command line cannot be understood, or the predictions cannot be read or compared.
+    """
+    parser = _parser()
+    options = parser.parse_args(list(words))
+    if options.output is not None and options.output.suffix not in WRITERS:
+        parser.error(f"--output must end in {', '.join(WRITERS)}, found {options.output}")
+    settings = {key: value for key, value in vars(options).items() if key not in ("runs", "split", "output")}
+    try:
+        systems = {
+            name: [read_predictions(path) for path in paths] for name, paths in _systems(options.runs, options.split)
+        }
+        rows = compare_runs(systems, **settings)
+    except (FileNotFoundError, ValueError) as error:
+        parser.error(str(error))
+    settings["baseline"] = settings["baseline"] or next(iter(systems))
+    notes = _notes(systems, settings)
+    _print(rows, notes)
+    if options.output is not None:
+        files = {name: [str(run.path) for run in runs] for name, runs in systems.items()}
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        text = WRITERS[options.output.suffix](rows, notes, settings | {"files": files})
+        options.output.write_text(text, encoding="utf-8")
+        Console().print(f"written: {options.output}", soft_wrap=True, highlight=False)
+    return rows
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mlemo compare", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add(
+        "runs",
+        nargs="+",
+        metavar="RUN",
+        help="a run, or several seeds of one system as [NAME=]RUN,RUN or a quoted glob",
+    )
+    add("--metrics", nargs="+", default=["jaccard", "micro_f1", "macro_f1"], metavar="NAME",
+        help="names as in a run's results (default: jaccard micro_f1 macro_f1)")  # fmt: skip
+    add("--baseline", metavar="NAME", help="the system that the others are compared with (default: the first)")
+    add("--split", choices=("test", "val"), default="test", help="which predictions of the folders (default: test)")
+    add("--threshold", type=float, metavar="T", help="decide by one cut such as 0.5 instead of each run's own rule")
+    add("--method", choices=("bootstrap", "randomization"), default="bootstrap", help="where p comes from: the paired "
+        "bootstrap, or swapping the outputs of two single runs sample by sample (default: bootstrap)")  # fmt: skip
+    add("--resamples", type=int, default=5000, metavar="R", help="number of resamples (default: 5000)")
+    add("--confidence", type=float, default=0.95, metavar="C", help="level of the intervals (default: 0.95)")
+    add("--seed", type=int, default=0, help="seed of the draws (default: 0)")
+    add("--output", type=Path, metavar="FILE", help=f"write the table as well: {', '.join(WRITERS)}")
+    return parser
+
+
+def _systems(words: Sequence[str], split: str) -> Iterator[tuple[str, list[Path]]]:
+    """Name and predictions files of each system of the command line."""
+    names = set()
+    for word in words:
+        name, equals, rest = word.partition("=")
+        if not equals or "/" in name or _matches(word):  # a folder may have "=" in its name
+            name, rest = word, word
+        if name in names:
+            raise ValueError(f"two systems are called {name!r}; give names, as in NAME=RUN")
+        names.add(name)
+        files = []
+        for pattern in [rest] if _matches(rest) else rest.split(","):
+            paths = _matches(pattern)
+            if not paths:
+                raise FileNotFoundError(f"no run {pattern!r}")
+            files += [path / f"predictions_{split}.csv" if path.is_dir() else path for path in paths]
+        yield name, files
+
+
+def _matches(pattern: str) -> list[Path]:
+    """The path itself where it is one, which may hold "*" or "[" as well; else what the glob finds."""
+    return [Path(pattern)] if Path(pattern).exists() else sorted(map(Path, glob(pattern)))
+
+
+def _notes(systems: dict[str, list[Predictions]], settings: dict[str, Any]) -> list[str]:
+    """What the table does not say of itself."""
+    samples = int(next(iter(systems.values()))[0].mask.any(1).sum())
+    notes = [
+        f"{settings['confidence'] * 100:g} % percentile bootstrap intervals, {settings['resamples']} resamples of "
+        f"{samples} samples"
+    ]
+    if len(systems) > 1:
+        p = "paired bootstrap" if settings["method"] == "bootstrap" else "approximate randomization"
+        notes.append(f"diff: from {settings['baseline']}; p: two-sided, {p}; Holm: over the comparisons of a metric")
+    if settings["threshold"] is not None:
+        return [*notes, f"decided at {settings['threshold']:g}"]
+    rules = {name: sorted({run.rule or "its own rule" for run in runs}) for name, runs in systems.items()}
+    return notes + [f"{name}: decided by {' / '.join(rule)}" for name, rule in rules.items()]
+
+
+def _cells(rows: Sequence[Row]) -> list[list[str]]:
+    """Head and body of the table as it is read; what no row has is left out."""
+
+    def number(value: float | None, sign: str = "") -> str:
+        return "" if value is None else f"{value:{sign}.3f}"
+
+    def interval(low: float | None, high: float | None, sign: str = "") -> str:
+        return "" if low is None else f"[{number(low, sign)}, {number(high, sign)}]"
+
+    seeds, compared = any(row.runs > 1 for row in rows), any(row.difference is not None for row in rows)
+    system = "system (runs)" if seeds else "system"
+    table = [["metric", system, "value", "interval", "sd", "diff", "interval", "p", "p Holm"]]
+    for row in rows:
+        own = [number(row.value), interval(row.low, row.high), number(row.sd)]
+        difference = [number(row.difference, "+"), interval(row.difference_low, row.difference_high, "+")]
+        p = ["" if value is None else f"{value:.4f}" for value in (row.p, row.p_holm)]
+        system = f"{row.system} ({row.runs})" if seeds else row.system
+        table.append([row.metric, system, *own, *difference, *p])
+    left_out = {*(() if seeds else (4,)), *(() if compared else (5, 6, 7, 8))}
+    return [[cell for column, cell in enumerate(line) if column not in left_out] for line in table]
+
+
+def _print(rows: Sequence[Row], notes: Sequence[str]) -> None:
+    head, *body = _cells(rows)
+    for metric, lines in groupby(body, key=lambda line: line[0]):
+        table = Table(title=metric, title_justify="left", box=SIMPLE_HEAD, padding=0)
+        table.add_column(head[1], min_width=8, overflow="fold")
+        for name in head[2:]:
+            table.add_column(name, justify="right", no_wrap=True)
+        for line in lines:
+            table.add_row(*map(escape, line[1:]))
+        Console().print(table)
+    for note in notes:
+        Console().print(note, highlight=False, markup=False)
+
+
+def _markdown(rows: Sequence[Row], notes: Sequence[str], settings: dict[str, Any]) -> str:
+    head, *body = [[cell.replace("|", "\\|") for cell in line] for line in _cells(rows)]
+    lines = [head, [":--" if column < 2 else "--:" for column in range(len(head))], *body]
+    return "\n".join(["| " + " | ".join(line) + " |" for line in lines] + ["", *(f"- {note}" for note in notes)]) + "\n"
+
+
+def _tex(rows: Sequence[Row], notes: Sequence[str], settings: dict[str, Any]) -> str:
+    escapes = str.maketrans({**{c: "\\" + c for c in "&%$#_{}"}, "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+                             "\\": r"\textbackslash{}"})  # fmt: skip
+    head, *body = [" & ".join(cell.translate(escapes) for cell in line) + r" \\" for line in _cells(rows)]
+    columns = "ll" + "r" * (len(_cells(rows)[0]) - 2)
+    lines = [
+        *(f"% {note}" for note in notes),
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        head,
+        r"\midrule",
+        *body,
+    ]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+def _csv(rows: Sequence[Row], notes: Sequence[str], settings: dict[str, Any]) -> str:
+    return pd.DataFrame([asdict(row) for row in rows]).to_csv(index=False)
+
+
+def _json(rows: Sequence[Row], notes: Sequence[str], settings: dict[str, Any]) -> str:
+    plain = [{k: None if isinstance(v, float) and isnan(v) else v for k, v in asdict(row).items()} for row in rows]
+    return json.dumps({"settings": settings, "notes": notes, "rows": plain}, indent=1, ensure_ascii=False) + "\n"
+
+
+WRITERS = {".md": _markdown, ".csv": _csv, ".json": _json, ".tex": _tex}

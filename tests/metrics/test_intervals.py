@@ -1,0 +1,180 @@
+"""Bootstrap intervals against resamples that are drawn, scored with scikit-learn and sorted one by one."""
+
+import math
+import re
+import time
+
+import numpy as np
+import pytest
+import sklearn.metrics as sk
+import torch
+
+import mlemo.metrics.intervals
+from mlemo.labels import LabelSpace
+from mlemo.metrics import MultiLabelMetrics, bootstrap_interval, bootstrap_intervals
+from mlemo.metrics.intervals import bootstrap_values, mean_over_runs, percentile_interval
+from mlemo.metrics.weighted import evaluator
+
+
+def outputs(seed=0, rows=50, labels=4):
+    generator = torch.Generator().manual_seed(seed)
+    targets = torch.rand(rows, labels, generator=generator) < 0.4
+    probabilities = (torch.rand(rows, labels, generator=generator) * 0.6 + 0.4 * targets).mul(20).round() / 20
+    return targets, probabilities
+
+
+@pytest.mark.parametrize(
+    ("name", "reference"),
+    [
+        ("micro_f1", lambda y, d: sk.f1_score(y, d, average="micro", zero_division=0)),
+        ("macro_f1", lambda y, d: sk.f1_score(y, d, average="macro", zero_division=0)),
+        ("jaccard", lambda y, d: sk.jaccard_score(y, d, average="samples", zero_division=1)),
+        ("macro_auroc", lambda y, p: sk.roc_auc_score(y, p, average="macro")),
+        ("micro_ap", lambda y, p: sk.average_precision_score(y, p, average="micro")),
+    ],
+)
+def test_it_is_the_percentile_interval_of_resamples_with_replacement(name, reference):
+    targets, probabilities = outputs()
+    given = probabilities if name in ("macro_auroc", "micro_ap") else probabilities > 0.5
+    low, value, high = bootstrap_interval(name, given, targets, resamples=80, confidence=0.9, seed=3)
+    drawn = np.random.default_rng(3).integers(0, 50, (80, 50))
+    truth, scores = targets.int().numpy(), given.float().numpy()
+    resampled = sorted(reference(truth[rows], scores[rows]) for rows in drawn)
+    assert value == pytest.approx(reference(truth, scores), abs=1e-6)
+    for found, position in ((low, 0.05 * 79), (high, 0.95 * 79)):  # between two of the sorted values
+        below, above = resampled[math.floor(position)], resampled[math.floor(position) + 1]
+        assert found == pytest.approx(below + (position % 1) * (above - below), abs=1e-6)
+    assert low < value < high
+
+
+def test_all_metrics_at_once_are_those_of_the_collection_and_of_each_alone():
+    targets, probabilities = outputs(1)
+    mask = torch.rand(50, 4, generator=torch.Generator().manual_seed(4)) < 0.8
+    decisions = probabilities >= 0.4
+    settings = {"resamples": 40, "seed": 5}
+    intervals = bootstrap_intervals(probabilities, targets, decisions, mask, **settings)
+    metrics = MultiLabelMetrics(LabelSpace(tuple("abcd")))
+    metrics.update(probabilities, targets, decisions, mask)
+    assert {name: value for name, (_, value, _) in intervals.items()} == pytest.approx(
+        {name: value.item() for name, value in metrics.compute().items()}, abs=1e-6
+    )
+    for name, interval in intervals.items():
+        for given in (decisions, probabilities):
+            try:
+                alone = bootstrap_interval(name, given, targets, mask, **settings)
+            except ValueError:  # not the kind of outputs that the metric needs
+                continue
+            assert alone == pytest.approx(interval, abs=1e-12), name
+            break
+        else:
+            pytest.fail(name)
+    default = bootstrap_intervals(probabilities, targets, resamples=40)
+    assert default["jaccard"] == bootstrap_interval("jaccard", probabilities >= 0.5, targets, resamples=40)
+
+
+@pytest.mark.parametrize("block", [1, 7 * 200, 10**9])
+def test_the_size_of_the_blocks_changes_nothing(block, monkeypatch):
+    targets, probabilities = outputs()
+    expected = bootstrap_intervals(probabilities, targets, resamples=25)
+    monkeypatch.setattr(mlemo.metrics.intervals, "BLOCK", block)
+    found = bootstrap_intervals(probabilities, targets, resamples=25)
+    np.testing.assert_allclose(list(found.values()), list(expected.values()), atol=1e-12)
+
+
+def test_a_share_has_the_interval_of_the_normal_approximation():
+    right = torch.rand(2000, 1, generator=torch.Generator().manual_seed(0)) < 0.7
+    low, value, high = bootstrap_interval("subset_accuracy", right, torch.ones(2000, 1), seed=1)
+    error = math.sqrt(value * (1 - value) / 2000)
+    assert low == pytest.approx(value - 1.96 * error, abs=0.1 * error)
+    assert high == pytest.approx(value + 1.96 * error, abs=0.1 * error)
+    narrow_low, _, narrow_high = bootstrap_interval("subset_accuracy", right, torch.ones(2000, 1), confidence=0.5)
+    assert narrow_low == pytest.approx(value - 0.674 * error, abs=0.1 * error)
+    assert narrow_high == pytest.approx(value + 0.674 * error, abs=0.1 * error)
+
+
+def test_the_seed_decides():
+    targets, probabilities = outputs()
+    intervals = [bootstrap_interval("macro_ap", probabilities, targets, resamples=50, seed=s) for s in (1, 1, 2)]
+    assert intervals[0] == intervals[1] != intervals[2]
+
+
+def test_a_function_of_the_user():
+    targets, probabilities = outputs()
+    expected = bootstrap_interval("hamming_loss", probabilities > 0.5, targets, resamples=30)
+    found = bootstrap_interval(lambda d, y: (d != y).float().mean(), probabilities > 0.5, targets, resamples=30)
+    assert found == pytest.approx(expected, abs=1e-6)
+
+
+def test_samples_without_an_annotated_label_are_left_out():
+    targets, probabilities = outputs()
+    mask = torch.ones(50, 4, dtype=torch.bool)
+    mask[::3] = False
+    mask[1, 2] = False
+    kept = mask.any(1)
+    for metric in ("jaccard", lambda d, y, m: ((d == y) & m).sum() / m.sum()):
+        found = bootstrap_interval(metric, probabilities > 0.5, targets, mask, resamples=20)
+        alone = bootstrap_interval(metric, (probabilities > 0.5)[kept], targets[kept], mask[kept], resamples=20)
+        assert found == alone
+
+
+def test_several_runs_add_the_chance_of_the_seeds():
+    targets, _ = outputs(rows=400)
+    generator = torch.Generator().manual_seed(0)
+    runs = torch.stack([targets ^ (torch.rand(400, 4, generator=generator) < rate) for rate in (0.1, 0.2, 0.3)])
+    one = bootstrap_interval("jaccard", runs[1], targets, resamples=1000)
+    same = bootstrap_interval("jaccard", runs[1].expand(3, -1, -1), targets, resamples=1000)
+    assert same == pytest.approx(one, abs=1e-12)
+    low, value, high = bootstrap_interval("jaccard", runs, targets, resamples=1000)
+    values = [bootstrap_interval("jaccard", run, targets, resamples=1)[1] for run in runs]
+    assert value == pytest.approx(np.mean(values))
+    # variance of the mean: that of the seeds (population variance over S), far above that of 400 samples
+    assert high - low > 2 * (one[2] - one[0])
+    assert high - low == pytest.approx(2 * 1.96 * np.std(values) / math.sqrt(3), rel=0.3)
+
+
+def test_runs_are_drawn_with_replacement_and_the_first_column_is_their_mean():
+    values = np.array([[1.0] * 2001, [2.0] * 2001, [6.0] * 2001])
+    means = mean_over_runs(values, np.random.default_rng(0))
+    assert means[0] == 3
+    assert set(np.round(means[1:] * 3)) == {3, 4, 5, 6, 8, 9, 10, 13, 14, 18}  # all sums of three of 1, 2 and 6
+    assert np.mean(np.isclose(means, 1)) == pytest.approx(1 / 27, abs=0.015)
+    single = np.random.default_rng(1).random((1, 50))
+    np.testing.assert_array_equal(mean_over_runs(single, np.random.default_rng(0)), single[0])
+
+
+def test_what_is_not_defined():
+    targets, probabilities = torch.zeros(30, 1), torch.linspace(0, 1, 30)[:, None]
+    intervals = bootstrap_intervals(probabilities, targets, resamples=10)
+    assert all(math.isnan(bound) for bound in intervals["macro_ap"])
+    assert intervals["skipped_classes"] == (1, 1, 1)
+    targets[20] = 1  # about a third of the resamples lose it
+    values = bootstrap_values(evaluator("macro_auroc", probabilities, targets, None), (30, 1), 200, 0)[0]
+    assert 0.2 < np.isnan(values).mean() < 0.5
+    low, _, high = percentile_interval(values, 0.95)
+    assert (low, high) == pytest.approx(np.quantile(values[1:][~np.isnan(values[1:])], [0.025, 0.975]))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"resamples": 0}, "resamples must be at least 1, found 0"),
+        ({"confidence": 95}, "confidence must lie between 0 and 1, found 95"),
+        ({"mask": torch.zeros(2, 2, dtype=torch.bool)}, "at least one annotated entry, found none in 2 samples"),
+        ({"decisions_or_probabilities": torch.ones(3, 2)}, "S runs, like the targets of shape (2, 2), found (3, 2)"),
+        ({"decisions_or_probabilities": torch.ones(2)}, "like the targets of shape (2, 2), found (2,)"),
+        ({"decisions_or_probabilities": torch.ones(0, 2, 2)}, "like the targets of shape (2, 2), found (0, 2, 2)"),
+        ({"targets": torch.full((2, 2), 3)}, "targets must be 0 or 1, found 3 in row 0, column 0"),
+        ({"metric": "f1"}, "unknown metric 'f1'"),
+    ],
+)
+def test_wrong_settings_are_refused(change, message):
+    given = {"metric": "jaccard", "decisions_or_probabilities": torch.ones(2, 2), "targets": torch.ones(2, 2)}
+    with pytest.raises(ValueError, match=re.escape(message)):
+        bootstrap_interval(**(given | change))
+
+
+def test_five_hundred_resamples_of_all_metrics_take_well_under_three_seconds():
+    targets, probabilities = outputs(rows=3259, labels=11)
+    start = time.process_time()
+    bootstrap_intervals(probabilities, targets, resamples=500)
+    assert time.process_time() - start < 3

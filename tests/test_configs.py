@@ -29,11 +29,17 @@ def build(*words: str) -> MlemoCLI:
     return instantiate([*words, "--trainer.accelerator=cpu", "--trainer.logger=false"])
 
 
+def files_of(corpus: str) -> list[str]:
+    """The labels of a dataset in MULAN form are known from its files alone."""
+    return [f"--data.data_dir={Path(__file__).parent / 'data' / 'mulan'}"] if corpus == "Mulan" else []
+
+
 @pytest.mark.parametrize("path", FILES["data"], ids=lambda path: path.stem)
 def test_data(path: Path) -> None:
-    built = build("--data", str(path), "--model=BertWDL")
+    corpus = yaml.safe_load(path.read_text())["class_path"]
+    built = build("--data", str(path), *files_of(corpus), "--model=BertWDL")
     assert isinstance(built.datamodule, EmotionDataModule)
-    assert type(built.datamodule).__name__ == yaml.safe_load(path.read_text())["class_path"]
+    assert type(built.datamodule).__name__ == corpus
     assert built.model.label_space == built.datamodule.label_space
 
 
@@ -62,8 +68,8 @@ def test_trainer(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES["experiment"], ids=lambda path: path.stem)
 def test_experiment(path: Path) -> None:
-    built = build("--config", str(path))
     config = yaml.safe_load(path.read_text())
+    built = build("--config", str(path), *files_of(config["data"]["class_path"]))
     assert type(built.model).__name__ == config["model"]["class_path"]
     assert type(built.datamodule).__name__ == config["data"]["class_path"]
     assert built.trainer.max_epochs == config["trainer"]["max_epochs"]

@@ -3,9 +3,11 @@
 from mlemo.data.base import EmotionDataModule, Split
 from mlemo.data.collate import TokenizedCorpus
 from mlemo.data.corpus import Corpus
+from mlemo.data.dataset_statistics import DatasetStatistics, statistics
 from mlemo.data.exaaec import ExaAEC
 from mlemo.data.files import TextFiles
 from mlemo.data.goemotions import GoEmotions
+from mlemo.data.mulan import Mulan
 from mlemo.data.nlpcc2018 import NLPCC2018
 from mlemo.data.prompt import Prompt
 from mlemo.data.rencecps import RenCECps
@@ -16,9 +18,11 @@ from mlemo.data.synthetic import SyntheticEmotions
 __all__ = [
     "NLPCC2018",
     "Corpus",
+    "DatasetStatistics",
     "EmotionDataModule",
     "ExaAEC",
     "GoEmotions",
+    "Mulan",
     "Prompt",
     "RenCECps",
     "SemEval2018",
@@ -27,4 +31,5 @@ __all__ = [
     "SyntheticEmotions",
     "TextFiles",
     "TokenizedCorpus",
+    "statistics",
 ]

@@ -13,6 +13,7 @@ from mlemo.losses import Loss
 from mlemo.models.base import MultiLabelModel
 from mlemo.models.optimization import Optimization
 from mlemo.nn.encoder import EncoderSource, Pretrained, max_length, restore_encoder, save_encoder
+from mlemo.text import TextCleaning, cleaning_from_dict, cleaning_to_dict
 
 __all__ = ["TextModel"]
 
@@ -26,6 +27,8 @@ class TextModel(MultiLabelModel):
         loss: Any loss of mlemo.
         max_length: Longest input in tokens (less where the encoder has fewer positions).
         optimization: How the network is trained.
+        cleaning: What is done to every text before it is tokenised, such as ``Tweets``; it travels in the checkpoint,
+            so that raw texts can be classified. Words of the prompt are left as they are.
     """
 
     prompt: PromptLayout | None = None
@@ -39,10 +42,13 @@ class TextModel(MultiLabelModel):
         loss: Loss | None = None,
         max_length: int = 512,
         optimization: Optimization | None = None,
+        *,
+        cleaning: TextCleaning | None = None,
     ) -> None:
         super().__init__(label_space, loss, optimization)
         self.source = Pretrained(encoder) if isinstance(encoder, str) else encoder
         self.max_length = max_length
+        self.cleaning = cleaning
         self.tokenizer: Any = None
         self._files: dict[str, str] = {}
         self._data_input: TextInput | None = None
@@ -73,29 +79,36 @@ class TextModel(MultiLabelModel):
         """Make tokenizer, encoder and head.
 
         Args:
-            texts: Function that gives the training texts, for a tokenizer that is trained on them.
+            texts: Function that gives the training texts, for a tokenizer that is trained on them (cleaned).
 
         Raises:
             ValueError: The tokenizer is trained on texts, and there are none.
         """
-        tokenizer = self.source.tokenizer(_no_texts if texts is None else texts)
+        tokenizer = self.source.tokenizer(lambda: self.cleaned(_no_texts() if texts is None else texts()))
         encoder = self.source.encoder(tokenizer)
         self._attach(encoder, tokenizer, save_encoder(encoder, tokenizer))
+
+    def cleaned(self, texts: Sequence[str]) -> Sequence[str]:
+        """Texts as they are tokenised."""
+        return texts if self.cleaning is None else [self.cleaning(text) for text in texts]
 
     def _training_texts(self) -> Sequence[str]:
         texts = self.trainer.datamodule.corpus("train").texts  # type: ignore[attr-defined]  # set by Trainer.fit
         return _no_texts() if texts is None else texts
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put the tokenizer and the encoder's config into the checkpoint."""
+        """Put the tokenizer, the encoder's config and the cleaning of the texts into the checkpoint."""
         super().on_save_checkpoint(checkpoint)
         checkpoint["encoder"] = self._files
+        checkpoint["cleaning"] = None if self.cleaning is None else cleaning_to_dict(self.cleaning)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take the tokenizer and the encoder's config from the checkpoint where they differ from what is there."""
+        """Take tokenizer, encoder config and cleaning from the checkpoint where they differ from what is there."""
         super().on_load_checkpoint(checkpoint)
-        files = checkpoint["encoder"]
-        if files != self._files:
+        files, stored = checkpoint["encoder"], checkpoint.get("cleaning")
+        cleaning = None if stored is None else cleaning_from_dict(stored)
+        if files != self._files or cleaning != self.cleaning:
+            self.cleaning = cleaning
             self._attach(*restore_encoder(files), files)
 
     def _attach(self, encoder: Any, tokenizer: Any, files: dict[str, str]) -> None:
@@ -106,6 +119,7 @@ class TextModel(MultiLabelModel):
             prompt=self.prompt,
             token_types=getattr(encoder.config, "type_vocab_size", 0) > 1,
             label_words=self.label_words,
+            cleaning=self.cleaning,
         )
         self.build_head(encoder.config.hidden_size)
         self.to(self.device)

@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader
 
 from mlemo.batch import Batch, TextInput
 from mlemo.data import Corpus, TokenizedCorpus
+from mlemo.nn.words import WordVectors
 
 ROWS = [5, 0, 22, 5, 13]
 
@@ -134,6 +135,59 @@ def test_too_little_room_for_the_text_is_refused_and_just_enough_is_not(tokenize
     message = "max_length 15 leaves 7 tokens to the text beside 8 of prompt and special tokens; at least 8 are expected"
     with pytest.raises(ValueError, match=message):
         TokenizedCorpus(corpus, TextInput(tokenizer, around + 7, "masks"))
+
+
+def test_texts_are_cleaned_once_before_they_are_tokenised(tokenizer: Any, corpus: Corpus) -> None:
+    calls: list[str] = []
+
+    def clean(text: str) -> str:
+        calls.append(text)
+        return text.upper().replace("A", "the sea")
+
+    dataset = TokenizedCorpus(corpus, TextInput(tokenizer, 128, cleaning=clean))
+    assert calls == corpus.texts
+    batch = dataset.__getitems__(ROWS)
+    expected = padded(tokenizer, [tokenizer(clean(corpus.texts[row])) for row in ROWS])
+    assert torch.equal(batch["input_ids"], expected["input_ids"])
+    assert len(calls) == len(corpus) + len(ROWS), "batches clean nothing"
+
+
+def test_prompts_are_not_cleaned(tokenizer: Any, corpus: Corpus) -> None:
+    dataset = TokenizedCorpus(corpus, TextInput(tokenizer, 128, "words", cleaning=lambda text: ""))
+    plain = TokenizedCorpus(corpus, TextInput(tokenizer, 128, "words"))
+    assert torch.equal(dataset.prefix, plain.prefix)
+    assert dataset[0]["input_ids"].tolist() == [[*plain.prefix.tolist(), tokenizer.sep_token_id]]
+
+
+@pytest.mark.parametrize("length", [12, 60])
+def test_a_fixed_length_pads_every_text_at_its_start(any_tokenizer: Any, corpus: Corpus, length: int) -> None:
+    dataset = TokenizedCorpus(corpus, TextInput(any_tokenizer, length, fixed_length=True))
+    first, last = any_tokenizer("a")["input_ids"][0], any_tokenizer("a")["input_ids"][-1]
+    whole = dataset.__getitems__(range(len(corpus)))
+    cut = 0
+    for row, text in enumerate(corpus.texts):
+        tokens = any_tokenizer(text, add_special_tokens=False)["input_ids"]
+        cut += len(tokens) > length - 2
+        tokens = [*tokens[: length - 2], last]
+        padding = length - 1 - len(tokens)
+        ids, mask = [first, *[any_tokenizer.pad_token_id] * padding, *tokens], [1, *[0] * padding, *[1] * len(tokens)]
+        assert whole["input_ids"][row].tolist() == ids
+        assert whole["attention_mask"][row].tolist() == mask
+        assert torch.equal(dataset[row]["input_ids"][0], whole["input_ids"][row]), "the same alone"
+    assert (cut > 0) == (length == 12)
+
+
+def test_a_fixed_length_for_a_text_without_tokens_is_all_padding(corpus: Corpus) -> None:
+    tokenizer = WordVectors(width=2).tokenizer(lambda: corpus.texts)
+    corpus.texts[0] = " "
+    batch = TokenizedCorpus(corpus, TextInput(tokenizer, 9, fixed_length=True)).__getitems__([0])
+    assert batch["input_ids"].tolist() == [[tokenizer.pad_token_id] * 9]
+    assert not batch["attention_mask"].any()
+
+
+def test_a_fixed_length_and_a_prompt_are_refused(tokenizer: Any, corpus: Corpus) -> None:
+    with pytest.raises(ValueError, match="padded to a fixed length at their start, where a prompt would stand"):
+        TokenizedCorpus(corpus, TextInput(tokenizer, 64, "words", fixed_length=True))
 
 
 def test_a_tabular_corpus_is_refused(tokenizer: Any, corpus: Corpus) -> None:

@@ -216,7 +216,7 @@ def test_settings_travel_as_plain_values_and_parts_do_not(
     ).eval()
     path = save(model, tmp_path / "model.ckpt", trainer)
     held = torch.load(path, weights_only=True)["hyper_parameters"]
-    assert held == {**settings, "label_words": words, "label_space": corpus.label_space.as_dict()}
+    assert held == {**settings, "label_words": words, "cleaning": None, "label_space": corpus.label_space.as_dict()}
 
     loaded = BertWDL.load_from_checkpoint(path, weights_only=True).eval()
     assert loaded.label_space == model.label_space

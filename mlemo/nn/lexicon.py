@@ -1,0 +1,89 @@
+"""Lexicons: tables that give words values, such as their polarity or the emotions they go with."""
+
+from __future__ import annotations
+
+import csv
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+__all__ = ["Lexicon"]
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """A lexicon in a table with a header: one column of words, the others their values, as numbers.
+
+    A file whose name ends in ``.csv`` (also ``.csv.gz``) is separated by commas, any other by tabs, without quotes.
+
+    Args:
+        path: The table, UTF-8.
+        word_column: The column of the words; the first one if left out.
+        columns: The columns of the values; all the others if left out.
+    """
+
+    path: str | Path
+    word_column: str | None = None
+    columns: list[str] | None = None
+
+    def read(self, normalize: Callable[[str], str] = str) -> pd.DataFrame:
+        """The values of every word.
+
+        Args:
+            normalize: How a word is written in texts, such as in lower case.
+
+        Returns:
+            A table of float32 with one row a word (the index, normalised) in the order of the file, and one column a
+            value. Rows of the same word, such as those of its several senses, are averaged.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            ValueError: A column is missing, a row is longer than the header, or a value is no finite number; the
+                message names file and line.
+        """
+        table = self._table()
+        word_column = table.columns[0] if self.word_column is None else self.word_column
+        columns = [name for name in table.columns if name != word_column] if self.columns is None else self.columns
+        for name in (word_column, *columns):
+            if name not in table.columns:
+                raise ValueError(f"{self.path}: no column {name!r}, found {list(table.columns)}")
+        if not columns:
+            raise ValueError(f"{self.path}: a column of words and at least one of values are expected")
+        values = table[columns].apply(pd.to_numeric, errors="coerce")
+        wrong = ~np.isfinite(values.to_numpy(dtype=np.float64))
+        if wrong.any():
+            row, column = np.argwhere(wrong)[0]
+            raise ValueError(
+                f"{self.path}, line {table.index[row]}: column {columns[column]!r} must be a finite number, "
+                f"found {table[columns].iat[row, column]!r}"
+            )
+        words = table[word_column].str.strip().map(normalize)
+        return values.astype(np.float32).groupby(words.to_numpy(), sort=False).mean()
+
+    def _table(self) -> pd.DataFrame:
+        """All cells as strings; the index holds line numbers."""
+        path = Path(self.path)
+        if not path.is_file():
+            raise FileNotFoundError(f"no lexicon at {path}")
+        commas = ".csv" in path.suffixes
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", pd.errors.ParserWarning)
+                table = pd.read_csv(
+                    path,
+                    sep="," if commas else "\t",
+                    quoting=csv.QUOTE_MINIMAL if commas else csv.QUOTE_NONE,
+                    dtype=str,
+                    keep_default_na=False,  # "nan" and "null" are words
+                    index_col=False,
+                    skip_blank_lines=False,  # so that rows can be counted as lines
+                    encoding="utf-8-sig",
+                )
+        except (ValueError, pd.errors.ParserWarning) as error:
+            raise ValueError(f"{path} cannot be read as a table: {error}") from error
+        table.index += 2
+        return table[(table != "").any(axis=1)]  # cells that a short row does not have are empty

@@ -1,21 +1,27 @@
-"""Pictures for TensorBoard: F1 of each class, and how labels go together in gold and in prediction."""
+"""Pictures for TensorBoard: F1 of each class, how labels go together in gold and in prediction, and calibration."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.trainer.states import TrainerFn
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from mlemo.callbacks.outputs import Outputs, OutputsCallback, Stage
 from mlemo.callbacks.threshold_tuning import tuned_rule
 from mlemo.metrics import MultiLabelMetrics
+from mlemo.metrics.calibration import expected_calibration_error, reliability
 from mlemo.models import MultiLabelModel
+from mlemo.thresholds import AtLeastOne, Calibrated
 
-__all__ = ["EvaluationFigures", "class_f1_figure", "correlation_figure", "label_correlation"]
+__all__ = ["EvaluationFigures", "class_f1_figure", "correlation_figure", "label_correlation", "reliability_figure"]
+
+PANELS, COLUMNS = 12, 4  # of the reliability figure; one panel is for all labels
+CURVES = (("#0072b2", "o"), ("#d55e00", "s"))  # colours that colour-blind readers tell apart, and marks
 
 
 class EvaluationFigures(OutputsCallback):
@@ -23,6 +29,9 @@ class EvaluationFigures(OutputsCallback):
 
     ``<stage>/class_f1``: F1 of each class, frequent classes first. ``<stage>/label_correlation``: Pearson correlation
     of the labels, gold beside predicted. Decisions are those of the tuned rule where there is one, else 0.5.
+    ``<stage>/reliability``: how often a label predicted with probability p is right, for all labels together and for
+    those with the largest calibration error, and, under a :class:`mlemo.thresholds.Calibrated` rule, also for the
+    calibrated probabilities; not after every epoch of training, as it takes longer to draw.
     """
 
     def on_outputs(self, trainer: Trainer, pl_module: MultiLabelModel, stage: Stage, outputs: Outputs) -> None:
@@ -46,6 +55,13 @@ class EvaluationFigures(OutputsCallback):
                 label_correlation(decisions.float(), outputs.mask),
             ),
         }
+        if trainer.state.fn != TrainerFn.FITTING:
+            shown = {"model": probabilities}
+            rule = None if tuning is None else tuning.rule
+            rule = rule.rule if isinstance(rule, AtLeastOne) else rule
+            if isinstance(rule, Calibrated):
+                shown["calibrated"] = rule.probabilities(probabilities)
+            figures["reliability"] = reliability_figure(space.names, shown, outputs.targets, outputs.mask)
         for board in boards:
             for name, figure in figures.items():
                 board.add_figure(f"{stage}/{name}", figure, trainer.global_step)
@@ -95,4 +111,53 @@ def correlation_figure(names: Sequence[str], gold: Tensor, predicted: Tensor) ->
         axes.set_xticks(range(len(names)), names, rotation=90)
         axes.set_yticks(range(len(names)), names)
     figure.colorbar(image, ax=panels, label="Pearson correlation")
+    return figure
+
+
+def reliability_figure(
+    names: Sequence[str], probabilities: Mapping[str, Tensor], targets: Tensor, mask: Tensor, bins: int = 10
+) -> Figure:
+    """Share of positives against mean probability, in bins: all labels together, then the worst calibrated labels.
+
+    On the diagonal probabilities are right; below it they are too high. Grey bars are the share of the entries in each
+    bin. Titles give the expected calibration error.
+
+    Args:
+        names: Names of the labels.
+        probabilities: ``(N, C)`` by the name of the curve; labels are ordered by the first one's error.
+        targets: ``(N, C)``, 0 or 1.
+        mask: ``(N, C)`` bool, False = not annotated.
+        bins: Number of bins of equal width.
+    """
+    errors = expected_calibration_error(next(iter(probabilities.values())), targets, mask, bins)
+    scored = int(mask.any(dim=0).sum())
+    worst = errors.nan_to_num(-1).argsort(descending=True, stable=True)[: min(scored, PANELS - 1)].tolist()
+    panels = [("all labels", list(range(len(names)))), *((names[label], [label]) for label in worst)]
+    lines = -(-len(panels) // COLUMNS)
+    figure = Figure(figsize=(2.6 * COLUMNS, 2.5 * lines + 0.6), layout="constrained")
+    grid = figure.subplots(lines, COLUMNS, sharex=True, sharey=True, squeeze=False).ravel().tolist()
+    for axes in grid[len(panels) :]:
+        axes.set_axis_off()
+    for axes, (title, columns) in zip(grid, panels):
+        known = mask[:, columns]
+        truth = targets[:, columns][known][:, None]
+        found = {
+            name: reliability(p[:, columns][known][:, None], truth, bins=bins) for name, p in probabilities.items()
+        }
+        counts = next(iter(found.values())).counts[0]
+        centres = [(place + 0.5) / bins for place in range(bins)]
+        axes.bar(centres, (counts / counts.sum()).tolist(), 0.9 / bins, color="#dddddd")
+        axes.plot([0, 1], [0, 1], color="#888888", linewidth=1, linestyle="--")
+        for (name, part), (colour, marker) in zip(found.items(), CURVES):
+            filled = part.counts[0] > 0
+            x, y = part.probability[0][filled], part.frequency[0][filled]
+            axes.plot(x.tolist(), y.tolist(), color=colour, marker=marker, markersize=4, label=name)
+        gaps = [f"{float(part.expected_calibration_error()):.3f}" for part in found.values()]
+        axes.set_title(f"{title}\nECE {' → '.join(gaps)}", fontsize=9)
+        axes.set_xlim(0, 1)
+        axes.set_ylim(0, 1)
+    figure.supxlabel("mean probability in the bin", fontsize=9)
+    figure.supylabel("share of positives (grey: share of the entries)", fontsize=9)
+    if len(probabilities) > 1:
+        figure.legend(*grid[0].get_legend_handles_labels(), loc="outside upper right", ncols=2, fontsize=9)
     return figure

@@ -16,9 +16,11 @@ from rich.console import Console
 from rich.table import Table
 
 from mlemo.callbacks.outputs import Outputs, OutputsCallback, Stage
+from mlemo.callbacks.rule_comparison import RuleComparison
 from mlemo.callbacks.run_folder import run_folder
 from mlemo.callbacks.threshold_tuning import ThresholdTuning, tuned_rule
 from mlemo.metrics import MultiLabelMetrics
+from mlemo.metrics.calibration import expected_calibration_error
 from mlemo.models import MultiLabelModel
 
 __all__ = ["Results"]
@@ -32,8 +34,10 @@ class Results(OutputsCallback):
 
     In the run's folder: ``predictions_<stage>.csv`` with id, gold labels, decided labels and the probability of every
     label; ``thresholds.json``; ``results_<stage>.json`` with every metric; ``per_class_<stage>.csv`` with precision,
-    recall and F1 of each label at 0.5 and tuned, its average precision and its positives in training. After training,
-    validation and test stand side by side, so that the optimism of a rule fitted on validation is seen.
+    recall and F1 of each label at 0.5 and tuned, its average precision, expected calibration error and positives in
+    training; ``rules_<stage>.csv`` with Jaccard, micro-F1 and macro-F1 under several decision rules (see
+    :class:`mlemo.callbacks.rule_comparison.RuleComparison`). After training, validation and test stand side by side, so
+    that the optimism of a rule fitted on validation is seen.
 
     Args:
         predictions: Whether the predictions are written.
@@ -44,11 +48,13 @@ class Results(OutputsCallback):
         self.predictions = predictions
         self._paths: dict[str, Path] = {}
         self._values: dict[str, dict[str, float]] = {}
+        self._rules = RuleComparison()
         self._after_fit = False
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Remember that validation and test of this model's best checkpoint may follow."""
         self._after_fit = True
+        self._rules = RuleComparison()
 
     def on_outputs(self, trainer: Trainer, pl_module: MultiLabelModel, stage: Stage, outputs: Outputs) -> None:
         """Write the predictions and the thresholds."""
@@ -62,6 +68,9 @@ class Results(OutputsCallback):
         if stage != "predict":
             self._paths["per class"] = folder / f"per_class_{stage}.csv"
             _per_class(trainer, outputs, tuning).to_csv(self._paths["per class"], index=False)
+            scores = self._rules.add(stage, outputs, trainer.ckpt_path, None if tuning is None else tuning.rule)
+            self._paths["rules"] = folder / f"rules_{stage}.csv"
+            scores.to_csv(self._paths["rules"])
         if self.predictions:
             path = folder / f"predictions_{stage}.csv"
             self._table(trainer, pl_module, stage, outputs, tuning).to_csv(path, index=False)
@@ -127,6 +136,8 @@ class Results(OutputsCallback):
             cells = [self._values[stage].get(prefix + name) for stage, prefix in columns]
             table.add_row(name, *("" if cell is None else f"{cell:.4f}" for cell in cells))
         Console().print(table)
+        if self._rules.scores:
+            Console().print(self._rules.table())
         if trainer.ckpt_path:
             self._paths["checkpoint"] = Path(trainer.ckpt_path)
         self._print_paths(trainer)
@@ -153,7 +164,8 @@ def _per_class(trainer: Trainer, outputs: Outputs, tuning: ThresholdTuning | Non
         values = metrics.per_class()
         table |= {name: values[name].tolist() for name in ("support", "ap") if name not in table}
         table |= {prefix + name: values[name].tolist() for name in ("precision", "recall", "f1")}
-    return pd.DataFrame(table)
+    errors = expected_calibration_error(outputs.probabilities, outputs.targets, outputs.mask)
+    return pd.DataFrame(table | {"calibration_error": errors.tolist()})
 
 
 def _rule(trainer: Trainer) -> str:
@@ -167,6 +179,8 @@ def _write_thresholds(folder: Path, tuning: ThresholdTuning, names: tuple[str, .
     cuts = tuning.rule.thresholds()
     if cuts is not None:
         content["thresholds"] = dict(zip(names, cuts.expand(len(names)).tolist()))
+    elif tuning.rule.state_dict():
+        content["state"] = tuning.rule.state_dict()
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return path
 

@@ -4,16 +4,27 @@ A rule is fitted with ``fit(probabilities, targets, mask=None)`` and decides wit
 objective is a named choice, because cuts that are best for one metric can be poor for another.
 """
 
-from mlemo.thresholds.base import ThresholdRule, rule_from_dict, rule_to_dict
+from mlemo.thresholds.at_least_one import AtLeastOne
+from mlemo.thresholds.averaging import ThresholdAveraging
+from mlemo.thresholds.base import ThresholdRule
+from mlemo.thresholds.calibrated import Calibrated
+from mlemo.thresholds.expected_f1 import ExpectedF1
 from mlemo.thresholds.fixed import FixedThreshold
 from mlemo.thresholds.global_threshold import GlobalThreshold
 from mlemo.thresholds.per_class import PerClassThreshold
+from mlemo.thresholds.storage import rule_from_dict, rule_to_dict
+from mlemo.thresholds.top_k import TopK
 
 __all__ = [
+    "AtLeastOne",
+    "Calibrated",
+    "ExpectedF1",
     "FixedThreshold",
     "GlobalThreshold",
     "PerClassThreshold",
+    "ThresholdAveraging",
     "ThresholdRule",
+    "TopK",
     "rule_from_dict",
     "rule_to_dict",
 ]

@@ -1,10 +1,7 @@
-"""What every decision rule has in common: the contract, the checks of its input, and how a fitted rule is stored."""
+"""What every decision rule has in common: the contract, and the checks of its input."""
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Self
@@ -12,7 +9,15 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-__all__ = ["CutRule", "ThresholdRule", "check_probabilities", "check_targets", "rule_from_dict", "rule_to_dict"]
+__all__ = [
+    "CutRule",
+    "StatelessRule",
+    "ThresholdRule",
+    "check_keys",
+    "check_probabilities",
+    "check_targets",
+    "number_list",
+]
 
 
 def check_probabilities(probabilities: Tensor) -> Tensor:
@@ -72,11 +77,35 @@ def check_targets(targets: Tensor, mask: Tensor | None, shape: tuple[int, ...]) 
     return (targets == 1) & mask, mask
 
 
+def check_keys(rule: ThresholdRule, state: Mapping[str, Any], *keys: str) -> None:
+    """Refuse a state that does not hold exactly these keys.
+
+    Raises:
+        ValueError: It holds others.
+    """
+    if set(state) != set(keys):
+        raise ValueError(f"the state of {type(rule).__name__} has the keys {sorted(keys)}, found {sorted(state)}")
+
+
+def number_list(values: Any, name: str) -> Tensor:
+    """A stored list of finite numbers of at least 0, as float32.
+
+    Raises:
+        ValueError: It is something else.
+    """
+    if not isinstance(values, list) or not values or not all(isinstance(v, (int, float)) for v in values):
+        raise ValueError(f"{name} must be a non-empty list of numbers, found {values!r}")
+    numbers = torch.tensor(values, dtype=torch.float32)
+    if not (numbers.isfinite() & (numbers >= 0)).all():
+        raise ValueError(f"{name} must be finite and at least 0, found {values}")
+    return numbers
+
+
 class ThresholdRule(ABC):
     """Turns probabilities into label sets; fitted on validation data where it has something to fit.
 
-    A rule keeps each of its ``__init__`` arguments under the argument's own name, as plain numbers, strings, lists
-    or ``None``: :func:`rule_to_dict` reads them there.
+    A rule keeps each of its ``__init__`` arguments under the argument's own name, as plain numbers, strings, lists,
+    ``None`` or another rule: :func:`mlemo.thresholds.rule_to_dict` reads them there.
     """
 
     def fit(self, probabilities: Tensor, targets: Tensor, mask: Tensor | None = None) -> Self:
@@ -191,100 +220,25 @@ class CutRule(ThresholdRule):
         Raises:
             ValueError: Other keys, or thresholds that are not finite numbers of at least 0.
         """
-        if set(state) != {"thresholds"}:
-            raise ValueError(f"the state of {type(self).__name__} has the key 'thresholds', found {sorted(state)}")
+        check_keys(self, state, "thresholds")
         values = state["thresholds"]
-        if values is None:
-            self._thresholds = None
-            return
-        if not isinstance(values, list) or not values or not all(isinstance(v, (int, float)) for v in values):
-            raise ValueError(f"thresholds must be a non-empty list of numbers, found {values!r}")
-        cuts = torch.tensor(values, dtype=torch.float32)
-        if not (cuts.isfinite() & (cuts >= 0)).all():
-            raise ValueError(f"thresholds must be finite and at least 0, found {values}")
-        self._thresholds = cuts
+        self._thresholds = None if values is None else number_list(values, "thresholds")
 
 
-def _plain(value: Any, where: str) -> Any:
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if isinstance(value, (list, tuple)):
-        return [_plain(item, where) for item in value]
-    if isinstance(value, dict):
-        return {str(key): _plain(item, where) for key, item in value.items()}
-    raise ValueError(f"{where} must be plain numbers, strings, lists or None to be stored, found {value!r}")
+class StatelessRule(ThresholdRule):
+    """A rule with nothing to fit: :meth:`fit` only checks its input, and :meth:`predict` needs none."""
 
+    def _fit(self, probabilities: Tensor, targets: Tensor, mask: Tensor) -> None:
+        pass
 
-def rule_to_dict(rule: ThresholdRule) -> dict[str, Any]:
-    """A rule as plain values, so that a checkpoint can hold it and ``torch.load(weights_only=True)`` can read it.
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing: ``{}``."""
+        return {}
 
-    Args:
-        rule: A rule of mlemo or of the user, fitted or not.
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what :meth:`state_dict` returned.
 
-    Returns:
-        ``{"class_path": dotted path, "init_args": {...}, "state": {...}}``. The path is the one that the rule's
-        package exports, where it does, so that files may move without breaking checkpoints.
-
-    Raises:
-        ValueError: The class cannot be imported by a path (it was defined inside a function), or an ``__init__``
-            argument is not kept as a plain value under its own name.
-
-    Example:
-        >>> from mlemo.thresholds import FixedThreshold
-        >>> rule_to_dict(FixedThreshold(0.3))["class_path"], rule_to_dict(FixedThreshold(0.3))["init_args"]
-        ('mlemo.thresholds.FixedThreshold', {'threshold': 0.3})
-    """
-    kind = type(rule)
-    if "<locals>" in kind.__qualname__:
-        raise ValueError(f"{kind.__qualname__} is defined inside a function and cannot be stored by its path")
-    init_args = {}
-    for name in list(inspect.signature(kind).parameters):
-        if not hasattr(rule, name):
-            raise ValueError(f"{kind.__name__} does not keep its argument {name!r} under that name")
-        init_args[name] = _plain(getattr(rule, name), f"{kind.__name__}.{name}")
-    module = kind.__module__
-    package = module.rpartition(".")[0]
-    if getattr(sys.modules.get(package), kind.__name__, None) is kind:
-        module = package
-    return {
-        "class_path": f"{module}.{kind.__qualname__}",
-        "init_args": init_args,
-        "state": _plain(rule.state_dict(), f"the state of {kind.__name__}"),
-    }
-
-
-def rule_from_dict(stored: Mapping[str, Any]) -> ThresholdRule:
-    """The rule that :func:`rule_to_dict` stored; the class is imported by its dotted path.
-
-    Args:
-        stored: ``{"class_path", "init_args", "state"}``.
-
-    Returns:
-        The rule, fitted if it was.
-
-    Raises:
-        ValueError: A key is missing, the path cannot be imported, it is not a :class:`ThresholdRule`, or the
-            arguments or the state do not fit the class.
-
-    Example:
-        >>> from mlemo.thresholds import FixedThreshold
-        >>> rule_from_dict(rule_to_dict(FixedThreshold(0.3))).threshold
-        0.3
-    """
-    missing = {"class_path", "init_args", "state"} - set(stored)
-    if missing:
-        raise ValueError(f"a stored rule has class_path, init_args and state; {sorted(missing)} missing")
-    path = stored["class_path"]
-    module, _, name = path.rpartition(".")
-    try:
-        kind = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"the stored rule {path!r} cannot be imported: {error}") from error
-    if not (isinstance(kind, type) and issubclass(kind, ThresholdRule)):
-        raise ValueError(f"{path!r} is not a ThresholdRule")
-    try:
-        rule = kind(**stored["init_args"])
-    except TypeError as error:
-        raise ValueError(f"{path} cannot be built from {stored['init_args']}: {error}") from error
-    rule.load_state_dict(stored["state"])
-    return rule
+        Raises:
+            ValueError: The state holds something.
+        """
+        check_keys(self, state)

@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-__all__ = ["Ranking", "best_place", "candidate_cuts", "f1", "global_cut", "jaccard", "places_of", "rank"]
+__all__ = ["Ranking", "best_place", "candidate_cuts", "f1", "global_cut", "highest", "jaccard", "places_of", "rank"]
 
 NOT_ANNOTATED = -1.0  # below every probability, so that such entries sort last and are never predicted
 TIE = 1e-12  # values closer than this are equal: cumulative sums in float64 carry rounding of about 1e-14
@@ -107,6 +107,18 @@ def best_place(values: Tensor, cuts: Tensor) -> Tensor:
     values = values.masked_fill(cuts.isnan(), -torch.inf)
     behind = values < values.amax(dim=1, keepdim=True) - TIE
     return (cuts - 0.5).abs().masked_fill(behind | cuts.isnan(), torch.inf).argmin(dim=1)
+
+
+def highest(probabilities: Tensor, sizes: Tensor) -> Tensor:
+    """The ``sizes`` (``(N,)`` long) highest probabilities of each row; equal ones by label order: ``(N, C)`` bool.
+
+    Example:
+        >>> highest(torch.tensor([[0.25, 0.5, 0.25]]), torch.tensor([2]))
+        tensor([[ True,  True, False]])
+    """
+    order = probabilities.argsort(dim=1, descending=True, stable=True)
+    on = torch.arange(probabilities.shape[1], device=probabilities.device) < sizes[:, None]
+    return torch.empty_like(on).scatter_(1, order, on)
 
 
 def f1(hits: Tensor, predicted: Tensor, positives: Tensor, empty: float) -> Tensor:

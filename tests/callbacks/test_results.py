@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
 import subprocess
@@ -8,10 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 
-from mlemo.callbacks import Results
+from mlemo.callbacks import Results, ThresholdTuning
 from mlemo.callbacks.results import _program
+from mlemo.metrics import expected_calibration_error
+from mlemo.thresholds import AtLeastOne, FixedThreshold, PerClassThreshold
 
 Maker = Callable[..., Any]
 
@@ -48,3 +54,72 @@ def test_validation_alone_is_printed_and_after_training_it_waits_for_the_test(
     together = capsys.readouterr().out
     assert "val at 0.5" in together
     assert "test at 0.5" in together
+
+
+# the second trainer leaves out the checkpoint callback on purpose
+@pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`.*")
+def test_every_run_ends_with_its_scores_under_several_rules(
+    classifier: Maker, data: Maker, trainer: Maker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, module = classifier(), data()
+    callbacks = [ThresholdTuning(), Results(), ModelCheckpoint(dirpath=tmp_path, filename="end")]
+    run = trainer(callbacks=callbacks, enable_checkpointing=True)
+    run.fit(model, datamodule=module)
+    assert not (tmp_path / "rules_val.csv").exists()  # nothing is compared after each epoch
+    checkpoint = tmp_path / "end.ckpt"
+    for evaluate in (run.validate, run.test):
+        evaluate(model, datamodule=module, ckpt_path=checkpoint, verbose=False, weights_only=True)
+    printed = capsys.readouterr().out
+    assert "val / test" in printed
+    assert "fixed threshold 0.5" in printed
+    rules = {stage: pd.read_csv(tmp_path / f"rules_{stage}.csv", index_col="rule") for stage in ("val", "test")}
+    for stage, scores in rules.items():
+        assert list(scores.index) == [
+            "fixed threshold 0.5",
+            "largest expected f1",
+            "one threshold for jaccard",
+            "mean of the samples' best thresholds",
+            "a threshold per class for f1 (exact)",
+        ]
+        results = json.loads((tmp_path / f"results_{stage}.json").read_text())
+        for name in ("jaccard", "micro_f1", "macro_f1"):
+            assert scores.loc["fixed threshold 0.5", name] == pytest.approx(results[name], abs=1e-6)
+            assert scores.loc[results["rule"], name] == pytest.approx(results[f"tuned_{name}"], abs=1e-6)
+    single = ["fixed threshold 0.5", "mean of the samples' best thresholds", "one threshold for jaccard"]
+    assert rules["val"].loc[single, "jaccard"].idxmax() == single[2]
+    assert rules["val"]["macro_f1"].idxmax() == "a threshold per class for f1 (exact)"
+    # from the checkpoint alone: nothing is fitted on the test
+    again = tmp_path / "again"
+    run = trainer(callbacks=[ThresholdTuning(FixedThreshold(0.1)), Results()], default_root_dir=again)
+    run.test(classifier(), datamodule=module, ckpt_path=checkpoint, verbose=False, weights_only=True)
+    alone = pd.read_csv(again / "rules_test.csv", index_col="rule")
+    kept = ["fixed threshold 0.5", "largest expected f1", "a threshold per class for f1 (exact)"]
+    pd.testing.assert_frame_equal(alone, rules["test"].loc[kept])
+
+
+def test_each_label_has_its_calibration_error_and_a_rule_without_cuts_leaves_its_state(
+    classifier: Maker, data: Maker, trainer: Maker, tmp_path: Path
+) -> None:
+    tuning, model, module = ThresholdTuning(AtLeastOne(PerClassThreshold())), classifier(), data()
+    run = trainer(callbacks=[tuning, Results()])
+    run.validate(model, datamodule=module, verbose=False)
+    corpus = module.corpus("val")
+    predictions = pd.read_csv(tmp_path / "predictions_val.csv")
+    probabilities = torch.tensor(predictions[list(corpus.label_space.names)].to_numpy())
+    expected = expected_calibration_error(probabilities, corpus.labels, corpus.mask)
+    table = pd.read_csv(tmp_path / "per_class_val.csv")
+    assert table["calibration_error"].tolist() == pytest.approx(expected.tolist(), abs=1e-6)
+    stored = json.loads((tmp_path / "thresholds.json").read_text())
+    assert stored == {"rule": tuning.rule.describe(), "state": tuning.rule.state_dict()}
+
+
+def test_rules_fitted_before_a_training_are_forgotten_by_it(
+    classifier: Maker, data: Maker, trainer: Maker, tmp_path: Path
+) -> None:
+    model, module = classifier(), data()
+    run = trainer(callbacks=Results())
+    run.validate(model, datamodule=module, verbose=False)
+    run.fit(model, datamodule=module)
+    run.test(model, datamodule=module, verbose=False)
+    found = pd.read_csv(tmp_path / "rules_test.csv", index_col="rule")
+    assert list(found.index) == ["fixed threshold 0.5", "largest expected f1"]

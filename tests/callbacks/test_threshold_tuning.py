@@ -12,7 +12,14 @@ from sklearn.metrics import f1_score
 
 from mlemo.callbacks import EMAWeights, ThresholdTuning
 from mlemo.callbacks.outputs import Outputs, OutputsCallback
-from mlemo.thresholds import FixedThreshold, GlobalThreshold, PerClassThreshold, rule_from_dict
+from mlemo.thresholds import (
+    AtLeastOne,
+    Calibrated,
+    FixedThreshold,
+    GlobalThreshold,
+    PerClassThreshold,
+    rule_from_dict,
+)
 
 Maker = Callable[..., Any]
 
@@ -59,6 +66,23 @@ def test_the_rule_is_fitted_on_what_was_validated_and_lies_in_the_checkpoint(
         for rows in [outputs.mask[:, label]]
     ]
     assert float(run.callback_metrics["test/tuned_macro_f1"]) == pytest.approx(sum(scores) / len(scores), abs=1e-6)
+
+
+def test_a_rule_around_a_rule_comes_back_from_the_checkpoint(
+    classifier: Maker, data: Maker, trainer: Maker, tmp_path: Path
+) -> None:
+    tuning = ThresholdTuning(AtLeastOne(Calibrated(PerClassThreshold("jaccard"), per_class=True)))
+    module, seen = data(), Seen()
+    callbacks = [tuning, ModelCheckpoint(dirpath=tmp_path, filename="end")]
+    trainer(callbacks=callbacks, enable_checkpointing=True).fit(classifier(), datamodule=module)
+    again = ThresholdTuning()
+    run = trainer(callbacks=[again, seen])
+    run.test(classifier(), datamodule=module, ckpt_path=tmp_path / "end.ckpt", verbose=False, weights_only=True)
+    assert again.rule.state_dict() == tuning.rule.state_dict()
+    assert again.rule.describe() == tuning.rule.describe()
+    probabilities = seen.last["test"].probabilities
+    assert torch.equal(again.decide(probabilities), tuning.decide(probabilities))
+    assert again.decide(probabilities).any(dim=1).all()
 
 
 def test_validating_a_checkpoint_keeps_its_rule(classifier: Maker, data: Maker, trainer: Maker, tmp_path: Path) -> None:

@@ -5,10 +5,15 @@ import pytest
 import torch
 
 from mlemo.thresholds import (
+    AtLeastOne,
+    Calibrated,
+    ExpectedF1,
     FixedThreshold,
     GlobalThreshold,
     PerClassThreshold,
+    ThresholdAveraging,
     ThresholdRule,
+    TopK,
     rule_from_dict,
     rule_to_dict,
 )
@@ -26,10 +31,27 @@ RULES = [
     PerClassThreshold(method="grid", grid=[0.2, 0.4, 0.9]),
     PerClassThreshold("jaccard", method="grid"),
     PerClassThreshold(shrinkage=0.3, cross_fit=3),
+    ThresholdAveraging(),
+    ExpectedF1(),
+    TopK(1),
+    AtLeastOne(PerClassThreshold()),
+    AtLeastOne(FixedThreshold(0.9)),
+    Calibrated(GlobalThreshold("jaccard")),
+    Calibrated(FixedThreshold(0.4), per_class=True),
+    AtLeastOne(Calibrated(ExpectedF1(), per_class=True)),
 ]
-FOLDLESS = [rule for rule in RULES if not getattr(rule, "cross_fit", 0)]  # folds go by row number
-every_rule = pytest.mark.parametrize("template", RULES, ids=[rule.describe() for rule in RULES])
-every_rule_without_folds = pytest.mark.parametrize("template", FOLDLESS, ids=[rule.describe() for rule in FOLDLESS])
+WITHOUT_FIT = ["fixed threshold 0.3", "largest expected f1", "highest label"]
+WITHOUT_FIT += ["fixed threshold 0.9, at least one label"]
+
+
+def parametrised(rules: list[ThresholdRule]):
+    return pytest.mark.parametrize("template", rules, ids=[rule.describe() for rule in rules])
+
+
+every_rule = parametrised(RULES)
+every_cut_rule = parametrised([rule for rule in RULES if isinstance(rule, CutRule)])
+every_fitted_rule = parametrised([rule for rule in RULES if rule.describe() not in WITHOUT_FIT])
+every_rule_without_folds = parametrised([rule for rule in RULES if not getattr(rule, "cross_fit", 0)])  # by row number
 
 
 def fresh(template: ThresholdRule) -> ThresholdRule:
@@ -40,6 +62,13 @@ def data(rows=40, labels=4, seed=0):
     generator = torch.Generator().manual_seed(seed)
     targets = torch.rand(rows, labels, generator=generator) < 0.3
     return torch.sigmoid(torch.randn(rows, labels, generator=generator) + targets), targets
+
+
+def numbers(state):
+    """Every number of a state, in order."""
+    if isinstance(state, dict):
+        return [number for key in sorted(state) for number in numbers(state[key])]
+    return [number for item in state for number in numbers(item)] if isinstance(state, list) else [state]
 
 
 class OddThreshold(CutRule):
@@ -56,6 +85,52 @@ class OddThreshold(CutRule):
 
 
 @every_rule
+def test_each_row_is_decided_by_itself_as_bool(template):
+    rule = fresh(template)
+    probabilities, targets = data()
+    assert rule.fit(probabilities, targets) is rule
+    decisions = rule.predict(probabilities)
+    assert decisions.shape == (40, 4)
+    assert decisions.dtype == torch.bool
+    assert decisions.any()
+    assert not decisions.all()
+    assert torch.equal(decisions, torch.cat([rule.predict(row) for row in probabilities.split(1)]))
+    assert rule.predict(torch.empty(0, 4)).shape == (0, 4)
+
+
+@every_rule
+@pytest.mark.parametrize("constant", [0.0, 0.25, 1.0])
+def test_constant_scores_are_decided_alike_in_every_row(template, constant):
+    probabilities, targets = data()
+    probabilities = torch.full_like(probabilities, constant)
+    decisions = fresh(template).fit(probabilities, targets).predict(probabilities)
+    assert (decisions == decisions[0]).all()
+
+
+@every_rule
+@pytest.mark.parametrize("positive", [False, True])
+def test_one_sample_of_one_label(template, positive):
+    if getattr(template, "cross_fit", 0):
+        return  # needs a row for each fold
+    rule = fresh(template).fit(torch.tensor([[0.4]]), torch.tensor([[positive]]))
+    assert rule.predict(torch.tensor([[0.0], [0.4], [1.0]])).shape == (3, 1)
+    assert rule.predict(torch.tensor([[1.0]])).all()
+
+
+@every_rule
+@pytest.mark.parametrize("value", [0, 1])
+def test_labels_without_positives_negatives_or_annotation_are_decided(template, value):
+    probabilities, targets = data()
+    targets[:, 0] = bool(value)
+    mask = torch.ones_like(targets)
+    mask[:, 1] = False
+    rule = fresh(template).fit(probabilities, targets, mask)
+    assert rule.predict(probabilities).shape == (40, 4)
+    rule = fresh(template).fit(probabilities, torch.full_like(targets, value))
+    assert rule.predict(probabilities).shape == (40, 4)
+
+
+@every_cut_rule
 def test_a_decision_is_probability_at_least_threshold(template):
     rule = fresh(template)
     probabilities, targets = data()
@@ -64,13 +139,15 @@ def test_a_decision_is_probability_at_least_threshold(template):
     assert cuts.shape == (4,)
     assert cuts.dtype == torch.float32
     probabilities[:3] = cuts.clamp(max=1)  # exactly at the cut is on
-    decisions = rule.predict(probabilities)
-    assert decisions.dtype == torch.bool
-    assert torch.equal(decisions, torch.stack([row >= cuts for row in probabilities]))
-    assert rule.predict(torch.empty(0, 4)).shape == (0, 4)
+    assert torch.equal(rule.predict(probabilities), torch.stack([row >= cuts for row in probabilities]))
 
 
 @every_rule
+def test_rules_that_decide_otherwise_have_no_thresholds(template):
+    assert (fresh(template).fit(*data()).thresholds() is None) != isinstance(template, CutRule)
+
+
+@every_cut_rule
 def test_thresholds_are_a_copy(template):
     rule = fresh(template).fit(*data())
     before = rule.thresholds().clone()
@@ -81,12 +158,11 @@ def test_thresholds_are_a_copy(template):
 @every_rule
 def test_targets_may_be_bool_integer_or_float(template):
     probabilities, targets = data()
-    cuts = [
-        fresh(template).fit(probabilities, targets.to(kind)).thresholds()
+    states = [
+        fresh(template).fit(probabilities, targets.to(kind)).state_dict()
         for kind in (torch.bool, torch.long, torch.float)
     ]
-    assert torch.equal(cuts[0], cuts[1])
-    assert torch.equal(cuts[0], cuts[2])
+    assert states[0] == states[1] == states[2]
 
 
 @every_rule
@@ -95,7 +171,7 @@ def test_probabilities_may_be_half_or_double(template):
     for kind in (torch.bfloat16, torch.float16, torch.float64):
         rounded = probabilities.to(kind)
         rule = fresh(template).fit(rounded, targets)
-        assert torch.equal(rule.thresholds(), fresh(template).fit(rounded.float(), targets).thresholds())
+        assert rule.state_dict() == fresh(template).fit(rounded.float(), targets).state_dict()
         assert torch.equal(rule.predict(rounded), rule.predict(rounded.float()))
 
 
@@ -105,7 +181,7 @@ def test_fit_leaves_its_input_alone_and_needs_no_gradient(template):
     mask = torch.rand(probabilities.shape) < 0.8
     copies = probabilities.clone(), targets.clone(), mask.clone()
     rule = fresh(template).fit(probabilities.requires_grad_(), targets, mask)
-    assert not rule.thresholds().requires_grad
+    assert not rule.predict(probabilities).requires_grad
     assert torch.equal(probabilities, copies[0])
     assert torch.equal(targets, copies[1])
     assert torch.equal(mask, copies[2])
@@ -118,17 +194,17 @@ def test_masked_entries_never_count(template):
     other = torch.rand(probabilities.shape, generator=torch.Generator().manual_seed(2))
     changed = torch.where(mask, probabilities, other)
     changed_targets = torch.where(mask, targets.float(), torch.nan)
-    expected = fresh(template).fit(probabilities, targets, mask).thresholds()
-    assert torch.equal(fresh(template).fit(changed, changed_targets, mask).thresholds(), expected)
+    expected = fresh(template).fit(probabilities, targets, mask).state_dict()
+    assert fresh(template).fit(changed, changed_targets, mask).state_dict() == expected
 
 
 @every_rule_without_folds
 def test_rows_without_annotation_change_nothing(template):
     probabilities, targets = data()
     mask = torch.ones_like(targets)
-    expected = fresh(template).fit(probabilities, targets).thresholds()
+    expected = fresh(template).fit(probabilities, targets).state_dict()
     extended = torch.cat([probabilities, probabilities]), torch.cat([targets, ~targets]), torch.cat([mask, ~mask])
-    assert torch.equal(fresh(template).fit(*extended).thresholds(), expected)
+    assert numbers(fresh(template).fit(*extended).state_dict()) == pytest.approx(numbers(expected), abs=1e-7)
 
 
 @every_rule_without_folds
@@ -136,11 +212,12 @@ def test_rows_without_annotation_change_nothing(template):
 def test_neither_the_order_nor_a_copy_of_all_rows_matters(template, case):
     probabilities, targets = data(rows=50)
     probabilities = (probabilities * 20).round() / 20  # with ties
-    expected = fresh(template).fit(probabilities, targets).thresholds()
+    expected = fresh(template).fit(probabilities, targets).state_dict()
     rows = (
         torch.randperm(50, generator=torch.Generator().manual_seed(3)) if case == "shuffled" else torch.arange(100) % 50
     )
-    assert torch.equal(fresh(template).fit(probabilities[rows], targets[rows]).thresholds(), expected)
+    found = fresh(template).fit(probabilities[rows], targets[rows]).state_dict()
+    assert numbers(found) == pytest.approx(numbers(expected), abs=1e-7)
 
 
 @every_rule
@@ -174,21 +251,29 @@ def test_predict_checks_its_input(template):
     rule = fresh(template).fit(*data())
     with pytest.raises(ValueError, match=r"must lie in \[0, 1\]"):
         rule.predict(torch.full((2, 4), 1.5))
+
+
+@parametrised(
+    [FixedThreshold(0.3), GlobalThreshold(), AtLeastOne(PerClassThreshold()), Calibrated(ThresholdAveraging())]
+)
+def test_a_rule_fitted_for_other_labels_says_so(template):
     with pytest.raises(ValueError, match="fitted for 4 labels, found 3 columns"):
-        rule.predict(torch.zeros(2, 3))
+        fresh(template).fit(*data()).predict(torch.zeros(2, 3))
 
 
-@every_rule
+@every_fitted_rule
 def test_an_unfitted_rule_says_so(template):
-    rule = fresh(template)
-    if isinstance(rule, FixedThreshold):
-        assert rule.predict(torch.tensor([[0.3, 0.29]])).tolist() == [[True, False]]
-        assert torch.equal(rule.thresholds(), torch.tensor([0.3]))
-        return
     with pytest.raises(ValueError, match="is not fitted: call fit"):
-        rule.predict(torch.zeros(2, 4))
-    with pytest.raises(ValueError, match="is not fitted: call fit"):
-        rule.thresholds()
+        fresh(template).predict(torch.zeros(2, 4))
+    if isinstance(template, CutRule):
+        with pytest.raises(ValueError, match="is not fitted: call fit"):
+            fresh(template).thresholds()
+
+
+def test_a_fixed_threshold_needs_no_fit():
+    rule = FixedThreshold(0.3)
+    assert rule.predict(torch.tensor([[0.3, 0.29]])).tolist() == [[True, False]]
+    assert torch.equal(rule.thresholds(), torch.tensor([0.3]))
 
 
 @every_rule
@@ -202,19 +287,38 @@ def test_a_rule_survives_a_safe_checkpoint(template, tmp_path):
     assert restored.describe() == rule.describe()
     assert rule_to_dict(restored) == rule_to_dict(rule)
     assert stored["class_path"] == f"mlemo.thresholds.{type(rule).__name__}"
-    assert torch.equal(restored.thresholds(), rule.thresholds())
     assert torch.equal(restored.predict(probabilities), rule.predict(probabilities))
 
 
 @every_rule
 def test_an_unfitted_rule_is_stored_unfitted(template):
-    assert rule_to_dict(fresh(template))["state"] == {"thresholds": None}
+    assert set(numbers(rule_to_dict(fresh(template))["state"])) <= {None}
+
+
+def test_a_rule_in_a_rule_is_stored_as_in_yaml():
+    stored = rule_to_dict(AtLeastOne(Calibrated(FixedThreshold(0.3))))
+    assert stored == {
+        "class_path": "mlemo.thresholds.AtLeastOne",
+        "init_args": {
+            "rule": {
+                "class_path": "mlemo.thresholds.Calibrated",
+                "init_args": {
+                    "rule": {"class_path": "mlemo.thresholds.FixedThreshold", "init_args": {"threshold": 0.3}},
+                    "per_class": False,
+                },
+            }
+        },
+        "state": {"rule": {"temperatures": None, "rule": {"thresholds": None}}},
+    }
+    stored["init_args"]["rule"]["class_path"] = "collections.OrderedDict"
+    with pytest.raises(ValueError, match=r"'collections\.OrderedDict' is not a ThresholdRule"):
+        rule_from_dict(stored)
 
 
 @pytest.mark.parametrize(
     ("state", "message"),
     [
-        ({}, r"key 'thresholds', found \[\]"),
+        ({}, r"keys \['thresholds'\], found \[\]"),
         ({"thresholds": [0.5], "other": 1}, r"found \['other', 'thresholds'\]"),
         ({"thresholds": []}, "non-empty list of numbers"),
         ({"thresholds": "0.5"}, "non-empty list of numbers, found '0.5'"),
@@ -225,6 +329,12 @@ def test_an_unfitted_rule_is_stored_unfitted(template):
 def test_a_foreign_state_is_refused(state, message):
     with pytest.raises(ValueError, match=message):
         GlobalThreshold().load_state_dict(state)
+
+
+@pytest.mark.parametrize("rule", [ExpectedF1(), TopK(2)])
+def test_a_rule_without_state_refuses_one(rule):
+    with pytest.raises(ValueError, match=rf"{type(rule).__name__} has the keys \[\], found \['thresholds'\]"):
+        rule.load_state_dict({"thresholds": [0.5]})
 
 
 def test_the_rule_of_a_user_is_stored_by_its_own_path():
@@ -264,7 +374,7 @@ def test_what_cannot_be_stored_is_refused():
         ({"class_path": "Rule"}, "cannot be imported"),
         ({"init_args": {"treshold": 0.5}}, r"cannot be built from \{'treshold': 0.5\}"),
         ({"init_args": {"threshold": 2.0}}, r"threshold must lie in \[0, 1\], found 2.0"),
-        ({"state": {"cuts": [0.5]}}, "key 'thresholds'"),
+        ({"state": {"cuts": [0.5]}}, r"keys \['thresholds'\], found \['cuts'\]"),
     ],
 )
 def test_a_wrong_stored_rule_is_refused(change, message):
@@ -294,6 +404,7 @@ def test_a_stored_rule_must_be_complete():
         (lambda: PerClassThreshold(grid=[0.5]), "needs method='grid'"),
         (lambda: PerClassThreshold(method="grid", grid=[]), "grid must hold values"),
         (lambda: PerClassThreshold(method="grid", grid=[0.5, 1.5]), "grid must hold values"),
+        (lambda: TopK(0), "k must be at least 1, found 0"),
     ],
 )
 def test_wrong_settings_are_refused(build, message):
@@ -307,6 +418,12 @@ def test_describe_names_rule_and_objective():
     assert PerClassThreshold("micro_f1").describe() == "a threshold per class for micro_f1 (exact)"
     rule = PerClassThreshold(method="grid", shrinkage=0.25, cross_fit=5)
     assert rule.describe() == "a threshold per class for f1 (grid, shrinkage 0.25, 5 folds)"
+    assert ThresholdAveraging().describe() == "mean of the samples' best thresholds"
+    assert TopK(3).describe() == "3 highest labels"
+    rule = AtLeastOne(Calibrated(ExpectedF1()))
+    assert rule.describe() == "largest expected f1, calibrated, at least one label"
+    rule = Calibrated(FixedThreshold(), per_class=True)
+    assert rule.describe() == "fixed threshold 0.5, calibrated per class"
 
 
 @pytest.mark.parametrize(
@@ -319,6 +436,18 @@ def test_describe_names_rule_and_objective():
             {"metric": "jaccard", "method": "grid", "shrinkage": 0.5, "cross_fit": 4, "grid": [0.1, 0.5]},
             PerClassThreshold("jaccard", "grid", 0.5, 4, [0.1, 0.5]),
         ),
+        ("ExpectedF1", {}, ExpectedF1()),
+        ("TopK", {"k": 2}, TopK(2)),
+        (
+            "AtLeastOne",
+            {
+                "rule": {
+                    "class_path": "Calibrated",
+                    "init_args": {"rule": {"class_path": "ThresholdAveraging"}, "per_class": True},
+                }
+            },
+            AtLeastOne(Calibrated(ThresholdAveraging(), per_class=True)),
+        ),
     ],
 )
 def test_a_rule_can_be_built_from_yaml(name, init_args, expected):
@@ -327,6 +456,14 @@ def test_a_rule_can_be_built_from_yaml(name, init_args, expected):
     config = parser.parse_object({"rule": {"class_path": name, "init_args": init_args}})
     rule = parser.instantiate(config).rule
     assert rule_to_dict(rule) == rule_to_dict(expected)
+
+
+def test_a_rule_in_a_rule_can_be_given_on_the_command_line():
+    parser = jsonargparse.ArgumentParser(exit_on_error=False)
+    parser.add_argument("--rule", type=ThresholdRule)
+    config = parser.parse_args(["--rule=AtLeastOne", "--rule.rule=GlobalThreshold", "--rule.rule.metric=jaccard"])
+    expected = AtLeastOne(GlobalThreshold("jaccard"))
+    assert rule_to_dict(parser.instantiate(config).rule) == rule_to_dict(expected)
 
 
 def test_yaml_with_an_unknown_metric_is_refused():

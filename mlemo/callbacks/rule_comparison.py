@@ -1,0 +1,97 @@
+"""The same probabilities under several decision rules, so that every run shows what its rule gives and costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from rich.table import Table
+
+from mlemo.callbacks.outputs import Outputs, Stage
+from mlemo.thresholds import (
+    ExpectedF1,
+    FixedThreshold,
+    GlobalThreshold,
+    PerClassThreshold,
+    ThresholdAveraging,
+    ThresholdRule,
+)
+from mlemo.thresholds.search import f1, jaccard
+
+__all__ = ["RuleComparison", "scores_of_rules"]
+
+
+class RuleComparison:
+    """Scores of the run's own rule, of 0.5, of the largest expected F1, and of three rules fitted on validation.
+
+    These are one threshold for Jaccard, threshold averaging, and a threshold per class for F1. They are fitted when a
+    validation is added, and scored on a test of the same weights; without such a validation they are left out.
+    """
+
+    def __init__(self) -> None:
+        self.scores: dict[str, pd.DataFrame] = {}
+        self._fitted: list[ThresholdRule] = []
+        self._fitted_on: str | Path | None = None
+
+    def add(
+        self, stage: Stage, outputs: Outputs, weights: str | Path | None, own: ThresholdRule | None
+    ) -> pd.DataFrame:
+        """Score the outputs of a stage.
+
+        Args:
+            stage: ``"val"`` or ``"test"``.
+            outputs: Of the whole split.
+            weights: What the outputs were computed with: path of the checkpoint, or ``None`` for the model as it was.
+            own: The run's own fitted rule, if it has one.
+
+        Returns:
+            As :func:`scores_of_rules`.
+        """
+        if stage == "val":
+            self._fitted = [GlobalThreshold("jaccard"), ThresholdAveraging(), PerClassThreshold()]
+            for rule in self._fitted:
+                rule.fit(outputs.probabilities, outputs.targets, outputs.mask)
+            self._fitted_on = weights
+        fitted = self._fitted if self._fitted_on == weights else []
+        rules: list[ThresholdRule] = [FixedThreshold(0.5), ExpectedF1(), *fitted]
+        self.scores[stage] = scores_of_rules(rules if own is None else [*rules, own], outputs)
+        return self.scores[stage]
+
+    def table(self) -> Table:
+        """The rules of the stage that was added last, with the scores of all stages side by side."""
+        stages = " / ".join(self.scores)
+        last = list(self.scores.values())[-1]
+        table = Table("decision rule", caption="rules with something to fit were fitted on validation")
+        for metric in last.columns:
+            table.add_column(f"{metric}\n{stages}", justify="right")
+        for rule in last.index:
+            rows = [scores.loc[rule] if rule in scores.index else None for scores in self.scores.values()]
+            cells = [["–" if row is None else f"{row[metric]:.4f}" for row in rows] for metric in last.columns]
+            table.add_row(rule, *(" / ".join(cell) for cell in cells))
+        return table
+
+
+def scores_of_rules(rules: Sequence[ThresholdRule], outputs: Outputs) -> pd.DataFrame:
+    """Jaccard, micro-F1 and macro-F1 of rules, with the conventions of :class:`mlemo.metrics.MultiLabelMetrics`.
+
+    Args:
+        rules: Rules, fitted where they have to be.
+        outputs: What they decide.
+
+    Returns:
+        A row for each rule by its description, columns ``jaccard``, ``micro_f1`` and ``macro_f1``.
+    """
+    truth = outputs.targets.bool() & outputs.mask
+    annotated = outputs.mask.any(dim=1)
+    table = {}
+    for rule in rules:
+        on = rule.predict(outputs.probabilities) & outputs.mask
+        hits, predicted, positives = (on & truth).double(), on.double(), truth.double()
+        samples = jaccard(hits.sum(1), predicted.sum(1), positives.sum(1))
+        table[rule.describe()] = {
+            "jaccard": samples[annotated].mean().item(),
+            "micro_f1": f1(hits.sum(), predicted.sum(), positives.sum(), empty=0.0).item(),
+            "macro_f1": f1(hits.sum(0), predicted.sum(0), positives.sum(0), empty=0.0).mean().item(),
+        }
+    return pd.DataFrame.from_dict(table, orient="index").rename_axis("rule")

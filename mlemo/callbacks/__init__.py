@@ -1,5 +1,6 @@
 """Callbacks: what stands beside the road from texts to logits, and never inside it."""
 
+from mlemo.callbacks.batch_selection import BatchSelection
 from mlemo.callbacks.ema import EMAWeights
 from mlemo.callbacks.figures import EvaluationFigures
 from mlemo.callbacks.label_shuffle import LabelShuffle
@@ -9,6 +10,7 @@ from mlemo.callbacks.results import Results
 from mlemo.callbacks.threshold_tuning import ThresholdTuning
 
 __all__ = [
+    "BatchSelection",
     "EMAWeights",
     "EvaluationFigures",
     "LabelShuffle",

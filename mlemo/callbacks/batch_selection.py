@@ -1,0 +1,238 @@
+"""Batch selection: training batches drawn by the losses of the samples, for every model and corpus."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from functools import partial
+from typing import Any, Literal, Unpack
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_only
+from torch import Tensor
+from torch.nn import functional as F
+from torchmetrics.utilities.distributed import gather_all_tensors
+
+from mlemo.data import EmotionDataModule
+from mlemo.data.collate import BatchedCorpus, FeatureCorpus
+from mlemo.nn.features import TextFeatures
+from mlemo.nn.tfidf import Tfidf
+from mlemo.samplers import (
+    AdaptiveBatchSampler,
+    ChainAdaptiveBatchSampler,
+    RandomBatchSampler,
+    RankBatchSampler,
+    SelectionOptions,
+    SelectionSampler,
+    instance_weights,
+)
+
+__all__ = ["Adaptive", "BatchSelection", "Chain", "Hard", "Random", "SelectionStrategy"]
+
+log = logging.getLogger(__name__)
+
+
+class SelectionStrategy(ABC):
+    """Which sampler draws the batches; it is made when the corpus is there."""
+
+    @abstractmethod
+    def sampler(self, data: BatchedCorpus, batch_size: int, **options: Unpack[SelectionOptions]) -> SelectionSampler:
+        """The sampler for a training corpus."""
+
+
+class Random(SelectionStrategy):
+    """Shuffled passes, without end: the baseline, and a warm-up that any other strategy can go on from."""
+
+    def sampler(self, data: BatchedCorpus, batch_size: int, **options: Unpack[SelectionOptions]) -> SelectionSampler:
+        """A `RandomBatchSampler`; only the seed and the processes matter to it."""
+        place = {name: options[name] for name in ("seed", "world_size", "rank")}  # type: ignore[literal-required]
+        return RandomBatchSampler(len(data), batch_size, **place)
+
+
+class Hard(SelectionStrategy):
+    """Rank-based selection.
+
+    Args:
+        selection_pressure: How many times as likely the sample with the largest loss is as that with the smallest.
+    """
+
+    def __init__(self, selection_pressure: float = 2.0) -> None:
+        self.selection_pressure = selection_pressure
+
+    def sampler(self, data: BatchedCorpus, batch_size: int, **options: Unpack[SelectionOptions]) -> SelectionSampler:
+        """A `RankBatchSampler`."""
+        return RankBatchSampler(len(data), batch_size, self.selection_pressure, **options)
+
+
+class Adaptive(SelectionStrategy):
+    """Adaptive selection, by quantised losses that are weighted for label imbalance.
+
+    Args:
+        selection_pressure: How many times as likely the sample with the largest loss is as one without loss.
+        weights: Weight the losses by how alone samples of minority labels stand among their neighbours.
+        neighbours: k, neighbours of a sample.
+        features: Space of the neighbours for a text corpus; by default the vectors that the model reads, or `Tfidf`
+            where it reads tokens. For a tabular corpus it is that of its own features, scaled to [0, 1].
+    """
+
+    def __init__(
+        self,
+        selection_pressure: float = 2.0,
+        weights: bool = True,
+        neighbours: int = 5,
+        features: TextFeatures | None = None,
+    ) -> None:
+        self.selection_pressure, self.weights, self.neighbours = selection_pressure, weights, neighbours
+        self.features = features
+
+    def sampler(self, data: BatchedCorpus, batch_size: int, **options: Unpack[SelectionOptions]) -> SelectionSampler:
+        """An `AdaptiveBatchSampler`."""
+        return AdaptiveBatchSampler(
+            len(data), batch_size, self.selection_pressure, self.instance_weights(data), **options
+        )
+
+    def instance_weights(self, data: BatchedCorpus) -> Tensor | None:
+        """Weights ``(n,)`` of the samples; ``None`` where they are not asked for."""
+        if not self.weights:
+            return None
+        rank_zero_only(log.info)(f"looking for the neighbours of {len(data):,} samples")
+        features = self._features(data)
+        return instance_weights(features, data.corpus.labels.to(features.device), self.neighbours)
+
+    def _features(self, data: BatchedCorpus) -> Tensor:
+        texts = data.corpus.texts
+        if texts is None:
+            return _to_unit_range(data.corpus.features)  # type: ignore[arg-type]  # a corpus has texts or features
+        if self.features is None and isinstance(data, FeatureCorpus):
+            return data.features
+        features = Tfidf() if self.features is None else self.features
+        features.fit(texts)
+        return features(texts)
+
+
+class Chain(Adaptive):
+    """Adaptive selection along chains of correlated labels; settings as in `Adaptive`."""
+
+    def sampler(self, data: BatchedCorpus, batch_size: int, **options: Unpack[SelectionOptions]) -> SelectionSampler:
+        """A `ChainAdaptiveBatchSampler`."""
+        return ChainAdaptiveBatchSampler(
+            data.corpus.labels, batch_size, self.selection_pressure, self.instance_weights(data), **options
+        )
+
+
+class BatchSelection(Callback):
+    """Draws the training batches by the losses of the samples (Zhou et al. 2024), in place of shuffled passes.
+
+    The loss of a sample is the binary cross-entropy of the logits that the training step returned, whatever loss the
+    model is trained with; it costs no other forward pass, and no gradient:
+
+        ℓ_i = mean over the annotated labels j of −y_ij log σ(x_ij) − (1 − y_ij) log(1 − σ(x_ij))
+
+    The losses of all processes are gathered, and all draw from the same table. The table is saved with the place in
+    the epoch, in the state of the datamodule. To start several strategies from one warm-up, train with `Random`, and
+    resume its checkpoint of the end of the warm-up with each of them. Batches are not grouped by length. Once an epoch
+    are logged:
+    ``selection/distinct``, share of the corpus that the epoch's batches held; ``selection/ratio``, largest probability
+    over the smallest; ``selection/loss``, mean of the known losses.
+
+    Args:
+        strategy: By default `Adaptive`.
+        warmup_epochs: γ, epochs of shuffled passes, in which the losses get known.
+        refresh: When new losses take effect: at the next ``"batch"``, as in the paper, or at the next ``"epoch"``.
+        replacement: Whether a batch may hold a sample twice.
+        short_last_batch: End an epoch with a smaller batch, as shuffled passes do.
+
+    Raises:
+        ValueError: When training starts: there is no datamodule of mlemo.
+    """
+
+    def __init__(
+        self,
+        strategy: SelectionStrategy | None = None,
+        warmup_epochs: int = 3,
+        refresh: Literal["batch", "epoch"] = "batch",
+        replacement: bool = False,
+        short_last_batch: bool = False,
+    ) -> None:
+        self.strategy = Adaptive() if strategy is None else strategy
+        self.options: SelectionOptions = {
+            "warmup_epochs": warmup_epochs,
+            "refresh": refresh,
+            "replacement": replacement,
+            "short_last_batch": short_last_batch,
+        }
+        self.sampler: SelectionSampler  # there as soon as the training batches are
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Have the datamodule make its training batches with the sampler."""
+        if stage == "fit":
+            datamodule = self._datamodule(trainer)
+            datamodule.make_sampler = partial(self._make_sampler, datamodule)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Leave the datamodule as it was."""
+        if stage == "fit":
+            datamodule = self._datamodule(trainer)
+            datamodule.make_sampler = datamodule.shuffled
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Tell the sampler the losses of the batch."""
+        losses = sample_losses(outputs["logits"], batch["labels"], batch["label_mask"])
+        # float64 holds row numbers exactly, so that rows and losses are one message
+        rows = torch.stack([outputs["index"].double(), losses.double()], 1)
+        if trainer.world_size > 1:
+            rows = torch.cat(gather_all_tensors(rows))
+        self.sampler.update(*rows.cpu().T)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log what was selected."""
+        probabilities, losses = self.sampler.probabilities(), self.sampler.losses
+        values = {
+            "distinct": self.sampler.seen.float().mean(),
+            "ratio": probabilities.max() / probabilities.min(),
+            "loss": losses[losses.isfinite()].mean(),
+        }
+        for name, value in values.items():
+            # all processes hold the same value; sync_dist only says so to Lightning
+            pl_module.log(f"selection/{name}", value.float(), sync_dist=True)
+
+    @staticmethod
+    def _datamodule(trainer: Trainer) -> EmotionDataModule:
+        datamodule = trainer.datamodule  # type: ignore[attr-defined]  # set by Trainer.fit
+        if not isinstance(datamodule, EmotionDataModule):
+            raise ValueError(
+                f"BatchSelection makes the batches of a datamodule of mlemo, found {type(datamodule).__name__}; "
+                "give Trainer.fit a datamodule"
+            )
+        return datamodule
+
+    def _make_sampler(
+        self, datamodule: EmotionDataModule, data: BatchedCorpus, world_size: int, rank: int
+    ) -> SelectionSampler:
+        options: SelectionOptions = {**self.options, "seed": datamodule.seed, "world_size": world_size, "rank": rank}
+        self.sampler = self.strategy.sampler(data, datamodule.batch_size, **options)
+        return self.sampler
+
+
+def sample_losses(logits: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+    """Binary cross-entropy of every sample, the mean over its annotated labels.
+
+    Args:
+        logits: ``(B, C)``, of any precision.
+        labels: ``(B, C)`` in [0, 1].
+        mask: ``(B, C)`` bool, False = not annotated.
+
+    Returns:
+        ``(B,)`` float32; 0 for a sample without an annotated label.
+    """
+    losses = F.binary_cross_entropy_with_logits(logits.detach().float(), labels.float(), reduction="none")
+    return losses.masked_fill(~mask, 0.0).sum(1) / mask.sum(1).clamp(min=1)
+
+
+def _to_unit_range(features: Tensor) -> Tensor:
+    lowest = features.amin(0)
+    spread = features.amax(0) - lowest
+    return (features - lowest) / torch.where(spread > 0, spread, 1.0)

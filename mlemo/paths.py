@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 __all__ = ["component_from_dict", "component_to_dict", "plain"]
 
 T = TypeVar("T")
+DEFINITION = {"class_path", "init_args"}
 
 
 def plain(value: Any, where: str) -> Any:
@@ -36,11 +37,12 @@ def plain(value: Any, where: str) -> Any:
     raise ValueError(f"{where} must be plain numbers, strings, lists or None to be stored, found {value!r}")
 
 
-def component_to_dict(component: object) -> dict[str, Any]:
+def component_to_dict(component: object, nested: type | None = None) -> dict[str, Any]:
     """An object as plain values, so that a checkpoint can hold it and ``torch.load(weights_only=True)`` can read it.
 
     Args:
         component: An object that keeps each of its ``__init__`` arguments under the argument's own name.
+        nested: Arguments of this class are stored in turn.
 
     Returns:
         ``{"class_path": dotted path, "init_args": {...}}``. The path is the one that the class's package exports, where
@@ -48,7 +50,7 @@ def component_to_dict(component: object) -> dict[str, Any]:
 
     Raises:
         ValueError: The class cannot be imported by a path (it was defined inside a function), or an argument is not
-            kept as a plain value under its own name.
+            kept under its own name, as a plain value or a ``nested`` one.
 
     Example:
         >>> from mlemo.text import Tweets
@@ -63,7 +65,9 @@ def component_to_dict(component: object) -> dict[str, Any]:
     for name in inspect.signature(kind).parameters:
         if not hasattr(component, name):
             raise ValueError(f"{kind.__name__} does not keep its argument {name!r} under that name")
-        init_args[name] = plain(getattr(component, name), f"{kind.__name__}.{name}")
+        value = getattr(component, name)
+        inner = nested is not None and isinstance(value, nested)
+        init_args[name] = component_to_dict(value, nested) if inner else plain(value, f"{kind.__name__}.{name}")
     module = kind.__module__
     package = module.rpartition(".")[0]
     if getattr(sys.modules.get(package), kind.__name__, None) is kind:
@@ -75,7 +79,7 @@ def component_from_dict(stored: Mapping[str, Any], base: type[T], what: str) -> 
     """The object that :func:`component_to_dict` stored; its class is imported by the dotted path.
 
     Args:
-        stored: ``{"class_path", "init_args"}``; other keys are left alone.
+        stored: ``{"class_path", "init_args"}``; other keys are left alone. An argument of this form is built first.
         base: The class that it has to be a subclass of.
         what: What it is, for the errors (``"rule"``, ``"cleaning"``).
 
@@ -89,7 +93,7 @@ def component_from_dict(stored: Mapping[str, Any], base: type[T], what: str) -> 
         Traceback (most recent call last):
         ValueError: the stored cleaning 'math.pi' is not a TextCleaning
     """
-    missing = {"class_path", "init_args"} - set(stored)
+    missing = DEFINITION - set(stored)
     if missing:
         raise ValueError(f"a stored {what} has class_path and init_args; {sorted(missing)} missing")
     path = stored["class_path"]
@@ -100,7 +104,13 @@ def component_from_dict(stored: Mapping[str, Any], base: type[T], what: str) -> 
         raise ValueError(f"the stored {what} {path!r} cannot be imported: {error}") from error
     if not (isinstance(kind, type) and issubclass(kind, base)):
         raise ValueError(f"the stored {what} {path!r} is not a {base.__name__}")
+    arguments = {
+        name: component_from_dict(value, base, what)
+        if isinstance(value, Mapping) and set(value) == DEFINITION
+        else value
+        for name, value in stored["init_args"].items()
+    }
     try:
-        return kind(**stored["init_args"])
+        return kind(**arguments)
     except TypeError as error:
         raise ValueError(f"the stored {what} {path!r} cannot be built from {stored['init_args']}: {error}") from error

@@ -109,8 +109,9 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Classifier:
         A ``Classifier``; ``load(path)("some text")`` gives labels, probabilities and decisions.
 
     Raises:
-        FileNotFoundError: There is no such file or folder.
-        ValueError: The checkpoint is damaged, not one of a text model of mlemo, or of a class that is not there.
+        FileNotFoundError: There is no such file or folder, or the frozen encoder that the checkpoint names is gone.
+        ValueError: The checkpoint is damaged, not one of a text model of mlemo, of a class that is not there, or its
+            frozen encoder differs from the one that the model was trained on.
     """
     file = find_checkpoint(path)
     checkpoint = read_checkpoint(file)

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,15 +22,23 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 import mlemo.losses
 import mlemo.thresholds
 from mlemo.callbacks import EvaluationFigures, LossWeightMonitor, ProgressBar, Results, ThresholdTuning
+from mlemo.callbacks.batch_selection import SelectionStrategy
 from mlemo.checkpoints import read_checkpoint
 from mlemo.data import EmotionDataModule
+from mlemo.hardware import has_bf16
 from mlemo.labels import LabelSpace
 from mlemo.models import MultiLabelModel
+from mlemo.nn import frozen_encoder, tfidf  # noqa: F401  # so that their classes are known by short name
 from mlemo.nn.encoder import EncoderSource
+from mlemo.nn.features import TextFeatures
+from mlemo.text import TextCleaning
 
 __all__ = ["MlemoCLI", "default_precision", "instantiate", "run"]
 
-BASES = (MultiLabelModel, EmotionDataModule, Callback, mlemo.losses.Loss, mlemo.thresholds.ThresholdRule, EncoderSource)
+BASES = (
+    MultiLabelModel, EmotionDataModule, Callback, mlemo.losses.Loss, mlemo.thresholds.ThresholdRule, EncoderSource,
+    TextFeatures, TextCleaning, SelectionStrategy,
+)  # fmt: skip
 
 
 def default_precision() -> str:
@@ -37,11 +46,9 @@ def default_precision() -> str:
 
     On a GPU without bf16 this is fp16 mixed with loss scaling.
     """
-    if torch.cuda.is_available():
-        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
-    # emulated bf16 is slower than float32, so only processors with the instructions count
-    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return "bf16-mixed" if native else "32-true"
+    if has_bf16():
+        return "bf16-mixed"
+    return "16-mixed" if torch.cuda.is_available() else "32-true"
 
 
 HARMLESS = (
@@ -89,7 +96,12 @@ class SaveConfig(SaveConfigCallback):
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Put the config into the checkpoint as YAML."""
-        checkpoint["config"] = self.parser.dump(self.config, skip_none=False)
+        checkpoint["config"] = self._yaml
+
+    @cached_property
+    def _yaml(self) -> str:
+        # writing it takes a good part of the time that an epoch over feature vectors takes, and it does not change
+        return self.parser.dump(self.config, skip_none=False)
 
 
 class MlemoCLI(LightningCLI):

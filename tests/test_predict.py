@@ -14,6 +14,9 @@ import mlemo
 from mlemo.callbacks import EMAWeights, LabelShuffle, ThresholdTuning
 from mlemo.data import Corpus, TokenizedCorpus
 from mlemo.losses import WeightedDifferenceLoss
+from mlemo.models import FrozenHead
+from mlemo.nn.frozen_encoder import FrozenEncoder
+from mlemo.nn.tfidf import Tfidf
 from mlemo.predict import Classified, Classifier, classify, load
 from mlemo.thresholds import FixedThreshold, PerClassThreshold
 
@@ -199,6 +202,53 @@ def test_sentences_as_a_table(folder: Path, capsys: pytest.CaptureFixture) -> No
     assert "fear of the sea" in printed
     best = max(results[0].probabilities.items(), key=lambda item: item[1])
     assert f"{best[1]:.3f} {best[0]}" in printed
+
+
+@pytest.fixture
+def over_features(data: Maker, trainer: Maker, tmp_path: Path, pretrained: Path) -> Callable[..., Path]:
+    """Maker of a folder with the checkpoint of a head over features: ``over_features(Tfidf(width=9))``."""
+
+    def make(features: Any) -> Path:
+        module = data(batch_size=8)
+        run = trainer(callbacks=[ThresholdTuning()])
+        run.fit(FrozenHead(module.label_space, features), datamodule=module)
+        run.save_checkpoint(tmp_path / "last.ckpt")
+        return tmp_path
+
+    return make
+
+
+def test_sentences_are_classified_by_a_head_over_features(
+    over_features: Callable[..., Path], pretrained: Path, capsys: pytest.CaptureFixture
+) -> None:
+    for features in (Tfidf(width=9), FrozenEncoder(str(pretrained), bf16=False, cache=False)):
+        folder = over_features(features)
+        together = classify(["--ckpt", str(folder), "--json", *TEXTS])
+        assert json.loads(capsys.readouterr().out.splitlines()[0])["text"] == TEXTS[0]
+        model = load(folder).model
+        vectors = features(TEXTS)
+        assert torch.equal(model.features(TEXTS), vectors)
+        expected = model({"features": vectors}).sigmoid()
+        assert (expected.std(0) > 0).all()
+        for result, row, text in zip(together, expected, TEXTS, strict=True):
+            assert list(result.probabilities.values()) == pytest.approx(row.tolist(), abs=1e-5)
+            (alone,) = classify(["--ckpt", str(folder), "--json", text])
+            assert alone.probabilities == pytest.approx(result.probabilities, abs=1e-5)
+            assert alone.labels == result.labels
+
+
+def test_a_missing_encoder_ends_with_a_message(
+    over_features: Callable[..., Path], pretrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    import shutil
+
+    shutil.copytree(pretrained, tmp_path / "encoder")
+    folder = over_features(FrozenEncoder(str(tmp_path / "encoder"), cache=False))
+    shutil.rmtree(tmp_path / "encoder")
+    with pytest.raises(SystemExit) as error:
+        classify(["--ckpt", str(folder), "a day"])
+    assert error.value.code == 2
+    assert "is neither a local folder in the hub's layout" in capsys.readouterr().err.replace("\n", " ")
 
 
 def test_json_lines(folder: Path, capsys: pytest.CaptureFixture) -> None:

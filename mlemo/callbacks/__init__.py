@@ -3,6 +3,7 @@
 from mlemo.callbacks.batch_selection import BatchSelection
 from mlemo.callbacks.ema import EMAWeights
 from mlemo.callbacks.figures import EvaluationFigures
+from mlemo.callbacks.gthl_figures import GTHLFigures
 from mlemo.callbacks.label_shuffle import LabelShuffle
 from mlemo.callbacks.loss_weights import LossWeightMonitor
 from mlemo.callbacks.progress import ProgressBar
@@ -13,6 +14,7 @@ __all__ = [
     "BatchSelection",
     "EMAWeights",
     "EvaluationFigures",
+    "GTHLFigures",
     "LabelShuffle",
     "LossWeightMonitor",
     "ProgressBar",

@@ -32,12 +32,26 @@ class EvaluationFigures(OutputsCallback):
     ``<stage>/reliability``: how often a label predicted with probability p is right, for all labels together and for
     those with the largest calibration error, and, under a :class:`mlemo.thresholds.Calibrated` rule, also for the
     calibrated probabilities; not after every epoch of training, as it takes longer to draw.
+
+    Args:
+        every_n_epochs: Draw in training after each so many epochs; more than 1 where an epoch takes a second.
+
+    Raises:
+        ValueError: ``every_n_epochs`` below one.
     """
+
+    def __init__(self, every_n_epochs: int = 1) -> None:
+        super().__init__()
+        if every_n_epochs < 1:
+            raise ValueError(f"figures.every_n_epochs must be at least 1, found {every_n_epochs}")
+        self.every_n_epochs = every_n_epochs
 
     def on_outputs(self, trainer: Trainer, pl_module: MultiLabelModel, stage: Stage, outputs: Outputs) -> None:
         """Draw and hand over to TensorBoard."""
         boards = [logger.experiment for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
         if not boards or not trainer.is_global_zero or stage == "predict":
+            return
+        if trainer.state.fn == TrainerFn.FITTING and trainer.current_epoch % self.every_n_epochs:
             return
         tuning = tuned_rule(trainer)
         probabilities = outputs.probabilities

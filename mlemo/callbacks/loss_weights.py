@@ -17,7 +17,7 @@ __all__ = ["LossWeightMonitor"]
 class LossWeightMonitor(Callback):
     """Logs ``loss/<component>`` and ``weight/<component>`` of every training batch, to the loggers and to a CSV.
 
-    The weights are those that the batch's components were multiplied by, before the optimizer's step; ``step`` counts
+    The weights are those that the batch's components were multiplied by, those of the backward pass; ``step`` counts
     the optimizer's steps taken until then, from 0. Losses without parts are left alone. Values are written with a
     delay of ``flush_every`` batches, so that an accelerator is not waited for at every step.
 
@@ -44,8 +44,8 @@ class LossWeightMonitor(Callback):
         """Write what is left, so that a run resumed from this checkpoint misses no step."""
         self._flush(trainer)
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Keep the weights before they are changed."""
+    def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep the weights: some losses set them in the forward pass, for others the optimizer will change them."""
         if isinstance(pl_module.loss, MultiTermLoss):
             self._weights = {f"weight/{name}": value.clone() for name, value in pl_module.loss.weights().items()}
             self._step = trainer.global_step

@@ -12,6 +12,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_only
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from mlemo.batch import Batch, DataInput, FeatureInput
@@ -56,6 +57,8 @@ class EmotionDataModule(LightningDataModule):
         eval_batch_size: Samples a batch in validation, test and prediction; changes speed, never a score.
         group_by_length: Put samples of like length in one training batch, so that little is padded.
         train_rows: Use a seeded random part of the training split, of this many rows.
+        min_words: Drop training texts with fewer words (between blanks, before any cleaning). Those of validation and
+            test are counted in the report and kept, as a benchmark has them.
         seed: Seed of everything random in the data: order of the batches, splits that are not official, ``train_rows``.
 
     Raises:
@@ -70,16 +73,23 @@ class EmotionDataModule(LightningDataModule):
         eval_batch_size: int = 64,
         group_by_length: bool = True,
         train_rows: int | None = None,
+        min_words: int | None = None,
         seed: int = 42,
     ) -> None:
         super().__init__()
-        sizes = {"batch_size": batch_size, "eval_batch_size": eval_batch_size, "train_rows": train_rows}
+        sizes = {
+            "batch_size": batch_size,
+            "eval_batch_size": eval_batch_size,
+            "train_rows": train_rows,
+            "min_words": min_words,
+        }
         for name, value in sizes.items():
             if value is not None and value < 1:
                 raise ValueError(f"data.{name} must be at least 1, found {value}")
         self.data_dir = None if data_dir is None else Path(data_dir)
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.group_by_length, self.train_rows, self.seed = group_by_length, train_rows, seed
+        self.min_words = min_words
         self._corpora: dict[str, Corpus] = {}
         self._datasets: dict[tuple[str, DataInput], BatchedCorpus] = {}
         self._reported = False
@@ -113,6 +123,10 @@ class EmotionDataModule(LightningDataModule):
             raise ValueError(f"unknown split {split!r}; expected one of {(*SPLITS, 'all')}")
         if split not in self._corpora:
             corpus = self.read(split)
+            if split == "train" and self.min_words is not None:
+                short = self._short(corpus)
+                corpus = corpus.select((~short).nonzero().flatten())
+                corpus.dropped[f"fewer than {self.min_words} words"] = int(short.sum())
             if not len(corpus):
                 raise ValueError(f"{type(self).__name__}: the {split} split has no rows")
             if split == "train" and self.train_rows is not None and self.train_rows < len(corpus):
@@ -120,6 +134,11 @@ class EmotionDataModule(LightningDataModule):
                 corpus = corpus.select(order[: self.train_rows].sort().values)
             self._corpora[split] = corpus
         return self._corpora[split]
+
+    def _short(self, corpus: Corpus) -> Tensor:
+        if corpus.texts is None or self.min_words is None:
+            raise ValueError("data.min_words counts words, and this corpus has no texts")
+        return torch.tensor([len(text.split()) < self.min_words for text in corpus.texts], dtype=torch.bool)
 
     def setup(self, stage: str) -> None:
         """Read all splits, so that a fault in any file is found before training starts, and report them once."""
@@ -142,6 +161,8 @@ class EmotionDataModule(LightningDataModule):
             if masked:
                 line += f", {masked:,} label cells not annotated"
             line += "".join(f", {count:,} dropped: {reason}" for reason, count in corpus.dropped.items())
+            if split != "train" and self.min_words is not None:
+                line += f", {int(self._short(corpus).sum()):,} with fewer than {self.min_words} words (kept)"
             if corpus.texts is not None:
                 texts[split] = set(corpus.texts)
                 repeated = len(corpus) - len(texts[split])

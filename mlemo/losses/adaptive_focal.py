@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mlemo.losses.base import ElementwiseLoss
+from mlemo.losses.base import ElementwiseLoss, check_inputs, masked_mean
 
-__all__ = ["AdaptiveFocalLoss", "effective_number_weights"]
+__all__ = ["AdaptiveFocalLoss", "batch_jaccard", "effective_number_weights"]
 
 
 class AdaptiveFocalLoss(ElementwiseLoss):
@@ -19,8 +21,9 @@ class AdaptiveFocalLoss(ElementwiseLoss):
         γ = γ_min + (γ_max − γ_min) · (1 − J)
 
     where J is a running average of the mean Jaccard index between the labels and the predictions at 0.5 of the training
-    batches: the better the predictions, the less the focus on the hard ones. α_c are the inverse effective numbers of
-    positives of the training split (``effective_number_weights``), 1 until `observe` was called.
+    batches before the present one: the better the predictions, the less the focus on the hard ones. α_c are the inverse
+    effective numbers of positives of the training split (``effective_number_weights``), 1 until `observe` was called.
+    J moves with every call in training mode, and rests in evaluation.
 
     Args:
         gamma_min: γ at J = 1.
@@ -60,9 +63,17 @@ class AdaptiveFocalLoss(ElementwiseLoss):
         """The present γ, a scalar."""
         return self.gamma_min + (self.gamma_max - self.gamma_min) * (1 - self.jaccard)
 
-    def follow(self, jaccard: Tensor) -> None:
-        """Take a training batch's mean Jaccard index into the running average."""
-        self.jaccard.lerp_(jaccard.detach().to(self.jaccard), 1 - self.momentum)
+    def forward(self, logits: Tensor, targets: Tensor, mask: Tensor | None = None, **context: Any) -> Tensor:
+        """Mean of `elementwise` over the annotated entries; see `Loss.forward`."""
+        return self.of_checked(*check_inputs(logits, targets, mask))
+
+    def of_checked(self, logits: Tensor, targets: Tensor, mask: Tensor, **context: Any) -> Tensor:
+        """`forward` of inputs that `check_inputs` has returned."""
+        value = masked_mean(self._elementwise(logits, targets), mask)
+        if self.training:
+            jaccard = batch_jaccard(logits.detach(), targets, mask).to(self.jaccard)
+            self.jaccard.lerp_(jaccard, (1 - self.momentum) * mask.any().to(jaccard))
+        return value
 
     def _elementwise(self, logits: Tensor, targets: Tensor) -> Tensor:
         if self.alpha.shape != logits.shape[1:]:
@@ -91,3 +102,27 @@ def effective_number_weights(positives: Tensor, beta: float = 0.999) -> Tensor:
     """
     inverse = (1 - beta) / (1 - beta ** positives.double().clamp(min=1))
     return (inverse / inverse.mean()).float()
+
+
+def batch_jaccard(logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+    """Mean Jaccard index between labels and predictions at 0.5 over the annotated samples of a batch; 1 for 0/0.
+
+    Args:
+        logits: ``(N, C)``.
+        targets: ``(N, C)``.
+        mask: ``(N, C)`` bool, ``False`` = not annotated.
+
+    Returns:
+        Scalar; 0 where nothing is annotated.
+
+    Example:
+        >>> labels = torch.tensor([[1.0, 1.0], [0.0, 0.0]])
+        >>> batch_jaccard(torch.tensor([[2.0, -2.0], [-2.0, -2.0]]), labels, torch.ones(2, 2, dtype=torch.bool))
+        tensor(0.7500)
+    """
+    on = (logits >= 0) & mask
+    truth = (targets >= 0.5) & mask
+    union = (on | truth).sum(1)
+    index = torch.where(union > 0, (on & truth).sum(1) / union.clamp(min=1), 1.0)
+    known = mask.any(1)
+    return (index * known).sum() / known.sum().clamp(min=1)

@@ -33,8 +33,10 @@ class CompositeLoss(MultiTermLoss):
     def __init__(self, terms: dict[str, Loss], weights: Mapping[str, float] | None = None) -> None:
         super().__init__()
         weights = {} if weights is None else dict(weights)
-        if not terms or set(weights) - set(terms):
-            raise ValueError(f"weights are of the terms {sorted(terms)}, found {sorted(weights)}")
+        if not terms:
+            raise ValueError("a composite loss has at least one term, found none")
+        if set(weights) - set(terms):
+            raise ValueError(f"weights belong to the terms {', '.join(terms)}; found {', '.join(weights)}")
         if any(not weight > 0 for weight in weights.values()):
             raise ValueError(f"the weights of a composite loss must be positive, found {weights}")
         self.terms = nn.ModuleDict(terms)
@@ -49,6 +51,10 @@ class CompositeLoss(MultiTermLoss):
         """Tell every term."""
         for term in self.terms.values():
             term.observe(targets, mask)  # type: ignore[operator]  # every term is a Loss
+
+    def weight_parameters(self) -> list[nn.Parameter]:
+        """Those of the terms; the weights between the terms are fixed."""
+        return [weight for term in self.terms.values() for weight in term.weight_parameters()]  # type: ignore[operator]
 
     def components(
         self, logits: Tensor, targets: Tensor, mask: Tensor | None = None, **context: Any

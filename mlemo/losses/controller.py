@@ -54,8 +54,9 @@ class WeightController(nn.Module):
         """The weights for a batch with these statistics ``(S,)``; in evaluation those of the last training batch."""
         if not self.training:
             return self.smoothed
-        raw = self.network(statistics.detach().to(self.base)).float()
+        with torch.autocast(self.base.device.type, enabled=False):
+            raw = self.network(statistics.detach().to(self.base))
         present = self.base * (self.low + (self.high - self.low) * raw.sigmoid())
         weights = self.smoothing * self.smoothed + (1 - self.smoothing) * present
-        self.smoothed = weights.detach()
+        self.smoothed.copy_(weights.detach())
         return weights

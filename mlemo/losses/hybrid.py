@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from mlemo.losses.adaptive_focal import AdaptiveFocalLoss
-from mlemo.losses.base import Loss, MultiTermLoss, check_inputs
+from mlemo.losses.adaptive_focal import AdaptiveFocalLoss, batch_jaccard
+from mlemo.losses.base import MultiTermLoss, check_inputs, masked_mean
 from mlemo.losses.binary_cross_entropy import BinaryCrossEntropy
 from mlemo.losses.controller import WeightController
 from mlemo.losses.label_correlation import Cooccurrence, LabelCorrelationLoss
 from mlemo.losses.pairwise_ranking import PairwiseRankingLoss
 from mlemo.nn.batch_graph import label_entropy
 
-__all__ = ["HybridLoss", "batch_jaccard"]
+__all__ = ["HybridLoss"]
 
 
 class HybridLoss(MultiTermLoss):
@@ -39,7 +39,14 @@ class HybridLoss(MultiTermLoss):
         negative_term: Whether the focal term has its negative part.
         cooccurrence: Of the correlation term.
         confidence: Of the correlation term.
+
+    Raises:
+        ValueError: A negative weight, or a setting that its term or the controller refuses.
     """
+
+    batchwise: ClassVar[bool] = True
+
+    base: Tensor
 
     def __init__(
         self,
@@ -59,70 +66,63 @@ class HybridLoss(MultiTermLoss):
         confidence: bool = False,
     ) -> None:
         super().__init__()
-        self.base = {"focal": focal, "ranking": ranking, "correlation": correlation}
-        if min(self.base.values()) < 0:
-            raise ValueError(f"the weights of the terms must not be negative, found {self.base}")
-        parts: dict[str, Loss] = {
+        base = {"focal": focal, "ranking": ranking, "correlation": correlation}
+        if min(base.values()) < 0:
+            raise ValueError(f"the weights of the terms must not be negative, found {base}")
+        terms: dict[str, AdaptiveFocalLoss | PairwiseRankingLoss | LabelCorrelationLoss] = {
             "focal": AdaptiveFocalLoss(gamma_min, gamma_max, negative_term=negative_term),
             "ranking": PairwiseRankingLoss(margin),
             "correlation": LabelCorrelationLoss(cooccurrence, confidence=confidence),
         }
-        self.base = {name: weight for name, weight in self.base.items() if weight > 0}
+        self.names = [name for name, weight in base.items() if weight > 0]
         self.cross_entropy = BinaryCrossEntropy()
-        self.parts = nn.ModuleDict({name: parts[name] for name in self.base})
+        self.terms = nn.ModuleDict({name: terms[name] for name in self.names})
+        kept = [base[name] for name in self.names]
+        self.register_buffer("base", torch.tensor(kept), persistent=False)
         self.controller = None
-        if adaptive and self.base:
-            self.controller = WeightController(
-                list(self.base.values()), statistics=3, low=low, high=high, smoothing=smoothing
-            )
+        if adaptive and kept:
+            self.controller = WeightController(kept, statistics=3, low=low, high=high, smoothing=smoothing)
 
     def bind(self, classes: int) -> None:
         """Tell every term."""
-        for part in self.parts.values():
-            part.bind(classes)  # type: ignore[operator]  # every part is a Loss
+        for term in self.terms.values():
+            term.bind(classes)  # type: ignore[operator]  # every term is a Loss
 
     def observe(self, targets: Tensor, mask: Tensor) -> None:
         """Tell every term."""
-        for part in self.parts.values():
-            part.observe(targets, mask)  # type: ignore[operator]  # every part is a Loss
+        for term in self.terms.values():
+            term.observe(targets, mask)  # type: ignore[operator]  # every term is a Loss
 
     def components(
         self, logits: Tensor, targets: Tensor, mask: Tensor | None = None, **context: Any
     ) -> dict[str, Tensor]:
         """Cross-entropy and every term, before weighting; see `MultiTermLoss.components`."""
-        values = {"bce": self.cross_entropy(logits, targets, mask)}
-        return values | {name: part(logits, targets, mask, **context) for name, part in self.parts.items()}
+        return self._components(*check_inputs(logits, targets, mask), **context)
 
     def weights(self) -> dict[str, Tensor]:
-        """Present weight of every component."""
-        present = torch.tensor(list(self.base.values())) if self.controller is None else self.controller.smoothed
-        return {"bce": torch.ones(()), **dict(zip(self.base, present.detach()))}
+        """Present weight of every component: that of the latest training batch."""
+        present = self.base if self.controller is None else self.controller.smoothed
+        return {"bce": torch.ones_like(present.sum()), **dict(zip(self.names, present.detach().clone()))}
 
     def forward(self, logits: Tensor, targets: Tensor, mask: Tensor | None = None, **context: Any) -> Tensor:
         """The weighted sum; see `Loss.forward`."""
-        components = self.components(logits, targets, mask, **context)
+        logits, targets, mask = check_inputs(logits, targets, mask)  # once for all terms
+        components = self._components(logits, targets, mask, **context)
         self.last_components = {name: value.detach() for name, value in components.items()}
-        weights = self._weights(*check_inputs(logits.detach(), targets, mask))
         total = components["bce"]
-        for name, weight in zip(self.base, weights):
+        for name, weight in zip(self.names, self._weights(logits.detach(), targets, mask)):
             total = total + weight * components[name]
         return total
 
+    def _components(self, logits: Tensor, targets: Tensor, mask: Tensor, **context: Any) -> dict[str, Tensor]:
+        values = {"bce": masked_mean(self.cross_entropy._elementwise(logits, targets), mask)}
+        for name, term in self.terms.items():
+            values[name] = term.of_checked(logits, targets, mask, **context)  # type: ignore[operator]
+        return values
+
     def _weights(self, logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
-        jaccard = batch_jaccard(logits, targets, mask)
-        for part in self.parts.values():
-            if self.training and isinstance(part, AdaptiveFocalLoss):
-                part.follow(jaccard)
         if self.controller is None:
-            return torch.tensor(list(self.base.values()), device=logits.device)
-        frequency = (targets * mask).sum() / mask.sum().clamp(min=1)
-        return self.controller(torch.stack([jaccard, label_entropy(targets, mask), frequency]))
-
-
-def batch_jaccard(logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
-    """Mean Jaccard index between labels and predictions at 0.5 over the samples of a batch, a scalar; 1 for 0/0."""
-    on = (logits >= 0) & mask
-    truth = (targets >= 0.5) & mask
-    union = (on | truth).sum(1)
-    index = torch.where(union > 0, (on & truth).sum(1) / union.clamp(min=1), 1.0)
-    return (index * mask.any(1)).sum() / mask.any(1).sum().clamp(min=1)
+            return self.base
+        frequency = masked_mean(targets, mask)
+        statistics = [batch_jaccard(logits, targets, mask), label_entropy(targets, mask), frequency]
+        return self.controller(torch.stack([value.to(frequency) for value in statistics]))

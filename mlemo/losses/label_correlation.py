@@ -24,8 +24,8 @@ class LabelCorrelationLoss(Loss):
 
     Args:
         cooccurrence: Where A is counted: in the ``batch`` (nearly empty for small ones), as a ``running`` average over
-            the batches seen in training, or once in the whole training split (``dataset``; until `observe` was called,
-            as in ``batch``).
+            the batches seen in training (it moves with every call in training mode), or once in the whole training
+            split (``dataset``); until anything was seen, as in ``batch``.
         smoothing: Added to each count, as a share of a sample.
         momentum: Of the running average.
         confidence: Let each sample count by how sure the model is of it, ``mean_c |2 p_ic − 1|``; not with ``dataset``.
@@ -66,41 +66,48 @@ class LabelCorrelationLoss(Loss):
         """Count the co-occurrences of the training split."""
         if self.cooccurrence == "dataset":
             on = (targets * mask).to(self.average)
-            self.average, self.seen = on.T @ on / max(1, len(on)), torch.ones_like(self.seen)
+            with torch.autocast(on.device.type, enabled=False):
+                self.average = on.T @ on / max(1, len(on))
+            self.seen.fill_(1)
 
     def forward(self, logits: Tensor, targets: Tensor, mask: Tensor | None = None, **context: Any) -> Tensor:
         """The mean over the rows of the matrices; see `Loss.forward`."""
-        logits, targets, mask = check_inputs(logits, targets, mask)
-        rows = mask.any(1).sum()
-        probabilities = logits.sigmoid() * mask
-        log_affinity = context.get("label_affinity")
-        if log_affinity is None:
-            together = probabilities.T @ probabilities / rows.clamp(min=1)
-            log_affinity = row_stochastic(together, self.smoothing).log()
-        elif log_affinity.shape != (logits.shape[1],) * 2:
-            raise ValueError(f"label_affinity has shape {tuple(log_affinity.shape)} for {logits.shape[1]} classes")
-        known = row_stochastic(self._together(probabilities.detach(), targets * mask, rows), self.smoothing)
-        divergence = (log_affinity.exp() * (log_affinity - known.log())).sum(1).mean()
-        return divergence * (rows > 0)
+        return self.of_checked(*check_inputs(logits, targets, mask), **context)
 
-    def _together(self, probabilities: Tensor, targets: Tensor, rows: Tensor) -> Tensor:
+    def of_checked(self, logits: Tensor, targets: Tensor, mask: Tensor, **context: Any) -> Tensor:
+        """`forward` of inputs that `check_inputs` has returned."""
+        log_affinity = context.get("label_affinity")
+        if log_affinity is not None and log_affinity.shape != (logits.shape[1],) * 2:
+            raise ValueError(f"label_affinity has shape {tuple(log_affinity.shape)} for {logits.shape[1]} classes")
+        with torch.autocast(logits.device.type, enabled=False):  # co-occurrences are products of matrices
+            rows = mask.any(1).sum()
+            probabilities = logits.sigmoid() * mask
+            if log_affinity is None:
+                together = probabilities.T @ probabilities / rows.clamp(min=1)
+                log_affinity = row_stochastic(together, self.smoothing).log()
+            known = row_stochastic(self._together(probabilities.detach(), targets, mask), self.smoothing)
+            divergence = (log_affinity.exp() * (log_affinity - known.log())).sum(1).mean()
+            return divergence * (rows > 0)
+
+    def _together(self, probabilities: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
         """Present co-occurrences, a mean over samples, ``(C, C)``."""
-        if self.cooccurrence == "dataset" and self.average.numel():
-            return self.average.to(targets.dtype)
-        weights = (2 * probabilities - 1).abs().mean(1, keepdim=True) if self.confidence else 1.0
+        weights = torch.ones_like(targets[:, :1])
+        if self.confidence:
+            certainty = (2 * probabilities - 1).abs() * mask
+            weights = certainty.sum(1, keepdim=True) / mask.sum(1, keepdim=True).clamp(min=1)
+        rows = mask.any(1).sum()
         batch = (targets * weights).T @ targets / rows.clamp(min=1)
-        if self.cooccurrence != "running":
+        if self.cooccurrence == "batch":
             return batch
         if self.average.shape != batch.shape:
             self.bind(len(batch))
-        average, seen = self.average.to(batch), self.seen
-        if self.training:
-            average = self.momentum * average + (1 - self.momentum) * batch
-            seen = self.momentum * seen + (1 - self.momentum)
-            self.average.copy_(average)
-            self.seen.copy_(seen)
+        if self.cooccurrence == "running" and self.training:
+            share = (1 - self.momentum) * (rows > 0).to(self.average)
+            self.average.lerp_(batch.to(self.average), share)
+            self.seen.lerp_(torch.ones_like(self.seen), share)
         # divided by the weight of what was seen, as the average starts from nothing
-        return torch.where(seen > 0, average / seen.clamp(min=1e-12).to(batch), batch)
+        known = self.average / self.seen.clamp(min=1e-12)
+        return torch.where(self.seen > 0, known.to(batch), batch)
 
 
 def row_stochastic(counts: Tensor, smoothing: float) -> Tensor:

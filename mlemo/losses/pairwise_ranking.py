@@ -36,7 +36,10 @@ class PairwiseRankingLoss(Loss):
 
     def forward(self, logits: Tensor, targets: Tensor, mask: Tensor | None = None, **context: Any) -> Tensor:
         """The mean over the samples that have an annotated label; see `Loss.forward`."""
-        logits, targets, mask = check_inputs(logits, targets, mask)
+        return self.of_checked(*check_inputs(logits, targets, mask))
+
+    def of_checked(self, logits: Tensor, targets: Tensor, mask: Tensor, **context: Any) -> Tensor:
+        """`forward` of inputs that `check_inputs` has returned."""
         probabilities = logits.sigmoid()
         pairs = (targets * mask)[:, :, None] * ((1 - targets) * mask)[:, None, :]
         short = (self.margin - probabilities[:, :, None] + probabilities[:, None, :]).clamp(min=0)

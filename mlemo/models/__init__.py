@@ -2,9 +2,32 @@
 
 from mlemo.models.base import MultiLabelModel
 from mlemo.models.bert_wdl import BertWDL
+from mlemo.models.c2ae import C2AE
+from mlemo.models.clif import CLIF
+from mlemo.models.dela import DELA
 from mlemo.models.feature_model import FeatureModel
+from mlemo.models.frozen_head import FrozenHead
+from mlemo.models.gthl_emo import GTHLEmo
+from mlemo.models.kim_cnn import KimCNN
+from mlemo.models.mpvae import MPVAE
 from mlemo.models.optimization import Optimization
+from mlemo.models.paca import PACA
 from mlemo.models.text_model import TextModel
 from mlemo.models.transformer import TransformerClassifier
 
-__all__ = ["BertWDL", "FeatureModel", "MultiLabelModel", "Optimization", "TextModel", "TransformerClassifier"]
+__all__ = [
+    "C2AE",
+    "CLIF",
+    "DELA",
+    "MPVAE",
+    "PACA",
+    "BertWDL",
+    "FeatureModel",
+    "FrozenHead",
+    "GTHLEmo",
+    "KimCNN",
+    "MultiLabelModel",
+    "Optimization",
+    "TextModel",
+    "TransformerClassifier",
+]

@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, cast
 
-import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
@@ -18,7 +17,7 @@ from mlemo.losses import BinaryCrossEntropy, Loss
 from mlemo.losses.base import MultiTermLoss
 from mlemo.metrics import MultiLabelMetrics
 from mlemo.models.optimization import Optimization
-from mlemo.seeding import step_seed
+from mlemo.seeding import seed_step, step_seed
 
 __all__ = ["MultiLabelModel"]
 
@@ -126,7 +125,7 @@ class MultiLabelModel(LightningModule):
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Seed dropout by the place in training, so that a resumed run goes on as the unbroken one would have."""
-        torch.manual_seed(step_seed(self.current_epoch, batch_idx, self.global_rank))
+        seed_step(step_seed(self.current_epoch, batch_idx, self.global_rank))
 
     def training_step(self, batch: Batch, batch_idx: int) -> StepOutput:
         """Logits and loss of one batch."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["BatchGraph", "Construction", "Graph", "label_entropy", "label_jaccard", "strongest"]
+__all__ = ["BatchGraph", "Construction", "Graph", "between", "label_entropy", "label_jaccard", "strongest"]
 
 Construction = Literal["mixed", "cosine", "jaccard", "knn", "random"]
+UNTHRESHOLDED = ("knn", "random")
 
 
 @dataclass(frozen=True)
@@ -37,20 +38,22 @@ class BatchGraph(nn.Module):
     (The paper has ``>``; at the percentile of a batch of two, whose only pair is the percentile, that links nobody.)
 
     A threshold has no gradient, so that LambdaNet would never learn: edges weigh 1 in the forward pass and have the
-    gradient of ``σ((S − τ) / T)``.
+    gradient of ``σ((S − τ) / T)``. Where there is no threshold they have that of S.
 
-    Labels are looked at in training only. Without them S is the cosine alone, whatever the construction.
+    Labels are looked at in training only. Without them S is the cosine alone, whatever the construction. S is computed
+    in float32, also under mixed precision.
 
     Args:
         construction: ``mixed`` as above; ``cosine`` or ``jaccard`` alone; ``knn``, the nearest by cosine without a
             threshold; ``random``, as many neighbours drawn at random.
-        threshold: τ, or ``None`` for the ``percentile``.
+        threshold: τ, or ``None`` for the ``percentile``; not for ``knn`` and ``random``, which have none.
         percentile: Of the similarities between different texts of the batch, in [0, 100].
         neighbors: Most neighbours a text hears from.
         temperature: T.
 
     Raises:
-        ValueError: ``percentile``, ``neighbors`` or ``temperature`` out of range.
+        ValueError: Another construction, ``percentile``, ``neighbors`` or ``temperature`` out of range, or a threshold
+            for a graph that has none.
     """
 
     def __init__(
@@ -62,6 +65,10 @@ class BatchGraph(nn.Module):
         temperature: float = 0.07,
     ) -> None:
         super().__init__()
+        if construction not in get_args(Construction):
+            raise ValueError(f"the graph is one of {', '.join(get_args(Construction))}, found {construction!r}")
+        if threshold is not None and construction in UNTHRESHOLDED:
+            raise ValueError(f"a {construction} graph has no threshold, found {threshold}")
         if not 0 <= percentile <= 100:
             raise ValueError(f"percentile must lie in [0, 100], found {percentile}")
         if neighbors < 1 or not temperature > 0:
@@ -79,51 +86,68 @@ class BatchGraph(nn.Module):
             labels: ``(B, C)`` in {0, 1}, in training; ``None`` in evaluation.
             mask: ``(B, C)`` bool, ``False`` = not annotated; ``None`` = all are.
         """
-        unit = F.normalize(embeddings.float(), dim=1)
+        with torch.autocast(embeddings.device.type, enabled=False):
+            if self.construction == "random":
+                return self._link(self._draw(embeddings, labels), None)
+            similarity, mixture = self._similarity(embeddings.float(), labels, mask)
+            return self._link(similarity, mixture)
+
+    def _similarity(
+        self, embeddings: Tensor, labels: Tensor | None, mask: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """S, ``(B, B)``, and the weights of its two parts where they are mixed."""
+        unit = F.normalize(embeddings, dim=1)
         cosine = unit @ unit.T
-        different = ~torch.eye(len(cosine), dtype=torch.bool, device=cosine.device)
-        if self.construction == "random":
-            drawn = torch.rand(cosine.shape, generator=self._generator(labels), device="cpu").to(cosine.device)
-            return self._link(drawn, different, None)
-        if self.construction == "knn" or labels is None or self.construction == "cosine":
-            similarity, mixture = cosine, None
-        else:
-            jaccard = label_jaccard(labels, mask)
-            similarity, mixture = jaccard, None
-            if self.construction == "mixed":
-                mixture = self._mixture(cosine, jaccard, labels, mask, different)
-                similarity = mixture[0] * jaccard + mixture[1] * cosine
-        threshold = None if self.construction == "knn" else self._threshold(similarity, different)
-        return self._link(similarity, different, threshold, mixture)
+        cosine = (cosine + cosine.T) / 2  # rounding leaves S_ij ≠ S_ji, and τ may lie between them
+        if labels is None or self.construction not in ("mixed", "jaccard"):
+            return cosine, None
+        jaccard = label_jaccard(labels.float(), mask)
+        if self.construction == "jaccard":
+            return jaccard, None
+        mixture = self._mixture(cosine.detach(), jaccard, label_entropy(labels.float(), mask))
+        return mixture[0] * jaccard + mixture[1] * cosine, mixture
 
-    def _mixture(
-        self, cosine: Tensor, jaccard: Tensor, labels: Tensor, mask: Tensor | None, different: Tensor
-    ) -> Tensor:
-        pairs = different.sum().clamp(min=1)
-        statistics = torch.stack(
-            [(cosine * different).sum() / pairs, label_entropy(labels, mask), (jaccard * different).sum() / pairs]
-        )
-        return self.lambda_net(statistics.detach()).float().softmax(0)
+    def _mixture(self, cosine: Tensor, jaccard: Tensor, entropy: Tensor) -> Tensor:
+        pairs = max(1, len(cosine) * (len(cosine) - 1))
+        means = [between(matrix).sum() / pairs for matrix in (cosine, jaccard)]
+        return self.lambda_net(torch.stack([means[0], entropy, means[1]])).softmax(0)
 
-    def _threshold(self, similarity: Tensor, different: Tensor) -> Tensor:
-        if self.threshold is not None or len(similarity) < 2:
-            return similarity.new_tensor(0.0 if self.threshold is None else self.threshold)
-        return similarity.detach()[different].quantile(self.percentile / 100)
-
-    def _link(
-        self, similarity: Tensor, allowed: Tensor, threshold: Tensor | None, mixture: Tensor | None = None
-    ) -> Graph:
+    def _link(self, similarity: Tensor, mixture: Tensor | None) -> Graph:
+        allowed = ~torch.eye(len(similarity), dtype=torch.bool, device=similarity.device)
+        threshold = self._threshold(similarity.detach())
         if threshold is not None:
-            allowed = allowed & (similarity >= threshold)
+            allowed = allowed & (similarity.detach() >= threshold)
         edges = strongest(similarity.detach(), allowed, self.neighbors)
         soft = similarity[edges[1], edges[0]]
         if threshold is not None:
             soft = ((soft - threshold) / self.temperature).sigmoid()
-        return Graph(edges, 1 + soft - soft.detach(), mixture)
+        return Graph(edges, 1 + (soft - soft.detach()), mixture)
 
-    def _generator(self, labels: Tensor | None) -> torch.Generator | None:
-        """In training the random numbers of the step; in evaluation always the same ones."""
-        return None if labels is not None else torch.Generator().manual_seed(0)
+    def _threshold(self, similarity: Tensor) -> Tensor | None:
+        if self.construction in UNTHRESHOLDED or len(similarity) < 2:
+            return None
+        if self.threshold is not None:
+            return similarity.new_tensor(self.threshold)
+        return between(similarity).quantile(self.percentile / 100)
+
+    def _draw(self, embeddings: Tensor, labels: Tensor | None) -> Tensor:
+        """Random similarities: in training with the random numbers of the step, in evaluation always the same ones."""
+        generator = None if labels is not None else torch.Generator().manual_seed(0)
+        return torch.rand(len(embeddings), len(embeddings), generator=generator).to(embeddings.device)
+
+
+def between(matrix: Tensor) -> Tensor:
+    """The entries of a square matrix outside its diagonal, ``(B (B − 1),)``.
+
+    Example:
+        >>> between(torch.arange(9).view(3, 3))
+        tensor([1, 2, 3, 5, 6, 7])
+    """
+    size = len(matrix)
+    if size < 2:
+        return matrix.new_empty(0)
+    # behind each of the first B − 1 diagonal entries there are B others before the next one
+    return matrix.flatten()[1:].view(size - 1, size + 1)[:, :-1].reshape(-1)
 
 
 def strongest(similarity: Tensor, allowed: Tensor, neighbors: int) -> Tensor:

@@ -73,7 +73,7 @@ def test_unknown_and_empty_splits_are_refused(monkeypatch: pytest.MonkeyPatch) -
         Rows().setup("fit")
 
 
-@pytest.mark.parametrize("name", ["batch_size", "eval_batch_size", "train_rows"])
+@pytest.mark.parametrize("name", ["batch_size", "eval_batch_size", "train_rows", "min_words"])
 def test_sizes_below_one_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=rf"data\.{name} must be at least 1, found 0"):
         Rows(**{name: 0})
@@ -97,6 +97,26 @@ def test_train_rows_is_a_seeded_part_of_the_training_split_alone() -> None:
     assert len(Rows(train_rows=4).corpus("val")) == 3
     assert Rows(train_rows=100).corpus("train").texts == TEXTS["train"]
     assert part.dropped == {"no text": 2}
+
+
+def test_short_texts_are_dropped_from_training_alone_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = {
+        "train": ["a b c", "b  ", "d e f g", "", "x y"],
+        "val": ["b", "a b c d", "e f g"],
+        "test": ["x y", "z", "u v w"],
+    }
+    monkeypatch.setattr(Rows, "texts", texts)
+    data = Rows(min_words=3)
+    assert data.corpus("train").ids == ["train0", "train2"]
+    assert [len(data.corpus(split)) for split in ("val", "test")] == [3, 3]
+    assert data.corpus("train").dropped == {"no text": 2, "fewer than 3 words": 3}
+    lines = data.report().splitlines()
+    assert "2 dropped: no text, 3 dropped: fewer than 3 words" in lines[1]
+    assert lines[2].endswith("1 with fewer than 3 words (kept)")
+    assert lines[3].endswith("2 with fewer than 3 words (kept)")
+    assert len(Rows(min_words=3, train_rows=1).corpus("train")) == 1
+    with pytest.raises(ValueError, match="Rows: the train split has no rows"):
+        Rows(min_words=9).corpus("train")
 
 
 def test_report_counts_rows_labels_empty_sets_duplicates_and_dropped_rows() -> None:

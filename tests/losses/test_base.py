@@ -14,10 +14,20 @@ from mlemo.losses.base import check_inputs, class_vector, masked_mean
 
 from .tester import LossTester, make_batch
 
+#: What a loss cannot be built without.
+REQUIRED = {"CompositeLoss": "{terms: {bce: {class_path: mlemo.losses.BinaryCrossEntropy}}}"}
+
 CONFIGURATIONS = {
+    "AdaptiveFocalLoss": "{gamma_min: 0.5, gamma_max: 2, momentum: 0.9, negative_term: true}",
     "BinaryCrossEntropy": "{class_weights: [1.0, 2.0, 3.0, 4.0, 5.0]}",
+    "CompositeLoss": (
+        "{terms: {bce: {class_path: mlemo.losses.BinaryCrossEntropy}, rank: {class_path: "
+        "mlemo.losses.PairwiseRankingLoss, init_args: {margin: 0.3}}}, weights: {rank: 0.5}}"
+    ),
     "FocalLoss": "{alpha: [0.5, 1.0, 1.0, 1.0, 1.5], gamma: 1.0, negative_term: false}",
     "AsymmetricLoss": "{gamma_positive: 1.0, gamma_negative: 2, clip: 0.1}",
+    "HybridLoss": "{focal: 0.2, ranking: 0, adaptive: false, cooccurrence: dataset, negative_term: true, margin: 0.3}",
+    "LabelCorrelationLoss": "{cooccurrence: batch, smoothing: 0.1, confidence: true}",
     "SigmoidF1Loss": "{beta: [1, 2.5], eta: 0.5, learnable: true, classes: 2, skip_absent: true, gather: true}",
     "SmoothConfusionLoss": (
         "{metric: f_beta, average: micro, beta: 2, eta: [0.0, 1.0], f_beta: 0.5, learnable: true, classes: 2, "
@@ -43,7 +53,7 @@ def build(name: str, arguments: str = "{}") -> Loss:
 
 @pytest.mark.parametrize("name", sorted(set(mlemo.losses.__all__) - {"Loss", "positive_weights"}))
 def test_every_loss_is_built_from_yaml(name: str) -> None:
-    assert type(build(name)) is getattr(mlemo.losses, name)
+    assert type(build(name, REQUIRED.get(name, "{}"))) is getattr(mlemo.losses, name)
 
 
 @pytest.mark.parametrize(("name", "arguments"), CONFIGURATIONS.items())

@@ -1,0 +1,98 @@
+"""What GTHL-Emo has learnt of the labels and of the texts, for TensorBoard."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.trainer.states import TrainerFn
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from mlemo.losses.label_correlation import row_stochastic
+from mlemo.models import GTHLEmo
+
+__all__ = ["GTHLFigures", "affinity_figure"]
+
+
+class GTHLFigures(Callback):
+    """Draws the labels' affinities after each epoch, and puts training texts into the projector when training ends.
+
+    ``label_affinity``: Q beside the co-occurrences of the training split, rows scaled to 1, with the weights that are
+    validated (the averaged ones, where these are used). ``texts``: embeddings out of the memory, with their labels.
+    Other models, and parts of GTHL-Emo that were left out, are passed over.
+
+    Args:
+        texts: Most texts in the projector.
+    """
+
+    def __init__(self, texts: int = 1000) -> None:
+        self.texts = texts
+
+    def on_validation_batch_start(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Draw the affinities; with the first batch, when averaged weights are in place."""
+        if batch_idx or trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
+            return
+        if isinstance(pl_module, GTHLEmo) and pl_module.label_transformer is not None:
+            corpus = trainer.datamodule.corpus("train")  # type: ignore[attr-defined]  # set by Trainer.fit
+            labels = corpus.labels * corpus.mask
+            known = row_stochastic(labels.T @ labels / len(labels), smoothing=0.01)
+            affinity = pl_module.label_transformer.affinity(pl_module.label_transformer()).exp().float().cpu()
+            for board in _boards(trainer):
+                figure = affinity_figure(pl_module.label_space.names, known, affinity)
+                board.add_figure("label_affinity", figure, trainer.global_step)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Hand embeddings and labels over to the projector."""
+        if isinstance(pl_module, GTHLEmo) and pl_module.memory is not None:
+            rows = pl_module.memory.rows[: self.texts].cpu()
+            corpus = trainer.datamodule.corpus("train").select(rows)  # type: ignore[attr-defined]
+            sets = [", ".join(pl_module.label_space.decode(labels)) or "(none)" for labels in corpus.labels]
+            described = [[labels, " ".join(text.split())] for labels, text in zip(sets, corpus.texts)]
+            for board in _boards(trainer):
+                board.add_embedding(
+                    pl_module.memory.states[0, : self.texts].float().cpu(),
+                    metadata=described,
+                    metadata_header=["labels", "text"],
+                    global_step=trainer.global_step,
+                    tag="texts",
+                )
+
+
+def _boards(trainer: Trainer) -> list[Any]:
+    loggers = trainer.loggers if trainer.is_global_zero else []
+    return [logger.experiment for logger in loggers if isinstance(logger, TensorBoardLogger)]
+
+
+def affinity_figure(names: Sequence[str], cooccurrence: Tensor, affinity: Tensor) -> Figure:
+    """Two heat maps on one colour scale, without their diagonals: co-occurrences of the labels, and affinities.
+
+    Args:
+        names: C names.
+        cooccurrence: ``(C, C)``, rows with a sum of 1.
+        affinity: ``(C, C)``, rows with a sum of 1.
+    """
+    # a label is with itself far more than with any other one, which would leave one colour to the others
+    hidden = torch.eye(len(names), dtype=torch.bool)
+    shown = [matrix.masked_fill(hidden, torch.nan) for matrix in (cooccurrence, affinity)]
+    top = max(1e-6, *(float(matrix.nan_to_num(0.0).max()) for matrix in shown))
+    size = 0.25 * len(names) + 2
+    figure = Figure(figsize=(2 * size + 1, size), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, matrix, title in zip(panels, shown, ("co-occurrence in training", "affinity")):
+        image = axes.imshow(matrix.numpy(), vmin=0, vmax=top, cmap="viridis")
+        axes.set_title(title)
+        axes.set_xticks(range(len(names)), names, rotation=90)
+        axes.set_yticks(range(len(names)), names)
+    figure.colorbar(image, ax=panels, label="share of the row")
+    return figure

@@ -1,0 +1,162 @@
+"""MPVAE: a variational autoencoder of label sets, aligned with one of features, under a multivariate probit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.special import log_ndtr
+from torch_geometric.nn import MLP
+
+from mlemo.batch import Batch, ModelOutput
+from mlemo.labels import LabelSpace
+from mlemo.losses import Loss
+from mlemo.losses.pairwise_exponential import pairwise_exponential
+from mlemo.models.feature_model import FeatureModel
+
+__all__ = ["MPVAE", "Probit"]
+
+RANKING_SCALE = 5.0
+
+
+class Probit(nn.Module):
+    """A multivariate probit with covariance ``Σ = I + V Vᵀ``: label j is on where ``m_j + V_j n + ε_j > 0``.
+
+    n and ε are standard normal; given n the labels are independent, with ``P(y_j = 1 | n) = Φ(m_j + V_j n)``.
+
+    Args:
+        labels: C.
+        rank: Columns of V.
+    """
+
+    def __init__(self, labels: int, rank: int) -> None:
+        super().__init__()
+        bound = math.sqrt(6 / (labels + rank))
+        self.factor = nn.Parameter(torch.empty(labels, rank).uniform_(-bound, bound))
+
+    def marginal_logits(self, means: Tensor) -> Tensor:
+        """Logits of ``P(y_j = 1) = Φ(m_j / √Σ_jj)``, in closed form, ``(B, C)``."""
+        scaled = means.float() / (1 + self.factor.float().square().sum(1)).sqrt()
+        return log_ndtr(scaled) - log_ndtr(-scaled)
+
+    def samples(self, means: Tensor, noise: Tensor) -> Tensor:
+        """``m + V n`` for noise ``(S, B, rank)``: ``(S, B, C)`` float32."""
+        return means.float() + noise @ self.factor.float().T
+
+
+class MPVAE(FeatureModel):
+    """Multivariate probit variational autoencoder (Bai et al., IJCAI 2020).
+
+    A label branch q(z | x, y) and a feature branch q(z | x), each a normal in R^latent, are decoded by one network with
+    two heads into the means m of a probit with a covariance shared by both. In training
+
+        objective = nll_weight (NLL_y + NLL_x) + ranking_weight (R_y + R_x) + kl_weight KL(q(z|x,y) ‖ q(z|x))
+
+    where ``NLL = −log 1/S Σ_s Π_j P(y_j | n_s)`` and R is the pairwise exponential loss of the samples' probabilities,
+    averaged. The noises are shared by the branches. Prediction takes the feature branch at the mean of z, and the
+    marginals of the probit in closed form, so that it is deterministic and exact; the authors sample both.
+
+    With a loss of your own, ``loss(logits_y, y) + loss(logits_x, y)`` of the marginals replaces NLL and R.
+
+    Args:
+        label_space: The labels.
+        loss: ``None`` for the published objective.
+        latent: Dimension of z.
+        dropout: Dropout behind every hidden layer of the encoders.
+        train_samples: S, samples of the probit in training.
+        sample_prediction: Draw z at prediction too, as the authors do.
+        nll_weight: λ₁; 0.1 by default, 10 for many sparse labels.
+        ranking_weight: λ₂; 200 by default, 10 to 40 for few labels.
+        kl_weight: Weight of the KL term.
+        kwargs: Settings of ``FeatureModel``: ``features``, ``optimization``.
+    """
+
+    def __init__(
+        self,
+        label_space: LabelSpace | Sequence[str],
+        loss: Loss | None = None,
+        *,
+        latent: int = 50,
+        dropout: float = 0.5,
+        train_samples: int = 100,
+        sample_prediction: bool = False,
+        nll_weight: float = 0.1,
+        ranking_weight: float = 200.0,
+        kl_weight: float = 1.1,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(label_space, loss=loss, **kwargs)
+        self.published = loss is None
+        self.latent, self.dropout, self.train_samples = latent, dropout, train_samples
+        self.sample_prediction = sample_prediction
+        self.nll_weight, self.ranking_weight, self.kl_weight = nll_weight, ranking_weight, kl_weight
+
+    def build_network(self, width: int, labels: Tensor) -> None:
+        """Two encoders, the shared decoder with its two heads, and the probit."""
+        count, latent = len(self.label_space), self.latent
+        options: dict[str, Any] = {"act": "relu", "norm": None, "plain_last": False}
+        self.label_encoder = MLP([width + count, 512, 256], dropout=self.dropout, **options)
+        self.feature_encoder = MLP([width, 256, 512, 256], dropout=self.dropout, **options)
+        self.label_normal, self.feature_normal = nn.Linear(256, 2 * latent), nn.Linear(256, 2 * latent)
+        self.decoder = MLP([width + latent, 256, 512], **options)
+        self.label_head, self.feature_head = nn.Linear(512, count), nn.Linear(512, count)
+        self.probit = Probit(count, rank=count)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Logits ``(B, C)`` of the feature branch's marginals."""
+        features = batch["features"]
+        mean, log_variance = self.feature_normal(self.feature_encoder(features)).chunk(2, -1)
+        noise = torch.randn_like(mean) if self.sample_prediction else torch.zeros_like(mean)
+        return self.probit.marginal_logits(self._decode(self.feature_head, features, mean, log_variance, noise))
+
+    def outputs(self, batch: Batch) -> ModelOutput:
+        """In training both branches, with the terms of the objective."""
+        if not self.training:
+            return ModelOutput(self(batch))
+        features, mask = batch["features"], batch["label_mask"]
+        targets = batch["labels"] * mask
+        label_mean, label_log = self.label_normal(self.label_encoder(torch.cat([features, targets], -1))).chunk(2, -1)
+        mean, log_variance = self.feature_normal(self.feature_encoder(features)).chunk(2, -1)
+        noise = torch.randn_like(mean)
+        label_means = self._decode(self.label_head, features, label_mean, label_log, noise)
+        means = self._decode(self.feature_head, features, mean, log_variance, noise)
+        logits = self.probit.marginal_logits(means)
+        terms = {"kl": self.kl_weight * normal_divergence(label_mean, label_log, mean, log_variance).mean()}
+        if not self.published:
+            terms["label_branch"] = self.loss(self.probit.marginal_logits(label_means), batch["labels"], mask)
+            return ModelOutput(logits, terms)
+        draws = torch.randn(self.train_samples, len(features), self.probit.factor.shape[1], device=features.device)
+        for name, branch in (("label", label_means), ("feature", means)):
+            samples = self.probit.samples(branch, draws)
+            terms[f"{name}_nll"] = self.nll_weight * negative_log_likelihood(samples, targets, mask).mean()
+            ranking = pairwise_exponential(torch.special.ndtr(samples), targets, mask, RANKING_SCALE)
+            terms[f"{name}_ranking"] = self.ranking_weight * ranking.mean()
+        return ModelOutput(logits, terms)
+
+    def objective(self, batch: Batch, output: ModelOutput) -> Tensor:
+        """The published terms alone, or a loss of the user's with the KL term."""
+        if self.published and self.training:
+            return torch.stack(list(output.terms.values())).sum()
+        return super().objective(batch, output)
+
+    def _decode(self, head: nn.Module, features: Tensor, mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
+        return head(self.decoder(torch.cat([features, mean + noise * (0.5 * log_variance).exp()], -1)))
+
+
+def negative_log_likelihood(samples: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+    """``−log mean_s Π_j Φ(±s_j)`` over the annotated labels, ``(B,)``, from samples ``(S, B, C)``."""
+    likelihood = log_ndtr(torch.where(targets > 0, samples, -samples)) * mask
+    return math.log(len(samples)) - likelihood.sum(-1).logsumexp(0)
+
+
+def normal_divergence(mean: Tensor, log_variance: Tensor, other_mean: Tensor, other_log_variance: Tensor) -> Tensor:
+    """``KL(N(μ₁, σ₁²) ‖ N(μ₂, σ₂²))`` of diagonal normals, summed over dimensions, ``(B,)``."""
+    mean, log_variance, other_mean, other_log_variance = (
+        value.float() for value in (mean, log_variance, other_mean, other_log_variance)
+    )
+    ratio = (log_variance - other_log_variance).exp()
+    distance = (mean - other_mean).square() * (-other_log_variance).exp()
+    return 0.5 * (ratio + distance - 1 - log_variance + other_log_variance).sum(-1)

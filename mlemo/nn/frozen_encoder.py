@@ -1,0 +1,225 @@
+"""Feature vectors from a pretrained encoder that is not trained: computed once, kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from tqdm import tqdm
+from transformers.utils import cached_file
+
+from mlemo.hardware import has_bf16
+from mlemo.nn.encoder import Pretrained, max_length
+from mlemo.nn.feature_cache import read_features, user_cache, write_features
+from mlemo.nn.features import TextFeatures
+from mlemo.nn.pooling import Pooling, pool
+from mlemo.text import TextCleaning, cleaning_to_dict
+
+__all__ = ["FrozenEncoder"]
+
+#: The first of these that is there is what transformers loads.
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+#: What a tokenizer without a ``tokenizer.json`` is made of.
+VOCABULARIES = (
+    "vocab.txt", "vocab.json", "merges.txt", "spiece.model", "spm.model", "sentencepiece.bpe.model", "tokenizer.model",
+    "bpe.codes", "added_tokens.json", "special_tokens_map.json",
+)  # fmt: skip
+
+log = logging.getLogger(__name__)
+
+
+class FrozenEncoder(TextFeatures):
+    """``f(text) = pool(encoder(text))``, with the encoder in evaluation mode and never trained.
+
+    The features of a corpus are kept in ``cache_dir``, one file a split, under a key that is the hash of the (cleaned)
+    texts, of the encoder's config, weights and tokenizer, of pooling and maximum length, and of the precision; so
+    nothing is ever read that would not be computed again, and the files may be deleted at any time. The encoder is
+    loaded only where they are not there. Fewer texts than a batch has, as in `mlemo classify`, are not kept.
+
+    A checkpoint names the encoder with its settings and the hashes of its files and does not copy it: the encoder is
+    many times the size of the head, and one encoder serves many heads. It is looked for where it was in training, and
+    loading a checkpoint whose encoder is gone or differs is an error. An encoder that was moved is given to the model:
+    ``FrozenHead.load_from_checkpoint(path, features=FrozenEncoder("its new place"))``.
+
+    Args:
+        encoder: Name on the hub, or a local folder in its layout.
+        pooling: How a text's token states become one vector.
+        max_length: Longest input in tokens (less where the encoder has fewer positions).
+        batch_size: Texts in one forward pass.
+        bf16: Compute in bfloat16 (mixed), in which a feature depends a little on the texts beside it (about 1 %);
+            ``None`` where the hardware has it. float32 where not.
+        cache: Keep the features on disk.
+        cache_dir: Where; ``None`` for ``$XDG_CACHE_HOME/mlemo/features``, by default ``~/.cache/mlemo/features``.
+        cleaning: What is done to each text first.
+        revision: Branch, tag or commit on the hub.
+
+    Attributes:
+        cache_hit: Whether the latest features came from the cache; ``None`` before the first, or without a cache.
+
+    Raises:
+        ValueError: An unknown pooling, or a size below one.
+        FileNotFoundError: There is no such encoder (when features are asked for).
+    """
+
+    def __init__(
+        self,
+        encoder: str = "bert-base-uncased",
+        pooling: Pooling = "mean",
+        max_length: int = 512,
+        batch_size: int = 64,
+        *,
+        bf16: bool | None = None,
+        cache: bool = True,
+        cache_dir: str | None = None,
+        cleaning: TextCleaning | None = None,
+        revision: str | None = None,
+    ) -> None:
+        if pooling not in get_args(Pooling):
+            raise ValueError(f"FrozenEncoder.pooling is one of {get_args(Pooling)}, found {pooling!r}")
+        for name, value in (("max_length", max_length), ("batch_size", batch_size)):
+            if value < 1:
+                raise ValueError(f"FrozenEncoder.{name} must be at least 1, found {value}")
+        self.encoder, self.pooling, self.max_length, self.batch_size = encoder, pooling, max_length, batch_size
+        self.bf16, self.cache, self.cache_dir = bf16, cache, None if cache_dir is None else str(cache_dir)
+        self.cleaning, self.revision = cleaning, revision
+        self.cache_hit: bool | None = None
+        self._source = Pretrained(encoder, revision)
+        self._files: dict[str, str] | None = None
+        self._loaded: tuple[Any, Any] | None = None
+
+    def __call__(self, texts: Sequence[str]) -> Tensor:
+        """``N`` texts to ``(N, F)`` float32 on the CPU: from the cache, else encoded and kept there."""
+        cleaned = self._cleaned(texts)
+        if not self.cache or len(cleaned) < self.batch_size:
+            self.cache_hit = None
+            return self._encode(cleaned)
+        folder = user_cache() / "features" if self.cache_dir is None else Path(self.cache_dir)
+        key = self._key(cleaned)
+        features = read_features(folder, key)
+        self.cache_hit = features is not None
+        if features is not None:
+            log.info("features of %s texts read from %s", f"{len(cleaned):,}", folder)
+            return features
+        start = time.perf_counter()
+        features = self._encode(cleaned)
+        seconds = time.perf_counter() - start
+        if write_features(folder, key, features) is not None:
+            log.info("%s texts encoded in %.0f s, their features kept in %s", f"{len(cleaned):,}", seconds, folder)
+        return features
+
+    # what the features depend on --------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, str]:
+        """What the features depend on: the hash of each of the encoder's files, and the settings.
+
+        Raises:
+            FileNotFoundError: There is no such encoder.
+        """
+        if self._files is None:
+            self._files = {path.name: _file_hash(path) for path in self._paths()}
+        cleaning = "none" if self.cleaning is None else json.dumps(cleaning_to_dict(self.cleaning), sort_keys=True)
+        return {**self._files, "pooling": self.pooling, "max_length": str(self.max_length), "cleaning": cleaning}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Check that the encoder gives the features that the state belongs to.
+
+        Raises:
+            ValueError: The encoder's files or the settings differ from those that a model was trained with.
+            FileNotFoundError: There is no such encoder.
+        """
+        own = self.state_dict()
+        names = [name for name in {**state, **own} if own.get(name) != state.get(name)]
+        if names:
+            found = "; ".join(f"{name} was {_short(state.get(name))} and is {_short(own.get(name))}" for name in names)
+            raise ValueError(f"the model was trained on other features than those of encoder {self.encoder!r}: {found}")
+
+    def _key(self, texts: Sequence[str]) -> str:
+        content = {"texts": texts, "encoder": self.state_dict(), "bf16": self._bf16()}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def _paths(self) -> list[Path]:
+        """The files that make the encoder what it is; they are found, or fetched, without loading it."""
+        paths = [self._required("config.json")]
+        weights = (path for name in WEIGHTS if (path := self._path(name)) is not None)
+        paths.append(next(weights, None) or self._required(WEIGHTS[0]))
+        if paths[-1].suffix == ".json":  # weights in several files
+            parts = set(json.loads(paths[-1].read_text(encoding="utf-8"))["weight_map"].values())
+            paths += [self._required(name) for name in sorted(parts)]
+        vocabulary = VOCABULARIES if self._path("tokenizer.json") is None else ("tokenizer.json",)
+        settings = ("tokenizer_config.json", *vocabulary)
+        return paths + [path for name in settings if (path := self._path(name)) is not None]
+
+    def _path(self, name: str) -> Path | None:
+        try:
+            return self._required(name)
+        except FileNotFoundError:
+            return None
+
+    def _required(self, name: str) -> Path:
+        try:
+            path = cached_file(self.encoder, name, revision=self.revision)
+            if path is None:  # so it answers where a folder has no config.json
+                raise OSError(f"it has no {name}")
+        except OSError as error:
+            raise FileNotFoundError(
+                f"encoder {self.encoder!r} is neither a local folder in the hub's layout nor to be had from it: {error}"
+            ) from error
+        return Path(path)
+
+    # encoding ---------------------------------------------------------------------------------------------------
+
+    def _bf16(self) -> bool:
+        return has_bf16() if self.bf16 is None else self.bf16
+
+    def _load(self) -> tuple[Any, Any]:
+        if self._loaded is None:
+            # making the encoder draws random numbers, and the network must not depend on whether there was a cache
+            with torch.random.fork_rng(devices=[]):
+                tokenizer = self._source.tokenizer(list)
+                encoder = self._source.encoder(tokenizer).eval()
+            self._loaded = tokenizer, encoder.to("cuda" if torch.cuda.is_available() else "cpu")
+        return self._loaded
+
+    def _encode(self, texts: list[str]) -> Tensor:
+        tokenizer, encoder = self._load()
+        features = torch.empty(len(texts), encoder.config.hidden_size)
+        if not texts:
+            return features
+        longest = max_length(encoder, tokenizer, self.max_length)
+        tokens = tokenizer(texts, truncation=True, max_length=longest, return_attention_mask=True)
+        inputs = {name: [torch.tensor(row) for row in rows] for name, rows in tokens.items()}
+        padding = {"input_ids": tokenizer.pad_token_id or 0}
+        lengths = torch.tensor([len(row) for row in inputs["input_ids"]])
+        batches = lengths.argsort(descending=True, stable=True).split(self.batch_size)
+        with torch.inference_mode(), torch.autocast(encoder.device.type, torch.bfloat16, enabled=self._bf16()):
+            for rows in tqdm(batches, "encoding", unit="batch", leave=False, disable=None):
+                batch = {
+                    name: pad_sequence([values[row] for row in rows.tolist()], True, padding.get(name, 0))
+                    for name, values in inputs.items()
+                }
+                batch = {name: value.to(encoder.device) for name, value in batch.items()}
+                states = encoder(**batch).last_hidden_state.float()
+                features[rows] = pool(states, batch["attention_mask"], self.pooling).cpu()
+        return features
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the encoder, so that a copy of a model is not a copy of it."""
+        return {**self.__dict__, "_loaded": None}
+
+
+def _file_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _short(value: str | None) -> str:
+    """A setting, or the beginning of a hash."""
+    return "missing" if value is None else value if len(value) < 64 else f"{value[:12]}…"

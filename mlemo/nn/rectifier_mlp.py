@@ -1,0 +1,43 @@
+"""Fully connected networks of (leaky) rectifiers, initialised as those of Hang and Zhang."""
+
+from __future__ import annotations
+
+from torch import nn
+from torch_geometric.nn import MLP
+
+__all__ = ["rectifier_mlp"]
+
+
+def rectifier_mlp(
+    widths: list[int],
+    *,
+    slope: float = 0.0,
+    dropout: float = 0.0,
+    batch_norm: bool = False,
+    plain_last: bool = False,
+) -> MLP:
+    """Linear layers, each with what follows it: batch normalisation, a (leaky) ReLU, dropout.
+
+    Weights are drawn as by He et al. (2015), for the slope; biases between 0 and 0.1, so that few units start dead.
+    Batch normalisation takes its running statistics where there is but one row.
+
+    Args:
+        widths: Of input, hidden layers and output.
+        slope: Slope of the rectifier below zero.
+        dropout: Dropout behind every rectifier.
+        batch_norm: Normalise before every rectifier.
+        plain_last: Leave the last layer linear.
+    """
+    network = MLP(
+        widths,
+        act="leaky_relu",
+        act_kwargs={"negative_slope": slope},
+        norm="batch_norm" if batch_norm else None,
+        norm_kwargs={"allow_single_element": True} if batch_norm else None,
+        plain_last=plain_last,
+        dropout=dropout,
+    )
+    for layer in network.lins:
+        nn.init.kaiming_uniform_(layer.weight, a=slope, nonlinearity="leaky_relu")
+        nn.init.uniform_(layer.bias, 0, 0.1)
+    return network

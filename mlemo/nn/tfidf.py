@@ -1,0 +1,117 @@
+"""Feature vectors from the words and characters of a text, without any pretrained model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from mlemo.nn.features import TextFeatures
+from mlemo.text import TextCleaning
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+__all__ = ["Tfidf"]
+
+#: A word, or one emoji or punctuation mark, which tell more about emotions than many words.
+TOKEN = r"\w+|[^\w\s]"
+KINDS: dict[str, dict[str, Any]] = {
+    "words": {"analyzer": "word", "ngram_range": (1, 2), "token_pattern": TOKEN},
+    "characters": {"analyzer": "char_wb", "ngram_range": (1, 5)},
+}
+
+
+class Tfidf(TextFeatures):
+    """Latent semantic analysis: ``f(text) = Vᵀ t / ‖Vᵀ t‖``, t the TF-IDF weights of its words and characters.
+
+    t holds words (1 and 2) and characters inside words (1 to 5), each block of length 1, a term weighing
+    ``(1 + ln tf) · (1 + ln((1 + N) / (1 + df)))``; V are the ``width`` leading right singular vectors of the training
+    texts' t. Texts of like words are near to one another, whatever their labels. An empty text is 0. The same training
+    texts always give the same features; what is fitted stands in the checkpoint.
+
+    Args:
+        width: Number of features (fewer where there are fewer texts or terms).
+        terms: Most terms of each kind, the most frequent ones.
+        min_texts: Training texts that a term must stand in.
+        cleaning: What is done to each text first. Case and diacritics are dropped in any case.
+
+    Raises:
+        ValueError: A size below one; no term is left (in `fit`); features are asked for before `fit`.
+
+    Example:
+        >>> texts = ["so happy today", "happy again today", "so angry at you", "angry at them again"]
+        >>> features = Tfidf(width=2)
+        >>> features.fit(texts)
+        >>> similarity = (features(texts) @ features(["what a happy day"]).T).squeeze(1)
+        >>> bool(similarity[:2].min() > similarity[2:].max())
+        True
+
+    Reference:
+        Deerwester, Dumais, Furnas, Landauer, Harshman, *Indexing by Latent Semantic Analysis*, JASIS 1990.
+    """
+
+    def __init__(
+        self, width: int = 256, terms: int = 10_000, min_texts: int = 2, cleaning: TextCleaning | None = None
+    ) -> None:
+        for name, value in (("width", width), ("terms", terms), ("min_texts", min_texts)):
+            if value < 1:
+                raise ValueError(f"Tfidf.{name} must be at least 1, found {value}")
+        self.width, self.terms, self.min_texts, self.cleaning = width, terms, min_texts, cleaning
+        self._vectorizers: list[TfidfVectorizer] = []
+        self._components: Tensor | None = None  # (width, terms)
+
+    def fit(self, texts: Sequence[str]) -> None:
+        """Learn terms, their weights and the singular vectors."""
+        from sklearn.decomposition import TruncatedSVD  # noqa: PLC0415  # takes half a second, and few models need it
+
+        cleaned = self._cleaned(texts)
+        self._vectorizers = [self._vectorizer(kind) for kind in KINDS]
+        for vectorizer in self._vectorizers:
+            vectorizer.fit(cleaned)
+        weights = self._weights(cleaned)
+        svd = TruncatedSVD(min(self.width, *weights.shape), random_state=0).fit(weights)
+        self._components = torch.from_numpy(svd.components_.astype(np.float32))
+
+    def __call__(self, texts: Sequence[str]) -> Tensor:
+        """``N`` texts to ``(N, width)`` float32 of length 1, or 0."""
+        if self._components is None:
+            raise ValueError("Tfidf is not fitted: call fit(training_texts) first, or load a checkpoint")
+        if not texts:
+            return torch.zeros(0, len(self._components))
+        return normalize(torch.from_numpy(self._weights(self._cleaned(texts)) @ self._components.numpy().T))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The terms of each kind in order, their weights, and the singular vectors; nothing before `fit`."""
+        if self._components is None:
+            return {}
+        state: dict[str, Any] = {"components": self._components}
+        for kind, vectorizer in zip(KINDS, self._vectorizers):
+            state[kind] = vectorizer.get_feature_names_out().tolist()
+            state[f"{kind}_idf"] = torch.from_numpy(vectorizer.idf_)
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` returned."""
+        self._components = state.get("components")
+        self._vectorizers = []
+        for kind in KINDS if state else ():
+            vectorizer = self._vectorizer(kind, vocabulary=state[kind])
+            vectorizer.idf_ = state[f"{kind}_idf"].numpy()
+            self._vectorizers.append(vectorizer)
+
+    def _vectorizer(self, kind: str, vocabulary: list[str] | None = None) -> TfidfVectorizer:
+        from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415  # as in fit
+
+        common = {"sublinear_tf": True, "strip_accents": "unicode", "dtype": np.float32, "vocabulary": vocabulary}
+        return TfidfVectorizer(min_df=self.min_texts, max_features=self.terms, **common, **KINDS[kind])
+
+    def _weights(self, texts: Sequence[str]) -> csr_matrix:
+        from scipy.sparse import hstack  # noqa: PLC0415  # as in fit
+
+        return hstack([vectorizer.transform(texts) for vectorizer in self._vectorizers]).tocsr()

@@ -1,0 +1,67 @@
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch.distributions import Normal, kl_divergence
+from torch.nn import functional as F
+
+from mlemo.models import PACA
+
+from .network_tester import NetworkTester, make_batch
+
+
+class TestPACA(NetworkTester):
+    network = PACA
+    small: ClassVar[dict[str, Any]] = {"latent": 8, "flow_hidden": 32, "flow_units": 4}
+    epochs = 60
+    entries = 3 * 2**23  # the three parameters of as many units as are computed at a time
+
+    @pytest.mark.parametrize("masked", [False, True])
+    @pytest.mark.parametrize("kind", ["squared", "bernoulli"])
+    def test_the_objective_is_the_formula(self, kind: str, masked: bool) -> None:
+        model = self.build(dropout=0.0, alpha=1.5, gamma=3.0, reconstruction=kind).train()
+        batch = make_batch(masked=masked)
+        features, labels, mask = batch["features"].sigmoid(), batch["labels"], batch["label_mask"]
+        batch["features"] = features
+        torch.manual_seed(5)
+        output = model.outputs(batch)
+        torch.manual_seed(5)  # the same numbers are drawn again, for the features first
+        normal = [Normal(m, (v / 2).exp()) for m, v in (
+            model.feature_normal(model.feature_encoder(features)).chunk(2, -1),
+            model.label_normal(model.label_encoder(labels)).chunk(2, -1),
+        )]  # fmt: skip
+        latent, label_latent = (part.loc + part.scale * torch.randn(6, 8) for part in normal)
+        divergence = kl_divergence(*normal).sum(1).mean()
+        decoded = model.label_decoder(label_latent)
+        label_error = 5 * F.binary_cross_entropy_with_logits(decoded[mask], labels[mask])
+        codes = model.to_code(torch.cat([features, latent], 1))
+        image = model.feature_decoder(codes)
+        if kind == "squared":
+            error = sum((image[i] - features[i]).square().sum() for i in range(6)) / 6
+        else:
+            error = sum(
+                F.binary_cross_entropy_with_logits(image[i], features[i], reduction="sum") for i in range(6)
+            ) / 6
+        assert output.terms["divergence"].item() == pytest.approx(3 * divergence.item(), rel=1e-4)
+        assert output.terms["label_autoencoder"].item() == pytest.approx(3 * label_error.item(), rel=1e-4)
+        assert output.terms["reconstruction"].item() == pytest.approx(error.item(), rel=1e-4)
+        # the softmax over the two densities, as two-class cross-entropy
+        both = torch.stack([model.negative(codes), model.positive(codes)], 1)
+        entries = F.cross_entropy(both, labels.long(), reduction="none")
+        expected = 1.5 * 5 * entries[mask].mean() + sum(output.terms.values())
+        assert model.objective(batch, output).item() == pytest.approx(expected.item(), rel=1e-4)
+
+    def test_prediction_takes_the_mean(self) -> None:
+        model, batch = self.build().eval(), make_batch()
+        mean = model.feature_normal(model.feature_encoder(batch["features"]))[:, :8]
+        codes = model.to_code(torch.cat([batch["features"], mean], 1))
+        probabilities = torch.stack([model.negative(codes), model.positive(codes)]).softmax(0)[1]
+        assert torch.allclose(model(batch).sigmoid(), probabilities, atol=1e-6)
+
+    def test_the_classes_of_the_label_autoencoder_do_not_reach_the_prediction(self) -> None:
+        model, batch = self.build().train(), make_batch()
+        parameters = dict(model.named_parameters())
+        logits = model.outputs(batch).logits.sum()
+        gradients = torch.autograd.grad(logits, list(parameters.values()), allow_unused=True)
+        reached = {name.split(".")[0] for name, gradient in zip(parameters, gradients) if gradient is not None}
+        assert reached == {"feature_encoder", "feature_normal", "to_code", "positive", "negative"}

@@ -120,3 +120,17 @@ def test_reliability_is_drawn_outside_of_training_with_the_calibrated_curve_of_t
     run.test(model, datamodule=module, verbose=False)
     assert drawn[2:] == ["test/class_f1", "test/label_correlation", "test/reliability"]
     assert curves == ["model", "calibrated"]
+
+
+def test_figures_can_be_drawn_after_some_epochs_only(
+    classifier: Maker, data: Maker, trainer: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logger = TensorBoardLogger(tmp_path, name="")
+    steps: list[int] = []
+    monkeypatch.setattr(logger.experiment, "add_figure", lambda tag, figure, step: steps.append(step))
+    monkeypatch.setattr(logger, "log_hyperparams", lambda *args, **kwargs: None)
+    run = trainer(callbacks=[EvaluationFigures(every_n_epochs=2)], logger=logger, max_epochs=3, limit_train_batches=1)
+    run.fit(classifier(), datamodule=data())
+    assert steps == [1, 1, 3, 3]  # two figures after the first and the third epoch
+    with pytest.raises(ValueError, match=r"every_n_epochs must be at least 1, found 0"):
+        EvaluationFigures(every_n_epochs=0)

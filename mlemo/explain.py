@@ -1,0 +1,178 @@
+"""``mlemo explain``: why a checkpoint says what it says of texts, and what its run got right and wrong."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mlemo.checkpoints import find_checkpoint, read_checkpoint
+from mlemo.explanations.attention import attention
+from mlemo.explanations.corpora import corpus_of
+from mlemo.explanations.correlation import correlation_agreement
+from mlemo.explanations.errors import error_examples
+from mlemo.explanations.loss_weight_figure import read_loss_weights
+from mlemo.explanations.neighbors import nearest_training_texts, training_memory
+from mlemo.explanations.occlusion import occlusion
+from mlemo.explanations.report import Report
+from mlemo.models import GTHLEmo
+from mlemo.predict import Classifier, load
+from mlemo.predictions import Predictions, read_predictions
+
+__all__ = ["explain"]
+
+DESCRIPTION = """Explain what a checkpoint makes of texts, and what a run got right and wrong, as a folder of pages.
+
+Of texts: heat maps of their words (pages and pictures) and the nearest training texts with their gold labels. Of a run:
+examples of right and wrong decisions for each label, how labels go together in gold and in prediction, and the weights
+of the loss in training. Training and test texts are read as the checkpoint's config says; without them what needs them
+is left out, and the first page says so."""
+
+
+def explain(words: Sequence[str]) -> Path:
+    """``mlemo explain``: write a folder of pages about texts, a run, or both.
+
+    Args:
+        words: The command line behind ``explain``.
+
+    Returns:
+        The first page, ``index.html`` of the folder.
+
+    Raises:
+        SystemExit: The command line cannot be understood, a file cannot be read, or there is nothing to explain.
+    """
+    parser = _parser()
+    options = parser.parse_args(list(words))
+    try:
+        texts = [*options.texts, *([] if options.file is None else _lines(options.file))]
+        file = find_checkpoint(options.ckpt)
+        run = _run_of(file) if options.run is None else options.run
+        predictions = None if run is None else read_predictions(run / "predictions_test.csv")
+        if not texts and predictions is None:
+            raise ValueError("nothing to explain: give sentences, --file, or --run with the folder of a tested run")
+        if options.output.exists() and (not options.output.is_dir() or any(options.output.iterdir())):
+            raise ValueError(f"--output {options.output} is there already and is no empty folder")
+        classifier = load(file, options.device)
+        checkpoint = read_checkpoint(file)
+        facts = {
+            "checkpoint": str(file),
+            "model": type(classifier.model).__name__,
+            "decided by": classifier.rule.describe(),
+        }
+        report = Report(facts if run is None else facts | {"run": str(run)})
+        if texts:
+            _explain_texts(report, classifier, checkpoint, texts, options.neighbors)
+        if predictions is not None:
+            _explain_run(report, predictions, classifier.labels, checkpoint, options)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+    first_page = report.write(options.output)
+    for note in report.notes:
+        sys.stderr.write(f"note: {note}\n")
+    sys.stdout.write(f"open {first_page}\n")
+    return first_page
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mlemo explain", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("texts", nargs="*", metavar="TEXT", help="sentences")
+    add("--ckpt", required=True, metavar="PATH", help="checkpoint file, or folder of a run")
+    add("--file", type=Path, help="a text file, one text a line (UTF-8)")
+    add("--run", type=Path, metavar="FOLDER", help="folder of a tested run (default: that of the checkpoint, if it is)")
+    add("--output", type=Path, default=Path("explanation"), metavar="FOLDER",
+        help="folder to write, new or empty (default: explanation)")  # fmt: skip
+    add("--neighbors", type=_count, default=3, metavar="K", help="nearest training texts, 0 for none (default: 3)")
+    add("--examples", type=_count, default=3, metavar="N",
+        help="examples of each label's right and wrong decisions, 0 for none (default: 3)")  # fmt: skip
+    add("--seed", type=int, default=0, help="seed of all that is drawn (default: 0)")
+    add("--device", default="cpu", help="where to compute, such as cuda (default: cpu)")
+    return parser
+
+
+def _count(word: str) -> int:
+    number = int(word)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"expected 0 or more, found {number}")
+    return number
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        # not splitlines(), which also cuts at characters that stand inside texts, such as U+2028
+        return [line for line in file.read_text(encoding="utf-8-sig").split("\n") if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"cannot read {file}: {error}") from error
+
+
+def _run_of(checkpoint: Path) -> Path | None:
+    """The folder of the run that wrote a checkpoint, where it has been tested."""
+    folder = checkpoint.resolve().parent.parent
+    return folder if (folder / "predictions_test.csv").is_file() else None
+
+
+def _explain_texts(
+    report: Report, classifier: Classifier, checkpoint: dict[str, Any], texts: list[str], neighbors: int
+) -> None:
+    """Heat maps and nearest training texts."""
+    model, results = classifier.model, classifier(texts)
+    tables = [[table] for table in occlusion(classifier, results)]
+    if isinstance(model, GTHLEmo):
+        for own, table in zip(tables, attention(model, results, classifier.batch_size)):
+            own.append(table)
+    report.add_texts(results, tables)
+    if not neighbors:
+        return
+    try:
+        train = corpus_of(checkpoint, "train")
+        memory = training_memory(model, train)
+        found = nearest_training_texts(model, memory, train, texts, neighbors)
+    except (OSError, ValueError) as error:
+        report.notes.append(f"Nearest training texts: {error}")
+        return
+    how = f"Cosine of embeddings, among {len(memory):,} of {len(train):,} training texts."
+    report.add_neighbors(results, found, how)
+
+
+def _explain_run(
+    report: Report,
+    predictions: Predictions,
+    labels: tuple[str, ...],
+    checkpoint: dict[str, Any],
+    options: argparse.Namespace,
+) -> None:
+    """Errors, correlation of labels, and weights of the loss."""
+    names = predictions.label_space.names
+    if names != labels:
+        raise ValueError(
+            f"{predictions.path} has the labels {', '.join(names)}, the checkpoint "
+            f"{', '.join(labels)}: they are not of the same run"
+        )
+    if options.examples:
+        texts = None
+        try:
+            texts = _texts_of(predictions, checkpoint)
+        except (OSError, ValueError) as error:
+            report.notes.append(f"Texts of the examples: {error}")
+        report.add_errors(error_examples(predictions, texts, options.examples, options.seed))
+    report.add_correlation(names, correlation_agreement(predictions))
+    weights = predictions.path.with_name("loss_weights.csv")
+    if weights.is_file():
+        report.add_loss_weights(read_loss_weights(weights))
+    else:
+        report.notes.append(f"Weights of the loss: {weights} is not there (a loss of a single part writes none)")
+
+
+def _texts_of(predictions: Predictions, checkpoint: dict[str, Any]) -> list[str]:
+    """The texts of the predictions, row by row."""
+    test = corpus_of(checkpoint, "test")
+    if test.ids != predictions.ids or test.texts is None:
+        raise ValueError(
+            f"the ids of the test split that the checkpoint's config names ({len(test):,} rows) are not those of "
+            f"{predictions.path} ({len(predictions.ids):,} rows)"
+        )
+    return test.texts

@@ -1,0 +1,1 @@
+"""Parts of ``mlemo explain``: what speaks for a prediction, and what a run got right and wrong."""

@@ -1,0 +1,106 @@
+"""Where GTHL-Emo looks: weights of its attention pooling and of its labels, summed over the pieces of each word."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mlemo.batch import TextInput
+from mlemo.data import Corpus, TokenizedCorpus
+from mlemo.data.prompt import special_tokens
+from mlemo.explanations.occlusion import decided_columns
+from mlemo.explanations.words import Word, WordWeights, cut, direction, word_spans
+from mlemo.models import GTHLEmo
+from mlemo.predict import Classified
+
+__all__ = ["POOLING", "attention"]
+
+POOLING = "whole text"  #: name of the column with the weights of the attention pooling
+Span = tuple[int, int]
+
+
+def attention(model: GTHLEmo, results: Sequence[Classified], batch_size: int = 64) -> list[WordWeights]:
+    """Attention of GTHL-Emo (Alrasheedy et al., Electronics 2026, Fig. 8): each column sums to 1 over a text's words.
+
+    The words are those of the cleaned text, as the model reads it, between the special tokens around it.
+
+    Args:
+        model: A trained model.
+        results: What it made of the texts.
+        batch_size: Texts in one forward pass.
+
+    Returns:
+        For each text the weights of the attention pooling, and of each label where the model has label attention:
+        ``(words, 1)`` or ``(words, 1 + C)``.
+    """
+    space, asked = model.label_space, model.data_input
+    texts = [result.text for result in results]
+    dataset = TokenizedCorpus(
+        Corpus(space, torch.zeros(len(texts), len(space)), [str(row) for row in range(len(texts))], texts), asked
+    )
+    tables = []
+    for rows in torch.arange(len(texts)).split(batch_size):
+        batch = model.transfer_batch_to_device(dataset.__getitems__(rows), model.device, 0)
+        with torch.inference_mode():
+            reading = model.read(batch, "none")  # no attention depends on the graph
+        weights = reading.attention[:, None]
+        if reading.label_weights is not None:
+            weights = torch.cat([weights, reading.label_weights], 1)
+        names = [POOLING, *space.names][: weights.shape[1]]
+        for row, own in zip(rows.tolist(), weights.float().cpu()):
+            text = texts[row] if asked.cleaning is None else asked.cleaning(texts[row])
+            words, of_token, unread = _words(text, int(batch["attention_mask"][row - rows[0]].sum()), asked)
+            summed = torch.zeros(len(words), len(names)).index_add_(0, of_token, own[:, : len(of_token)].T)
+            summed[unread] = torch.nan
+            shown = [0, *(1 + label for label in decided_columns(results[row]))] if len(names) > 1 else [0]
+            tables.append(
+                WordWeights("Where the model looks (attention)", words, names, summed, shown, direction(text) or "ltr")
+            )
+    return tables
+
+
+def _words(text: str, length: int, asked: TextInput) -> tuple[list[Word], Tensor, list[int]]:
+    """Words with the special tokens, the word of each of the ``length`` tokens, and the words that were cut off."""
+    tokenizer: Any = asked.tokenizer
+    before, _, after = special_tokens(tokenizer, pair=False)
+    kept = length - len(before) - len(after)
+    pieces: list[Span] = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    spans = word_spans(text)
+    if pieces and not spans:  # some tokenizers make tokens of blanks
+        spans = [(0, len(text))]
+    spans = _joined(spans, pieces)
+    words = cut(text, spans)
+    of_piece = [_word(spans, end - 1) for _, end in pieces]
+    unread = sorted(set(of_piece[kept:]) - set(of_piece[:kept]))
+    names = [[Word(name) for name in tokenizer.convert_ids_to_tokens(ids)] for ids in (before, after)]
+    tokens = [
+        *range(len(before)),
+        *(len(before) + word for word in of_piece[:kept]),
+        *(len(before) + len(words) + place for place in range(len(after))),
+    ]
+    if before and words:
+        words[0] = Word(words[0].text)
+    return [*names[0], *words, *names[1]], torch.tensor(tokens), [len(before) + word for word in unread]
+
+
+def _word(spans: Sequence[Span], character: int) -> int:
+    """The word that a character belongs to; a blank belongs to the word behind it, and at the end to the last word."""
+    return min(bisect_right(spans, character, key=lambda span: span[1]), len(spans) - 1)
+
+
+def _joined(spans: Sequence[Span], pieces: Sequence[Span]) -> list[Span]:
+    """The words, those joined that one piece reaches over (Chinese pieces may be longer than one character)."""
+    joined = {
+        word + 1 for start, end in pieces if end > start for word in range(_word(spans, start), _word(spans, end - 1))
+    }
+    result: list[Span] = []
+    for place, (start, end) in enumerate(spans):
+        if place in joined:
+            result[-1] = (result[-1][0], end)
+        else:
+            result.append((start, end))
+    return result

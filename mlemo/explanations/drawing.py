@@ -1,0 +1,75 @@
+"""Pictures with words of any script."""
+
+from __future__ import annotations
+
+import io
+import unicodedata
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontEntry, FontPath, fontManager, get_font
+
+__all__ = ["drawable", "fonts_for", "png"]
+
+OWN = "DejaVu Sans"  # comes with matplotlib; Latin, Greek, Cyrillic, Arabic, Hebrew
+BOX = "□"
+WIDTHLESS = ("Mn", "Me", "Cf", "Cc")  # marks and signs without a width of their own, in Unicode's names
+
+
+def fonts_for(text: str) -> tuple[list[str], set[str]]:
+    """Fonts of this system that have the characters of a text between them, and the characters that none has.
+
+    Example:
+        >>> fonts_for("يوم سعيد")
+        (['DejaVu Sans'], set())
+    """
+    entries = sorted(fontManager.ttflist, key=lambda entry: (entry.name != OWN, entry.style != "normal", entry.fname))
+    families: list[str] = []
+    missing = {character for character in text if not character.isspace()}
+    for entry in entries:
+        if families and not missing:
+            break
+        covered = missing & _characters(entry.fname, entry.index) if _usable(entry) else set()
+        if covered or entry.name == OWN:
+            families.append(entry.name)
+            missing -= covered
+    return list(dict.fromkeys(families)), missing
+
+
+@contextmanager
+def drawable(texts: Sequence[str]) -> Iterator[tuple[list[str], set[str]]]:
+    """Draw with fonts for the texts: they are given back with a box for each character that no font has.
+
+    The missing characters are given as well. Marks without a width of their own, such as those that choose the form of
+    an emoji, are left out where no font has them.
+    """
+    families, missing = fonts_for("".join(texts))
+    boxes = {ord(character): "" if unicodedata.category(character) in WIDTHLESS else BOX for character in missing}
+    with rc_context({"font.family": families}):
+        yield (
+            [text.translate(boxes) for text in texts],
+            {character for character in missing if boxes[ord(character)]},
+        )
+
+
+def png(figure: Figure) -> bytes:
+    """The picture as a PNG file; within ``drawable``, whose fonts it is drawn with."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", metadata={"Software": None})  # the same picture is the same file
+    return stream.getvalue()
+
+
+def _usable(entry: FontEntry) -> bool:
+    # pictures are drawn from outlines, which fonts of coloured images lack; a last resort has a box for everything
+    return entry.size == "scalable" and "Color" not in entry.name and not entry.name.startswith("Last Resort")
+
+
+@cache
+def _characters(file: str, index: int) -> frozenset[str]:
+    try:
+        return frozenset(map(chr, get_font(FontPath(file, index)).get_charmap()))
+    except (OSError, RuntimeError):  # a font of the system that is damaged or gone
+        return frozenset()

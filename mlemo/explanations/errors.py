@@ -1,0 +1,51 @@
+"""Examples of what a run got right and wrong, label by label."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import torch
+
+from mlemo.predictions import Predictions
+
+__all__ = ["error_examples"]
+
+
+def error_examples(predictions: Predictions, texts: Sequence[str] | None, each: int = 3, seed: int = 0) -> pd.DataFrame:
+    """True positives, false positives and false negatives of each label (Alrasheedy et al. 2026, Table 13).
+
+    Args:
+        predictions: What the run predicted; cells that are not annotated are left out.
+        texts: Its texts, row by row, where they are known.
+        each: Most examples of one case of one label; they are drawn at random.
+        seed: Seed of the draw.
+
+    Returns:
+        Columns ``label``, ``case``, ``of`` (samples there are of this case), ``probability``, ``id``, ``text`` (where
+        they are known), ``gold``, ``predicted``.
+    """
+    names = predictions.label_space.names
+    gold, decided = predictions.gold & predictions.mask, predictions.decided & predictions.mask
+    cases = {"TP": gold & decided, "FP": ~predictions.gold & decided, "FN": gold & ~decided}
+    draw = torch.Generator().manual_seed(seed)
+    rows = []
+    for column, label in enumerate(names):
+        for case, cells in cases.items():
+            found = cells[:, column].nonzero().flatten()
+            for row in found[torch.randperm(len(found), generator=draw)[:each]].sort().values.tolist():
+                content = {} if texts is None else {"text": texts[row]}
+                rows.append(
+                    {
+                        "label": label,
+                        "case": case,
+                        "of": len(found),
+                        "probability": float(predictions.probabilities[row, column]),
+                        "id": predictions.ids[row],
+                        **content,
+                        "gold": ", ".join(predictions.label_space.decode(gold[row].tolist())),
+                        "predicted": ", ".join(predictions.label_space.decode(predictions.decided[row].tolist())),
+                    }
+                )
+    columns = ["label", "case", "of", "probability", "id", *([] if texts is None else ["text"]), "gold", "predicted"]
+    return pd.DataFrame(rows, columns=columns)

@@ -1,0 +1,56 @@
+"""Heat maps of words as HTML: colour behind each word, and all weights as numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from html import escape
+from math import isnan
+
+from mlemo.explanations.pages import table
+from mlemo.explanations.words import WordWeights
+
+__all__ = ["AGAINST", "FOR", "heat_maps", "strength"]
+
+# blue and vermilion, which colour-blind readers tell apart (Okabe and Ito 2008)
+FOR, AGAINST = (0, 114, 178), (213, 94, 0)
+STRONGEST = 0.6  #: opacity of the strongest colour; black text on it has a contrast of 8 : 1 or more
+
+
+def strength(weight: float, scale: float) -> float:
+    """Opacity of a weight's colour: in proportion to its size, ``STRONGEST`` where that is the scale."""
+    return 0.0 if isnan(weight) or scale == 0 else STRONGEST * min(1.0, abs(weight) / scale)
+
+
+def heat_maps(weights: WordWeights) -> str:
+    """One heat map for each column that is shown, and a table of all columns."""
+    rows = ([word.text, *line] for word, line in zip(weights.words, weights.weights.tolist()))
+    return "\n".join(
+        [
+            f"<h3>{escape(weights.title)}</h3>",
+            *(_heat_map(weights, column) for column in weights.shown),
+            "<details><summary>All weights as numbers (nan: beyond the longest input)</summary>",
+            table(["word", *weights.names], rows),
+            "</details>",
+        ]
+    )
+
+
+def _heat_map(weights: WordWeights, column: int) -> str:
+    name = weights.names[column]
+    return "\n".join(
+        [
+            f'<figure><figcaption dir="auto">{escape(name)} (strongest colour: {weights.scale:.4f})</figcaption>',
+            f'<p class="map" dir="{weights.direction}">{"".join(_words(weights, column))}</p></figure>',
+        ]
+    )
+
+
+def _words(weights: WordWeights, column: int) -> Iterator[str]:
+    for word, weight in zip(weights.words, weights.weights[:, column].tolist()):
+        if isnan(weight):
+            kind, title, colour = ' class="unread"', "beyond the longest input", FOR
+        else:
+            kind, title = ' class="against"' if weight < 0 else "", f"{weight:+.4f}"
+            colour = AGAINST if weight < 0 else FOR
+        paint = f"background:rgba({','.join(map(str, colour))},{strength(weight, weights.scale):.3f})"
+        yield f'{escape(word.gap)}<span{kind} style="{paint}" title="{title}">{escape(word.text)}</span>'

@@ -1,0 +1,61 @@
+"""What each word changes: probabilities of a text with and without it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from mlemo.explanations.words import WordWeights, cut, direction, word_spans
+from mlemo.predict import Classified, Classifier
+
+__all__ = ["decided_columns", "occlusion"]
+
+
+def occlusion(classifier: Classifier, results: Sequence[Classified]) -> list[WordWeights]:
+    """What leaving out a word takes from the probability of each label: ``p_c(text) - p_c(text without the word)``.
+
+    It asks nothing of the model but its probabilities (Zeiler and Fergus 2014; Li et al. 2016), so it is the same for
+    every model. A positive weight speaks for the label. Weights do not add up to the probability: two words that say
+    the same may each change nothing.
+
+    Args:
+        classifier: The model.
+        results: What it made of the texts.
+
+    Returns:
+        Weights ``(words, C)`` of each text; heat maps are drawn of the labels decided, else of the most probable one.
+    """
+    texts = [cut(result.text, word_spans(result.text)) for result in results]
+    without = [
+        "".join(word.gap + word.text for place, word in enumerate(words) if place != left_out).strip()
+        for words in texts
+        for left_out in range(len(words))
+    ]
+    found = classifier.probabilities(without).split([len(words) for words in texts])
+    tables = []
+    for result, words, probabilities in zip(results, texts, found):
+        whole = torch.tensor(list(result.probabilities.values()))
+        tables.append(
+            WordWeights(
+                title="What each word adds to the probability",
+                words=words,
+                names=list(classifier.labels),
+                weights=whole - probabilities,
+                shown=decided_columns(result),
+                direction=direction(result.text) or "ltr",
+            )
+        )
+    return tables
+
+
+def decided_columns(result: Classified) -> list[int]:
+    """Places of the labels decided for a text; where none is, of the most probable one.
+
+    Example:
+        >>> decided_columns(Classified("a text", [], {"joy": 0.1, "fear": 0.3}))
+        [1]
+    """
+    names = list(result.probabilities)
+    most_probable = max(names, key=result.probabilities.__getitem__)
+    return [names.index(name) for name in result.labels or [most_probable]]

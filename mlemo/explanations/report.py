@@ -1,0 +1,169 @@
+"""The folder that ``mlemo explain`` writes: pages, pictures and tables, and a first page that shows them all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+import pandas as pd
+from torch import Tensor
+
+from mlemo.callbacks.figures import correlation_figure
+from mlemo.explanations.correlation import CorrelationAgreement
+from mlemo.explanations.drawing import drawable, png
+from mlemo.explanations.heat_maps import heat_maps
+from mlemo.explanations.loss_weight_figure import loss_weight_figure
+from mlemo.explanations.neighbors import Neighbor
+from mlemo.explanations.pages import link, page, picture, table
+from mlemo.explanations.word_pictures import word_picture
+from mlemo.explanations.words import WordWeights
+from mlemo.predict import Classified
+
+__all__ = ["Report"]
+
+HOW_TO_READ = (
+    "What each word adds: each word is left out in turn, and its weight is what the label's probability loses by it. "
+    "Blue speaks for the label, orange with a dashed line against it. Words that say the same may each have a small "
+    "weight. Attention, where the model has it: how much of its view of the text comes from each word; it shows where "
+    "the model looks, not why it decides. Colours are in proportion to the strongest weight of a text, which is given."
+)
+
+
+class Report:
+    """What will be written, all of it in memory until ``write``.
+
+    Args:
+        facts: What is explained, by name: the checkpoint, its model, its rule.
+
+    Attributes:
+        files: Content by name of the file.
+        notes: What could not be explained or drawn, and why.
+    """
+
+    def __init__(self, facts: dict[str, str]) -> None:
+        self.files: dict[str, str | bytes] = {}
+        self.notes: list[str] = []
+        self._overview = ["<dl>"]
+        for name, fact in facts.items():
+            self._overview.append(f"<dt><strong>{escape(name)}</strong></dt><dd>{escape(fact)}</dd>")
+        self._overview.append("</dl>")
+
+    def add_texts(self, results: Sequence[Classified], explained: Sequence[Sequence[WordWeights]]) -> None:
+        """Heat maps of texts: a page, and a picture of each text.
+
+        Args:
+            results: The texts, classified.
+            explained: Weights of each text's words.
+        """
+        body = [f"<p>{escape(HOW_TO_READ)}</p>"]
+        missing: set[str] = set()
+        for number, (result, tables) in enumerate(zip(results, explained), start=1):
+            file = f"text_{number:03}.png"
+            self.files[file], without = word_picture(tables)
+            missing |= without
+            probabilities = sorted(result.probabilities.items(), key=lambda item: -item[1])
+            body += [
+                f'<h2 id="text-{number}">Text {number}</h2>',
+                f'<p class="text" dir="auto">{escape(result.text)}</p>',
+                f'<p dir="auto">Decided: {escape(", ".join(result.labels) or "no label")}</p>',
+                *map(heat_maps, tables),
+                "<details><summary>All probabilities</summary>",
+                table(["label", "probability"], probabilities),
+                "</details>",
+                f"<p>{link(file, 'The heat maps as a picture')}</p>",
+            ]
+        if missing:
+            shown = " ".join(sorted(missing)[:20])
+            self.notes.append(
+                f"No font of this system has {shown}: pictures show a box in place of {len(missing)} different "
+                "characters (the pages are drawn with the reader's own fonts). A font such as Noto Sans CJK helps."
+            )
+        self._add_page("texts.html", "Heat maps of the words", f"{len(results)} texts, word by word.", body)
+
+    def add_neighbors(self, results: Sequence[Classified], neighbors: Sequence[Sequence[Neighbor]], how: str) -> None:
+        """The nearest training texts of each text, as a page and a CSV.
+
+        Args:
+            results: The texts, classified.
+            neighbors: Those of each text, nearest first.
+            how: What was compared.
+        """
+        columns = ["text", "decided", "rank", "cosine", "training text", "id", "gold labels"]
+        rows = [
+            (result.text, ", ".join(result.labels), rank, near.cosine, near.text, near.id, ", ".join(near.labels))
+            for result, own in zip(results, neighbors)
+            for rank, near in enumerate(own, start=1)
+        ]
+        shown = self._add_table("neighbors.csv", pd.DataFrame(rows, columns=columns))
+        self._add_page("neighbors.html", "Nearest training texts", how, [f"<p>{escape(how)}</p>", shown])
+
+    def add_errors(self, examples: pd.DataFrame) -> None:
+        """Examples of true positives, false positives and false negatives, as a page and a CSV."""
+        what = (
+            "Examples of each label, drawn at random: true positives (TP), false positives (FP) and false negatives "
+            "(FN) of the test split; “of” is how many there are."
+        )
+        shown = self._add_table("errors.csv", examples)
+        self._add_page("errors.html", "Right and wrong, label by label", what, [f"<p>{what}</p>", shown])
+
+    def add_correlation(self, names: Sequence[str], found: CorrelationAgreement) -> None:
+        """Correlation of labels, gold beside predicted, as a picture and a CSV of all pairs."""
+        with drawable(names) as (drawn, _):
+            self.files["label_correlation.png"] = png(correlation_figure(drawn, found.gold, found.predicted))
+        pairs = [(first, second) for first in range(len(names)) for second in range(first + 1, len(names))]
+        content = pd.DataFrame(
+            {
+                "first": [names[first] for first, _ in pairs],
+                "second": [names[second] for _, second in pairs],
+                "gold": _entries(found.gold, pairs),
+                "predicted": _entries(found.predicted, pairs),
+            }
+        )
+        self.files["label_correlation.csv"] = content.to_csv(index=False)
+        self._overview += [
+            "<h2>How labels go together</h2>",
+            f"<p>{escape(found.describe())}, between the two matrices (p takes the pairs as independent).</p>",
+            picture(
+                self._png("label_correlation.png"),
+                f"Two heat maps of the correlation between labels, gold and predicted. {found.describe()}.",
+            ),
+            f"<p>{link('label_correlation.csv', 'All pairs as CSV')}</p>",
+        ]
+
+    def add_loss_weights(self, weights: pd.DataFrame) -> None:
+        """Weights of the parts of the loss over the steps of training, as a picture."""
+        with drawable(list(weights.columns)) as (drawn, _):
+            figure = loss_weight_figure(weights.set_axis(drawn, axis="columns"))
+            self.files["loss_weights.png"] = png(figure)
+        ends = "; ".join(f"{name} from {own.iloc[0]:.4f} to {own.iloc[-1]:.4f}" for name, own in weights.items())
+        self._overview += [
+            "<h2>Weights of the loss in training</h2>",
+            picture(self._png("loss_weights.png"), f"A line for the weight of each part of the loss: {ends}."),
+        ]
+
+    def write(self, folder: Path) -> Path:
+        """Write everything; gives the first page."""
+        notes = [f'<li dir="auto">{escape(note)}</li>' for note in self.notes]
+        body = [*self._overview, *(["<h2>Notes</h2>", "<ul>", *notes, "</ul>"] if notes else [])]
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in {**self.files, "index.html": page("What mlemo explains", body)}.items():
+            (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+        return folder / "index.html"
+
+    def _png(self, file: str) -> bytes:
+        content = self.files[file]
+        return content if isinstance(content, bytes) else content.encode()
+
+    def _add_page(self, file: str, title: str, what: str, body: Sequence[str]) -> None:
+        self.files[file] = page(title, [*body, f"<p>{link('index.html', 'Overview')}</p>"])
+        self._overview.append(f"<h2>{link(file, title)}</h2><p>{escape(what)}</p>")
+
+    def _add_table(self, file: str, content: pd.DataFrame) -> str:
+        self.files[file] = content.to_csv(index=False)
+        rows = content.astype(object).itertuples(index=False)
+        return f"{table(list(content.columns), rows)}\n<p>{link(file, 'The same as CSV')}</p>"
+
+
+def _entries(matrix: Tensor, pairs: Sequence[tuple[int, int]]) -> list[float]:
+    return [float(matrix[first, second]) for first, second in pairs]

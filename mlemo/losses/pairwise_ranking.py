@@ -24,6 +24,7 @@ class PairwiseRankingLoss(Loss):
         ValueError: ``margin`` outside (0, 1].
 
     Example:
+        >>> import torch
         >>> PairwiseRankingLoss(0.5)(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]]))
         tensor(0.5000)
     """

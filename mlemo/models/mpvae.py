@@ -68,8 +68,9 @@ class MPVAE(FeatureModel):
         dropout: Dropout behind every hidden layer of the encoders.
         train_samples: S, samples of the probit in training.
         sample_prediction: Draw z at prediction too, as the authors do.
-        nll_weight: λ₁; 0.1 by default, 10 for many sparse labels.
-        ranking_weight: λ₂; 200 by default, 10 to 40 for few labels.
+        nll_weight: λ₁; 0.1 as in the authors' script, 10 in their settings for many sparse labels.
+        ranking_weight: λ₂; 200 as in the authors' script, 10 to 40 in their settings for few labels, 0.1 for many.
+            Where it outweighs the likelihood, labels are ranked well, but probabilities want a fitted threshold.
         kl_weight: Weight of the KL term.
         kwargs: Settings of ``FeatureModel``: ``features``, ``optimization``.
     """
@@ -109,8 +110,8 @@ class MPVAE(FeatureModel):
         """Logits ``(B, C)`` of the feature branch's marginals."""
         features = batch["features"]
         mean, log_variance = self.feature_normal(self.feature_encoder(features)).chunk(2, -1)
-        noise = torch.randn_like(mean) if self.sample_prediction else torch.zeros_like(mean)
-        return self.probit.marginal_logits(self._decode(self.feature_head, features, mean, log_variance, noise))
+        latent = perturbed(mean, log_variance, torch.randn_like(mean)) if self.sample_prediction else mean
+        return self.probit.marginal_logits(self._decode(self.feature_head, features, latent))
 
     def outputs(self, batch: Batch) -> ModelOutput:
         """In training both branches, with the terms of the objective."""
@@ -121,8 +122,8 @@ class MPVAE(FeatureModel):
         label_mean, label_log = self.label_normal(self.label_encoder(torch.cat([features, targets], -1))).chunk(2, -1)
         mean, log_variance = self.feature_normal(self.feature_encoder(features)).chunk(2, -1)
         noise = torch.randn_like(mean)
-        label_means = self._decode(self.label_head, features, label_mean, label_log, noise)
-        means = self._decode(self.feature_head, features, mean, log_variance, noise)
+        label_means = self._decode(self.label_head, features, perturbed(label_mean, label_log, noise))
+        means = self._decode(self.feature_head, features, perturbed(mean, log_variance, noise))
         logits = self.probit.marginal_logits(means)
         terms = {"kl": self.kl_weight * normal_divergence(label_mean, label_log, mean, log_variance).mean()}
         if not self.published:
@@ -142,8 +143,13 @@ class MPVAE(FeatureModel):
             return torch.stack(list(output.terms.values())).sum()
         return super().objective(batch, output)
 
-    def _decode(self, head: nn.Module, features: Tensor, mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
-        return head(self.decoder(torch.cat([features, mean + noise * (0.5 * log_variance).exp()], -1)))
+    def _decode(self, head: nn.Module, features: Tensor, latent: Tensor) -> Tensor:
+        return head(self.decoder(torch.cat([features, latent], -1)))
+
+
+def perturbed(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
+    """A draw of a diagonal normal, from standard normal noise: all ``(B, D)``."""
+    return mean + (0.5 * log_variance).exp() * noise
 
 
 def negative_log_likelihood(samples: Tensor, targets: Tensor, mask: Tensor) -> Tensor:

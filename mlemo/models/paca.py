@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from mlemo.batch import Batch, ModelOutput
 from mlemo.labels import LabelSpace
 from mlemo.models.feature_model import FeatureModel
-from mlemo.models.mpvae import normal_divergence
+from mlemo.models.mpvae import normal_divergence, perturbed
 from mlemo.nn.label_flow import LabelFlow
 from mlemo.nn.rectifier_mlp import rectifier_mlp
 
@@ -37,7 +37,9 @@ class PACA(FeatureModel):
         dropout: Dropout in the two encoders.
         alpha: Weight of the classification.
         gamma: Weight of the label autoencoder.
-        reconstruction: ``squared`` error, or ``bernoulli`` cross-entropy for features in [0, 1].
+        binary_features: The error of the reconstruction is the cross-entropy of features in [0, 1], instead of their
+            squared distance (of their own range: the code behind the adaptive batch selection paper compares them with
+            the sigmoid of what is decoded, which fits features in [0, 1] alone).
         flow_hidden: Hidden units of each flow's masked network.
         flow_units: Sigmoid units a dimension. The time of a step grows with C times ``latent · flow_units`` and C times
             ``flow_hidden²``; the code behind the adaptive batch selection paper has 256 and 16, and half as many latent
@@ -53,14 +55,14 @@ class PACA(FeatureModel):
         dropout: float = 0.1,
         alpha: float = 2.0,
         gamma: float = 10.0,
-        reconstruction: Literal["squared", "bernoulli"] = "squared",
+        binary_features: bool = False,
         flow_hidden: int = 128,
         flow_units: int = 8,
         **kwargs: Any,
     ) -> None:
         super().__init__(label_space, **kwargs)
         self.latent, self.dropout, self.gamma = latent, dropout, gamma
-        self.reconstruction, self.flow_hidden, self.flow_units = reconstruction, flow_hidden, flow_units
+        self.binary_features, self.flow_hidden, self.flow_units = binary_features, flow_hidden, flow_units
         self.loss_weight = alpha * len(self.label_space)
 
     def build_network(self, width: int, labels: Tensor) -> None:
@@ -88,7 +90,8 @@ class PACA(FeatureModel):
         targets = batch["labels"] * mask
         mean, log_variance = self.feature_normal(self.feature_encoder(features)).chunk(2, -1)
         label_mean, label_log = self.label_normal(self.label_encoder(targets)).chunk(2, -1)
-        latent, label_latent = _draw(mean, log_variance), _draw(label_mean, label_log)
+        latent = perturbed(mean, log_variance, torch.randn_like(mean))
+        label_latent = perturbed(label_mean, label_log, torch.randn_like(label_mean))
         entries = F.binary_cross_entropy_with_logits(self.label_decoder(label_latent), targets, reduction="none") * mask
         label_error = len(self.label_space) * entries.sum() / mask.sum().clamp(min=1)
         divergence = normal_divergence(mean, log_variance, label_mean, label_log).mean()
@@ -107,10 +110,6 @@ class PACA(FeatureModel):
         return self.positive(codes) - self.negative(codes)
 
     def _reconstruction_error(self, decoded: Tensor, features: Tensor) -> Tensor:
-        if self.reconstruction == "bernoulli":
+        if self.binary_features:
             return F.binary_cross_entropy_with_logits(decoded, features, reduction="sum") / len(features)
         return (decoded.float() - features).square().sum() / len(features)
-
-
-def _draw(mean: Tensor, log_variance: Tensor) -> Tensor:
-    return mean + (0.5 * log_variance).exp() * torch.randn_like(mean)

@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 __all__ = ["LabelFlow"]
 
-TINY = 1e-37  # of float32; so far out that a sigmoid underflows, the density is no more than finite
+TINY = 1e-30  # so far out that all sigmoids underflow, density and gradient stay finite, and are no more than that
 
 
 class LabelFlow(nn.Module):

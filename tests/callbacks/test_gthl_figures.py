@@ -17,6 +17,13 @@ from mlemo.nn.encoder import FromScratch
 Maker = Callable[..., Any]
 
 
+@pytest.fixture
+def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TensorBoardLogger:
+    logger = TensorBoardLogger(tmp_path)
+    monkeypatch.setattr(logger, "log_hyperparams", lambda *args, **kwargs: None)
+    return logger
+
+
 def test_both_matrices_are_drawn_without_their_diagonals_on_one_scale() -> None:
     known, affinity = torch.tensor([[0.7, 0.3], [0.4, 0.6]]), torch.tensor([[0.9, 0.1], [0.2, 0.8]])
     figure = affinity_figure(["joy", "fear"], known, affinity)
@@ -28,7 +35,7 @@ def test_both_matrices_are_drawn_without_their_diagonals_on_one_scale() -> None:
 
 
 def test_the_weights_drawn_are_those_that_are_validated(
-    source: FromScratch, data: Maker, trainer: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: FromScratch, data: Maker, trainer: Maker, board: TensorBoardLogger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[tuple[Tensor, Tensor]] = []
 
@@ -41,7 +48,7 @@ def test_the_weights_drawn_are_those_that_are_validated(
     model = GTHLEmo(data().label_space, source, label_heads=2, optimization=fast)
     # the callback that averages comes last: its hooks would run behind those of the figures
     callbacks = [GTHLFigures(), EMAWeights(decay=0.5)]
-    trainer(callbacks=callbacks, logger=TensorBoardLogger(tmp_path)).fit(model, datamodule=data(batch_size=4))
+    trainer(callbacks=callbacks, logger=board).fit(model, datamodule=data(batch_size=4))
     assert len(drawn) == 1
     known, affinity = drawn[0]
     model.eval()
@@ -55,11 +62,11 @@ def test_the_weights_drawn_are_those_that_are_validated(
 
 
 def test_other_models_and_parts_left_out_are_passed_over(
-    classifier: Maker, source: FromScratch, data: Maker, trainer: Maker, tmp_path: Path
+    classifier: Maker, source: FromScratch, data: Maker, trainer: Maker, board: TensorBoardLogger, tmp_path: Path
 ) -> None:
     bare = GTHLEmo(data().label_space, source, label_layers=None, graph="none")
-    for number, model in enumerate((classifier(), bare)):
-        run = trainer(callbacks=GTHLFigures(), logger=TensorBoardLogger(tmp_path, version=number))
+    for model in (classifier(), bare):
+        run = trainer(callbacks=GTHLFigures(), logger=board)
         run.fit(model, datamodule=data(batch_size=8))
         assert run.global_step == 3
     assert not list(tmp_path.rglob("*.tsv"))

@@ -18,7 +18,7 @@ from mlemo.cli import main
 from mlemo.data import Corpus, EmotionDataModule, Split
 from mlemo.labels import LabelSpace
 from mlemo.losses import MeanSquaredError, SoftMacroF1Loss
-from mlemo.models import FeatureModel
+from mlemo.models import FeatureModel, Optimization
 
 Maker = Callable[..., Any]
 WIDTH, LABELS = 8, 5
@@ -142,6 +142,12 @@ class NetworkTester:
             decisions = model.eval()({"features": features}) > 0
         assert (decisions != (targets > 0)).float().mean() < 0.01
 
+    def test_adam_trains_it_unless_told_otherwise(self) -> None:
+        found = self.network(names(2)).optimization
+        assert (found.optimizer, found.learning_rate, found.weight_decay) == ("adam", 1e-3, 1e-4)
+        assert (found.beta1, found.beta2, found.warmup, found.schedule) == (0.9, 0.999, 0.0, "constant")
+        assert self.network(names(2), optimization=Optimization(learning_rate=0.5)).optimization.learning_rate == 0.5
+
     def test_a_step_reaches_every_parameter_with_finite_gradients(self) -> None:
         gradients = self.step(self.build(), make_batch(masked=True))
         assert all(gradient.isfinite().all() for gradient in gradients.values())
@@ -243,13 +249,13 @@ class NetworkTester:
     def run(self, folder: Path, *words: str) -> Any:
         small = [f"--model.{name}={value}" for name, value in self.small.items()]
         quiet = [f"--trainer.logger.init_args.save_dir={folder}", "--trainer.accelerator=cpu"]
-        return main(["fit", *words, *small, *quiet, "--trainer.max_epochs=1", "--trainer.enable_progress_bar=false"])
+        return main(["fit", *words, *small, *quiet, "--trainer.max_epochs=1", "--test_after_fit=false"])
 
     def test_a_tabular_run_of_the_command_line(self, tmp_path: Path) -> None:
         corpus = f"--data={TinyTable.__module__}.{TinyTable.__qualname__}"
         done = self.run(tmp_path, corpus, f"--model={self.network.__name__}", "--data.batch_size=16")
         assert done.trainer.global_step == 3
-        assert 0 <= done.trainer.callback_metrics["test/macro_f1"] <= 1
+        assert 0 <= done.trainer.callback_metrics["val/macro_f1"] <= 1
 
     def test_a_run_on_texts_of_the_command_line(self, tmp_path: Path) -> None:
         sizes = ["--data.size=64", "--data.val_size=16", "--data.test_size=16", "--data.batch_size=16"]

@@ -14,6 +14,7 @@ class TestC2AE(NetworkTester):
     network = C2AE
     small: ClassVar[dict[str, Any]] = {"hidden": 64}
     epochs = 120
+    planted: ClassVar[dict[str, Any]] = {"hidden": 256, "latent_ratio": 1.0}  # independent labels leave nothing to save
     entries = 512 * 512
 
     def test_the_terms_are_the_formulas(self) -> None:
@@ -62,7 +63,7 @@ class TestC2AE(NetworkTester):
     def test_the_latent_dimension(self, labels: int, ratio: float, latent: int) -> None:
         model = C2AE(names(labels), latent_ratio=ratio)
         model.build(3)
-        assert model.decoder.lins[0].in_features == latent
+        assert model.decoder.lins[0].in_channels == latent
 
     def test_the_weights_start_as_published(self) -> None:
         model = C2AE(names(30))

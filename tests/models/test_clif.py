@@ -23,7 +23,7 @@ class TestCLIF(NetworkTester):
         for i, first in enumerate(embeddings):
             for j, second in enumerate(embeddings):
                 cosine = (first @ second) / (first.norm() * second.norm())
-                distance += (cosine - graph[i, j] - (i == j)).item() ** 2
+                distance += (cosine.item() - graph[i, j].item() - (i == j)) ** 2
         assert output.terms["semantic"].item() == pytest.approx(0.3 * distance / 25, rel=1e-4)
         for k, embedding in enumerate(embeddings):
             gated = model.input_network(batch["features"]) * model.gate(embedding).sigmoid()
@@ -54,6 +54,6 @@ class TestCLIF(NetworkTester):
 
     def test_the_settings_reach_the_networks(self) -> None:
         model = self.build(input_layers=3, dropout=0.4)
-        assert [layer.out_features for layer in model.input_network.lins] == [64, 64, 64]
+        assert [layer.out_channels for layer in model.input_network.lins] == [64, 64, 64]
         assert model.input_network.dropout == [0.4] * 3
-        assert [layer.out_features for layer in model.label_encoder.layers[0].lins] == [8, 16]
+        assert [layer.out_channels for layer in model.label_encoder.layers[0].lins] == [8, 16]

@@ -60,9 +60,7 @@ def test_the_divergence_is_the_formula() -> None:
     for z, v in zip(latent.tolist(), log_variance.tolist()):
         for s in gates.tolist():
             for d in range(4):
-                total += 0.5 * (
-                    -v[d] - 2 * math.log(s[d] + 1e-6) - 1 + math.exp(v[d]) * s[d] ** 2 + z[d] ** 2
-                )
+                total += 0.5 * (-v[d] - 2 * math.log(s[d] + 1e-6) - 1 + math.exp(v[d]) * s[d] ** 2 + z[d] ** 2)
     assert noise_divergence(latent, log_variance, gates).item() == pytest.approx(total / 15, rel=1e-5)
 
 

@@ -97,9 +97,7 @@ def test_the_marginals_agree_with_sampling() -> None:
         error = sampled.std(0) / math.sqrt(200_000)
         assert torch.all((probit.marginal_logits(means).sigmoid() - sampled.mean(0)).abs() < 5 * error)
         # far out, where a probability is 0 or 1 in float32, its logit is not
-        assert torch.allclose(
-            probit.marginal_logits(30 * means), -probit.marginal_logits(-30 * means), rtol=1e-5
-        )
+        assert torch.allclose(probit.marginal_logits(30 * means), -probit.marginal_logits(-30 * means), rtol=1e-5)
         assert probit.marginal_logits(1e3 * means).isfinite().all()
 
 

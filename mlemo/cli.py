@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 __all__ = ["main", "script"]
 
@@ -21,13 +21,17 @@ train and measure (each takes --config FILE and any setting on the command line;
 
 use
   classify   label sentences, or the lines of a file, with a trained checkpoint
+  explain    why a checkpoint says what it says of texts, and what its run got right and wrong, as a folder of pages
   compare    metrics of runs side by side, with intervals and tests against a baseline
+  reproduce  run a study: a published table or figure, at the size that is asked for
 
   mlemo fit --config configs/experiment/synthetic.yaml
   mlemo fit --data SemEval2018 --data.data_dir DIR --model BertWDL --model.encoder bert-base-uncased
   mlemo test --ckpt_path runs/version_0/checkpoints/best.ckpt
   mlemo classify --ckpt runs/version_0/checkpoints/best.ckpt "I did not see that coming, how lovely!"
+  mlemo explain --ckpt runs/version_0 "I did not see that coming, how lovely!"
   mlemo compare runs/version_0 runs/version_1 --output comparison.md
+  mlemo reproduce wdl-losses --scale tiny
 
 options
   -h, --help     this text
@@ -35,7 +39,7 @@ options
 """
 
 TRAINING = ("fit", "validate", "test", "predict")
-COMMANDS = (*TRAINING, "classify", "compare")
+COMMANDS = (*TRAINING, "classify", "explain", "compare", "reproduce")
 
 
 def main(args: Sequence[str] | None = None) -> object:
@@ -45,8 +49,8 @@ def main(args: Sequence[str] | None = None) -> object:
         args: Words of the command line without the program's name; ``None`` takes those of this process.
 
     Returns:
-        What the command gives: the ``MlemoCLI`` with its trainer, model and datamodule, the classified sentences, or
-        the rows of the comparison.
+        What the command gives: the ``MlemoCLI`` with its trainer, model and datamodule, the classified sentences,
+        the first page of the explanation, the rows of the comparison, or how the study stands.
 
     Raises:
         SystemExit: The command line cannot be understood (status 2), or help was asked for (status 0).
@@ -78,13 +82,26 @@ def main(args: Sequence[str] | None = None) -> object:
         from mlemo.training import run
 
         return run(command, rest)
+    return _tool(command)(rest)
+
+
+def _tool(command: str) -> Callable[[Sequence[str]], object]:
+    """The function of a command that is not training."""
+    if command == "explain":
+        from mlemo.explain import explain
+
+        return explain
     if command == "compare":
         from mlemo import compare
 
-        return compare.main(rest)
+        return compare.main
+    if command == "reproduce":
+        from mlemo import reproduce
+
+        return reproduce.main
     from mlemo.predict import classify
 
-    return classify(rest)
+    return classify
 
 
 def script() -> None:

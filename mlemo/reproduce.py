@@ -1,0 +1,307 @@
+"""Tables and figures of the papers by one command: ``mlemo reproduce``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from mlemo.studies.claims import Claims
+from mlemo.studies.records import read_record, write_atomically
+from mlemo.studies.runs import StudyRun, study_runs
+from mlemo.studies.study import DEFINITIONS, Study, load_study
+from mlemo.studies.worker import Crew, run_folder_of
+
+__all__ = ["Outcome", "main", "reproduce"]
+
+DESCRIPTION = """\
+Run a study: all its combinations of settings and seeds that have not been run yet. Start it again after it was broken
+off, and it goes on; start it several times at once, on one machine or on several with a shared folder or database, and
+the runs are shared out. A run that is done is never run again, also when another study asks for the same.
+
+  mlemo reproduce                                        the studies that come with mlemo
+  mlemo reproduce wdl-losses --scale tiny                needs no file and no network
+  mlemo reproduce wdl-losses --scale small --set data_dir=DIR --set encoder=DIR --workers 2
+  mlemo reproduce my_study.yaml --scale tiny --dry-run   what would be run, and how long it would take"""
+
+
+@dataclass
+class Outcome:
+    """How a study stands.
+
+    Args:
+        runs: Its runs.
+        records: Record of each finished run, by address.
+        failures: Last lines of each failed run, by address.
+    """
+
+    runs: list[StudyRun]
+    records: dict[str, dict[str, Any]] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+
+
+def reproduce(
+    study: Study,
+    scale: str,
+    folder: Path,
+    *,
+    variables: Mapping[str, str] | None = None,
+    workers: int = 1,
+    storage: str | None = None,
+    retry_failed: bool = False,
+    dry_run: bool = False,
+    grace: float = 120.0,
+) -> Outcome:
+    """Run what is not yet run of a study.
+
+    Args:
+        study: The study.
+        scale: ``tiny``, ``small`` or ``paper``.
+        folder: Where runs are kept, in ``folder/runs``; ``folder/<name>_<scale>.json`` lists those of the study.
+        variables: Values of ``${name}`` in the study's words.
+        workers: Runs at once in this process.
+        storage: Database of claims; by default the file ``runs.db`` in the folder.
+        retry_failed: Try failed runs again.
+        dry_run: Only list the runs.
+        grace: Seconds after which a worker that says nothing is taken for dead.
+
+    Raises:
+        ValueError: A setting of the study or an argument is wrong.
+    """
+    if workers < 1:
+        raise ValueError(f"--workers must be at least 1, found {workers}")
+    console = Console()
+    folder = folder.resolve()
+    planned = len(study.expand(scale, variables))
+    console.print(f"{study.name}, scale {scale}: reading the settings of {planned} runs", highlight=False, markup=False)
+    outcome = Outcome(list(study_runs(study, scale, variables)))
+    for run in outcome.runs:
+        if (record := read_record(run_folder_of(folder, run.address))) is not None:
+            outcome.records[run.address] = record
+    url = f"sqlite:///{folder / 'runs.db'}" if storage is None else storage
+    if dry_run and storage is None and not (folder / "runs.db").exists():
+        _print_plan(console, outcome, {})
+        return outcome
+    folder.mkdir(parents=True, exist_ok=True)
+    claims = Claims(url, grace)
+    try:
+        if dry_run:
+            _print_plan(console, outcome, {address: state for address, (state, _) in claims.states().items()})
+            return outcome
+        runs = [
+            {"labels": dict(run.labels), "seed": run.seed, "address": run.address, "words": list(run.words)}
+            for run in outcome.runs
+        ]
+        write_atomically(folder / f"{study.name}_{scale}.json", json.dumps(runs, indent=1, ensure_ascii=False) + "\n")
+        with _Display(console, study, outcome, workers) as display:
+            Crew(outcome.runs, folder, claims, workers, retry_failed).work(display)
+    finally:
+        claims.close()
+    for address, text in outcome.failures.items():
+        name = next(run.name for run in outcome.runs if run.address == address)
+        console.print(f"\nfailed: {name}\n{text}", highlight=False, markup=False, soft_wrap=True)
+    failed = f", {len(outcome.failures)} failed (--retry-failed tries them again)" if outcome.failures else ""
+    done = f"{len(outcome.records)} runs done{failed}; they are in {folder / 'runs'}"
+    console.print(done, highlight=False, markup=False, soft_wrap=True)
+    return outcome
+
+
+class _Display:
+    """One line for each run that ends, which stays in a log, and below them, on a terminal, a bar."""
+
+    def __init__(self, console: Console, study: Study, outcome: Outcome, workers: int) -> None:
+        self._console, self._study, self._outcome, self._workers = console, study, outcome, workers
+        self._addresses = {run.address for run in outcome.runs}
+        self._kept = len(outcome.records)
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task: TaskID
+        self._running: dict[str, str] = {}
+
+    def __enter__(self) -> _Display:
+        if self._kept:
+            self._line(f"{self._kept} of {len(self._addresses)} runs are done already")
+        self._progress.start()
+        self._task = self._progress.add_task("starting", total=len(self._addresses), completed=self._kept)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._progress.stop()
+
+    def started(self, run: StudyRun) -> None:
+        self._running[run.address] = run.name
+        self._update()
+
+    def finished(self, run: StudyRun, record: dict[str, Any], here: bool) -> None:
+        known = run.address in self._outcome.records
+        self._outcome.records[run.address] = record
+        self._running.pop(run.address, None)
+        if here or not known:
+            values = record["results"]["test"]
+            shown = ", ".join(f"{name} {values[key]:.4f}" for name, key in self._study.metrics.items() if key in values)
+            where = f"{record['seconds']:.0f} s" if here else "by another worker"
+            self._line(f"{self._place()} {run.name}: {shown} ({where}){self._time_left()}")
+        self._update()
+
+    def failed(self, run: StudyRun, text: str) -> None:
+        self._outcome.failures[run.address] = text
+        self._running.pop(run.address, None)
+        reason = text.rstrip().rsplit("\n", 1)[-1]
+        self._line(f"{self._place()} {run.name}: failed: {reason}")
+        self._update()
+
+    def _settled(self) -> int:
+        return len(self._outcome.records.keys() | self._outcome.failures.keys())
+
+    def _place(self) -> str:
+        return f"[{self._settled()}/{len(self._addresses)}]"
+
+    def _time_left(self) -> str:
+        settled = self._outcome.records.keys() | self._outcome.failures.keys()
+        seconds = _estimate(self._outcome, (run for run in self._outcome.runs if run.address not in settled))
+        return f"; about {_duration(seconds / self._workers)} left" if seconds else ""
+
+    def _update(self) -> None:
+        names = "; ".join(self._running.values()) or "waiting for other workers"
+        self._progress.update(self._task, description=names, completed=self._settled())
+
+    def _line(self, text: str) -> None:
+        self._progress.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _estimate(outcome: Outcome, runs: Iterable[StudyRun]) -> float | None:
+    """Seconds that runs will take: as finished ones of the same labels did, else as all finished ones on average."""
+    seconds: dict[tuple[str, ...], list[float]] = {}
+    for run in outcome.runs:
+        record = outcome.records.get(run.address)
+        if record is not None and not record.get("resumed"):
+            seconds.setdefault(tuple(run.labels.values()), []).append(record["seconds"])
+    everything = [value for values in seconds.values() for value in values]
+    if not everything:
+        return None
+    total = 0.0
+    for run in {run.address: run for run in runs}.values():
+        values = seconds.get(tuple(run.labels.values()), everything)
+        total += sum(values) / len(values)
+    return total
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _print_plan(console: Console, outcome: Outcome, states: Mapping[str, str]) -> None:
+    table = Table(box=SIMPLE_HEAD, padding=0)
+    for name in ("run", "address", "state"):
+        table.add_column(name, no_wrap=name != "run", overflow="fold")
+    table.add_column("time", justify="right")
+    to_do = []
+    for run in outcome.runs:
+        record, state = outcome.records.get(run.address), states.get(run.address, "to do")
+        if record is not None or state == "done":
+            time, state = (_duration(record["seconds"]) if record else ""), "done"
+        else:
+            to_do.append(run)
+            seconds = _estimate(outcome, [run])
+            time = "" if seconds is None else f"about {_duration(seconds)}"
+        table.add_row(escape(run.name), run.address, state, time)
+    console.print(table)
+    seconds = _estimate(outcome, to_do)
+    cost = "; nothing to estimate it from yet" if seconds is None else f", about {_duration(seconds)} for one worker"
+    runs = len({run.address for run in to_do})
+    console.print(f"{runs} to run{cost if runs else ''}", highlight=False, markup=False)
+
+
+def main(words: Sequence[str]) -> Outcome | None:
+    """``mlemo reproduce``.
+
+    Args:
+        words: The command line behind ``reproduce``.
+
+    Returns:
+        How the study stands; ``None`` where no study was named.
+
+    Raises:
+        SystemExit: The command line or the study cannot be understood (2), a run failed (1), or broken off (130).
+    """
+    parser = _parser()
+    options = parser.parse_args(list(words))
+    if options.study is None:
+        _print_studies()
+        return None
+    if options.scale is None:
+        parser.error("--scale is missing: tiny, small or paper")
+    try:
+        outcome = reproduce(
+            load_study(options.study),
+            options.scale,
+            options.folder,
+            variables=_variables(options.set),
+            workers=options.workers,
+            storage=options.storage,
+            retry_failed=options.retry_failed,
+            dry_run=options.dry_run,
+        )
+    except (FileNotFoundError, ValueError) as error:
+        parser.exit(2, f"mlemo reproduce: {error}\n")
+    except KeyboardInterrupt:
+        parser.exit(130, "broken off; the same command goes on\n")
+    if outcome.failures:
+        raise SystemExit(1)
+    return outcome
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mlemo reproduce", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("study", nargs="?", metavar="NAME|FILE", help="a study of mlemo, or a YAML file; without it they are listed")
+    add("--scale", choices=("tiny", "small", "paper"), help="how large")
+    add("--set", action="append", default=[], metavar="NAME=VALUE", help="a value that the study asks for, such as "
+        "data_dir or encoder")  # fmt: skip
+    add("--workers", type=int, default=1, metavar="N", help="runs at once in this process (default: 1)")
+    add("--folder", type=Path, default=Path("runs/studies"), metavar="DIR", help="where runs are kept, those of all "
+        "studies (default: runs/studies)")  # fmt: skip
+    add("--storage", metavar="URL", help="database in which workers share out the runs, as SQLAlchemy names it "
+        "(default: SQLite, the file runs.db in the folder)")  # fmt: skip
+    add("--retry-failed", action="store_true", help="run failed runs again")
+    add("--dry-run", action="store_true", help="list the runs and an estimate of their time, and run nothing")
+    return parser
+
+
+def _variables(words: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name.isidentifier():
+            raise ValueError(f"--set {word}: expected NAME=VALUE")
+        found[name] = str(Path(value).resolve()) if value and Path(value).exists() else value
+    return found
+
+
+def _print_studies() -> None:
+    table = Table("study", "published in", "asks", box=SIMPLE_HEAD, padding=0)
+    for file in sorted(DEFINITIONS.glob("*.yaml")):
+        study = load_study(file.stem)
+        tables = dict.fromkeys(row.table for row in study.published)
+        table.add_row(study.name, escape(", ".join([study.paper, *tables])), escape(study.title))
+    Console().print(table)

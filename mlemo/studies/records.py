@@ -1,0 +1,134 @@
+"""The record of a run: what is needed to trust its result later."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import mlemo
+from mlemo.studies.runs import StudyRun
+
+__all__ = ["RECORD", "git_state", "make_record", "read_record", "write_atomically"]
+
+RECORD = "record.json"
+PACKAGES = ("mlemo", "torch", "lightning", "transformers", "tokenizers", "torchmetrics", "torch-geometric",
+            "scikit-learn", "numpy", "pandas")  # fmt: skip
+
+
+def make_record(run: StudyRun, folder: Path, seconds: float, resumed: bool) -> dict[str, Any]:
+    """The record of a run that this process has just finished.
+
+    Args:
+        run: The run.
+        folder: Its folder, with the result files.
+        seconds: How long this process took for it.
+        resumed: Whether it went on from a checkpoint, so that ``seconds`` are not all of it.
+
+    Returns:
+        Values that JSON can hold; peak memory in bytes.
+    """
+    results = {
+        split: json.loads((folder / f"results_{split}.json").read_text(encoding="utf-8")) for split in ("val", "test")
+    }
+    files = sorted(
+        file.relative_to(folder).as_posix()
+        for file in folder.rglob("*")
+        if file.is_file() and not file.name.startswith((RECORD, "events.out"))
+    )
+    # Linux counts in KiB, macOS in bytes
+    unit = 1 if sys.platform == "darwin" else 1024
+    return {
+        "address": run.address,
+        "seed": run.seed,
+        "words": list(run.words),
+        "config": run.config,
+        "data": dict(run.data),
+        "results": results,
+        "files": files,
+        "seconds": round(seconds, 3),
+        "resumed": resumed,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "peak_memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
+        "peak_gpu_memory": torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else None,
+        "hardware": {
+            "machine": platform.node(),
+            "platform": platform.platform(),
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        },
+        "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
+        "git": git_state(Path(mlemo.__file__).parents[1]),
+    }
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """The record in a run's folder; ``None`` where the run is not finished.
+
+    Raises:
+        ValueError: The file is not a record.
+    """
+    path = folder / RECORD
+    if not path.is_file():
+        return None
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is not a record: {error}; delete it to run this run again") from error
+    if not isinstance(record, Mapping) or not {"address", "results", "seconds"} <= record.keys():
+        raise ValueError(f"{path} is not a record; delete it to run this run again")
+    return dict(record)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file that is there whole or not at all, also after a power cut."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    with part.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def git_state(folder: Path) -> dict[str, Any] | None:
+    """Commit of a working copy, and whether files differ from it; ``None`` where the folder is not the root of one."""
+    if not (folder / ".git").exists():
+        return None
+    try:
+        commit = _git(folder, "rev-parse", "HEAD")
+        return {"commit": commit, "changed": bool(_git(folder, "status", "--porcelain"))}
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _git(folder: Path, *words: str) -> str:
+    return subprocess.run(["git", "-C", folder, *words], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )

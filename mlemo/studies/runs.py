@@ -1,0 +1,146 @@
+"""What a run is: its resolved config, and the address that follows from everything that changes its result."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mlemo.studies.study import Study
+from mlemo.training import run
+
+__all__ = ["StudyRun", "address_of", "checksum", "data_checksums", "resolve", "study_runs"]
+
+WITHOUT_EFFECT = ("ckpt_path", "weights_only", "progress", "results", "figures")
+WITHOUT_EFFECT_IN_TRAINER = ("logger", "default_root_dir", "enable_progress_bar", "enable_model_summary", "profiler")
+
+
+@dataclass(frozen=True)
+class StudyRun:
+    """A run with its address.
+
+    Args:
+        name: Labels and seed.
+        labels: Setting -> label.
+        seed: Its seed.
+        words: Its command line behind ``mlemo fit``.
+        config: The config that these words resolve to.
+        data: Checksums of the files and folders that the config names.
+        address: Hash of what changes its result.
+    """
+
+    name: str
+    labels: Mapping[str, str]
+    seed: int
+    words: tuple[str, ...]
+    config: dict[str, Any]
+    data: Mapping[str, str]
+    address: str
+
+
+def study_runs(study: Study, scale: str, variables: Mapping[str, str] | None = None) -> Iterator[StudyRun]:
+    """The runs of a study at a scale with their addresses.
+
+    Raises:
+        ValueError: As for ``Study.expand``, or the words of a run are no command line of ``mlemo fit``.
+    """
+    for planned in study.expand(scale, variables):
+        try:
+            config = resolve(planned.words)
+        except ValueError as error:
+            raise ValueError(f"{study.path}, scale {scale}, {planned.name}: {error}") from error
+        data = data_checksums(config)
+        yield StudyRun(
+            name=planned.name,
+            labels=dict(planned.labels),
+            seed=planned.seed,
+            words=planned.words,
+            config=config,
+            data=data,
+            address=address_of(config, data),
+        )
+
+
+def resolve(words: Sequence[str]) -> dict[str, Any]:
+    """The whole config that a command line of ``mlemo fit`` means, with every default.
+
+    Raises:
+        ValueError: The command line cannot be understood.
+    """
+    out, errors = io.StringIO(), io.StringIO()
+    try:
+        with redirect_stdout(out), redirect_stderr(errors):
+            run("fit", [*words, "--print_config"])
+    except SystemExit as stopped:
+        if stopped.code:
+            raise ValueError(errors.getvalue().strip()) from None
+    config: dict[str, Any] = yaml.safe_load(out.getvalue())
+    return config
+
+
+def address_of(config: Mapping[str, Any], data: Mapping[str, str]) -> str:
+    """Hash of everything that changes the result of a run.
+
+    Settings of what is written where do not count, nor does the order of the settings. A file or folder counts by what
+    is in it, wherever it lies.
+
+    Args:
+        config: A resolved config.
+        data: Checksum of each path in it.
+
+    Returns:
+        The letter r and 19 hexadecimal digits.
+    """
+    counted = {key: value for key, value in config.items() if key not in WITHOUT_EFFECT}
+    trainer = counted.get("trainer") or {}
+    counted["trainer"] = {key: value for key, value in trainer.items() if key not in WITHOUT_EFFECT_IN_TRAINER}
+
+    def by_content(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: by_content(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [by_content(item) for item in value]
+        return data.get(value, value) if isinstance(value, str) else value
+
+    text = json.dumps(by_content(counted), sort_keys=True, ensure_ascii=False)
+    return (
+        "r" + hashlib.sha256(text.encode()).hexdigest()[:19]
+    )  # a letter first: digits alone would be read as a number
+
+
+def data_checksums(config: Mapping[str, Any]) -> dict[str, str]:
+    """Checksum of each file or folder that the settings of model, data and callbacks name by an absolute path."""
+
+    def paths(value: Any) -> Iterator[str]:
+        if isinstance(value, Mapping):
+            for item in value.values():
+                yield from paths(item)
+        elif isinstance(value, list):
+            for item in value:
+                yield from paths(item)
+        elif isinstance(value, str) and Path(value).is_absolute() and Path(value).exists():
+            yield value
+
+    counted = [config.get("data"), config.get("model"), (config.get("trainer") or {}).get("callbacks")]
+    return {path: checksum(path) for path in sorted(set(paths(counted)))}
+
+
+@cache
+def checksum(path: str) -> str:
+    """SHA-256 of a file, or of the names and contents of all files of a folder; computed once a process."""
+    root = Path(path)
+    digest = hashlib.sha256()
+    for file in [root] if root.is_file() else sorted(file for file in root.rglob("*") if file.is_file()):
+        with file.open("rb") as content:
+            inside = hashlib.file_digest(content, "sha256").hexdigest()
+        name = "" if file == root else file.relative_to(root).as_posix()
+        digest.update(f"{name}\0{inside}\n".encode())
+    return f"sha256:{digest.hexdigest()}"

@@ -1,0 +1,100 @@
+"""One run, trained in a process of its own: what happens there, and how it goes on after it was broken off."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from multiprocessing import connection, parent_process
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mlemo.checkpoints import read_checkpoint
+from mlemo.studies.records import RECORD, make_record, write_atomically
+from mlemo.studies.runs import StudyRun
+from mlemo.training import run as mlemo_run
+
+__all__ = ["FINISHED", "LOG", "train"]
+
+LOG = "log.txt"
+FINISHED = f"{RECORD}.finished"  # becomes the record when the worker finds that the run is still its own
+
+
+def train(run: StudyRun, folder: Path, threads: int, gpu: int | None) -> None:
+    """Train, validate and test a run; called in a process of its own.
+
+    Args:
+        run: The run.
+        folder: Its folder; what an earlier try left there is gone on with where that is possible.
+        threads: Number of processor threads.
+        gpu: The only GPU that this process sees; ``None`` for all.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the worker, which ends this process
+    threading.Thread(target=_end_with_worker, daemon=True).start()
+    _write_to(folder / LOG)
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu)
+    torch.set_num_threads(threads)
+    start = time.perf_counter()
+    resumed = fit_and_test(run, folder)
+    record = make_record(run, folder, time.perf_counter() - start, resumed)
+    write_atomically(folder / FINISHED, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+
+
+def fit_and_test(run: StudyRun, folder: Path) -> bool:
+    """Do what is still to be done of a run; returns whether it went on from a checkpoint."""
+    place = [f"--trainer.logger.save_dir={folder.parent}", f"--trainer.logger.version={folder.name}"]
+    last = folder / "checkpoints" / "last.ckpt"
+    try:
+        checkpoint = read_checkpoint(last)
+    except (FileNotFoundError, ValueError):  # killed before the first checkpoint was whole
+        for path in folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != LOG:
+                path.unlink()
+        mlemo_run("fit", [*run.words, *place])
+        return False
+    if _has_stopped_early(checkpoint):  # fitting would train another epoch
+        best = _best(checkpoint, last.parent)
+        for command in ("validate", "test"):
+            mlemo_run(command, [f"--ckpt_path={best}", *place])
+    else:
+        mlemo_run("fit", [f"--ckpt_path={last}", *place])
+    return True
+
+
+def _states(checkpoint: dict[str, Any], callback: str) -> list[dict[str, Any]]:
+    return [state for key, state in checkpoint.get("callbacks", {}).items() if key.startswith(callback)]
+
+
+def _has_stopped_early(checkpoint: dict[str, Any]) -> bool:
+    return any(state["wait_count"] >= state["patience"] for state in _states(checkpoint, "EarlyStopping"))
+
+
+def _best(checkpoint: dict[str, Any], folder: Path) -> Path:
+    """The best checkpoint by its name, as the folder may have moved."""
+    names = [Path(state["best_model_path"]).name for state in _states(checkpoint, "ModelCheckpoint")]
+    return folder / next(name for name in names if name.startswith("best"))
+
+
+def _end_with_worker() -> None:
+    """A worker that was killed takes its training along, so that nobody writes beside the one who takes the run up."""
+    worker = parent_process()
+    if worker is not None:
+        connection.wait([worker.sentinel])
+        os._exit(1)
+
+
+def _write_to(log: Path) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)

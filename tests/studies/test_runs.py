@@ -1,0 +1,46 @@
+"""Addresses of runs: what changes them and what does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mlemo.studies.runs import address_of, checksum, data_checksums, resolve
+
+WORDS = ["--data=SyntheticEmotions", "--data.size=40", "--model=BertWDL", "--model.encoder=FromScratch",
+         "--model.loss=FocalLoss", "--seed_everything=3"]  # fmt: skip
+
+
+def address(*words: str) -> str:
+    return address_of(resolve(words), {})
+
+
+def test_an_address_depends_on_what_changes_the_result_only() -> None:
+    same = address(*WORDS)
+    assert same.startswith("r")
+    assert len(same) == 20
+    first, size, *rest = WORDS
+    assert address(*rest, first, size) == same  # order
+    assert address(*WORDS, "--data.batch_size=16") == same  # a default
+    assert address(*WORDS, "--trainer.logger.save_dir=elsewhere", "--figures.every_n_epochs=3") == same
+    others = [address(*WORDS, word) for word in ("--seed_everything=4", "--data.size=41", "--model.loss.gamma=3")]
+    assert len({same, *others}) == 4
+
+
+def test_data_counts_by_content_and_not_by_place(tmp_path: Path) -> None:
+    for name, content in (("a", "x"), ("b", "x"), ("c", "y")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "train.csv").write_text(content)
+    configs = [{"data": {"init_args": {"data_dir": str(tmp_path / name)}}} for name in "abc"]
+    a, b, c = (address_of(config, data_checksums(config)) for config in configs)
+    assert a == b != c
+    assert data_checksums(configs[0]) == {str(tmp_path / "a"): checksum(str(tmp_path / "a"))}
+    (tmp_path / "b" / "train.csv").rename(tmp_path / "b" / "test.csv")
+    checksum.cache_clear()
+    assert checksum(str(tmp_path / "a")) != checksum(str(tmp_path / "b"))
+
+
+def test_words_that_are_no_command_line_are_refused() -> None:
+    with pytest.raises(ValueError, match="lossy"):
+        resolve([*WORDS, "--model.lossy=1"])

@@ -1,0 +1,158 @@
+"""``mlemo reproduce``: whole studies of tiny runs; killed, failed, dry, and never twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mlemo.cli import main
+
+WORDS = """
+--data=SyntheticEmotions --data.size=32 --data.val_size=16 --data.test_size=16 --data.batch_size=8
+--model=BertWDL --model.encoder=FromScratch --model.encoder.layers=1 --model.encoder.width=32
+--model.encoder.heads=2 --model.encoder.vocabulary=300 --model.optimization.learning_rate=1e-2
+--trainer.max_epochs=3 --trainer.precision=32-true --trainer.accelerator=cpu --figures.every_n_epochs=100
+"""
+
+
+def study(folder: Path, **changes: Any) -> str:
+    content = {
+        "title": "A study of tests",
+        "paper": "none",
+        "metrics": {"Jaccard": "jaccard"},
+        "scales": {"tiny": {"words": WORDS, "seeds": [1]}},
+        "varies": {"loss": {"BCE": "--model.loss=BinaryCrossEntropy"}},
+        **changes,
+    }
+    path = folder / "tests.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return str(path)
+
+
+def records(folder: Path) -> dict[str, Any]:
+    return {path.parent.name: json.loads(path.read_text()) for path in folder.glob("runs/*/record.json")}
+
+
+def test_a_worker_killed_in_mid_run_leaves_a_study_that_ends_as_an_unbroken_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["reproduce", study(tmp_path), "--scale=tiny", "--folder"]
+    main([*words, str(tmp_path / "whole"), "--workers=2"])
+    whole = records(tmp_path / "whole")
+    assert len(whole) == 1
+    assert "[1/1] BCE, seed 1: Jaccard" in capsys.readouterr().out
+    for address, record in whole.items():
+        assert record["address"] == address
+        assert not record["resumed"]
+        assert record["config"]["seed_everything"] == record["seed"] == 1
+        assert record["versions"]["torch"]
+        assert record["peak_memory"] > 1e8
+        assert {"results_test.json", "predictions_test.csv", "checkpoints/best.ckpt"} <= set(record["files"])
+
+    killed = tmp_path / "killed"
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "mlemo", *words, str(killed)],
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    while not list(killed.glob("runs/*/checkpoints/last.ckpt")):
+        assert worker.poll() is None
+        time.sleep(0.005)
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.wait()
+    assert not records(killed)
+
+    main([*words, str(killed)])
+    again = records(killed)
+    assert again.keys() == whole.keys()
+    assert [record["resumed"] for record in again.values()] == [True]
+    for address, record in again.items():
+        assert record["results"] == whole[address]["results"]
+        assert record["config"] == whole[address]["config"]
+        predictions = [path / "runs" / address / "predictions_test.csv" for path in (tmp_path / "whole", killed)]
+        assert predictions[0].read_bytes() == predictions[1].read_bytes()
+
+    # done is done: not run again, not by another study with other names, not with a new database
+    times = {path: path.stat().st_mtime_ns for path in killed.glob("runs/*/*")}
+    (killed / "runs.db").unlink()
+    capsys.readouterr()
+    varies = {"objective": {"cross-entropy": "--model.loss=BinaryCrossEntropy"}}
+    outcome = main(["reproduce", study(tmp_path, varies=varies), "--scale=tiny", f"--folder={killed}"])
+    assert len(outcome.records) == 1  # type: ignore[attr-defined]
+    assert "1 of 1 runs are done already" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in killed.glob("runs/*/*")} == times
+
+
+def test_a_failed_run_is_shown_and_tried_again_when_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "breaking.py").write_text(
+        "import lightning.pytorch as pl, pathlib\n"
+        "class Break(pl.Callback):\n"
+        "    def on_train_start(self, trainer, model):\n"
+        "        if pathlib.Path(__file__).with_name('flag').exists(): raise RuntimeError('the sky ' + 'fell')\n"
+    )
+    (tmp_path / "flag").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    words = f"{WORDS} --trainer.max_epochs=1 --trainer.callbacks+=breaking.Break"
+    varies = {"loss": {"BCE": "--model.loss=BinaryCrossEntropy"}}
+    path = study(tmp_path, scales={"tiny": {"words": words, "seeds": [1]}}, varies=varies)
+    command = ["reproduce", path, "--scale=tiny", f"--folder={tmp_path / 'runs'}"]
+    for _ in range(2):  # the second time it is not run, but shown
+        with pytest.raises(SystemExit) as stopped:
+            main(command)
+        assert stopped.value.code == 1
+        out = capsys.readouterr().out
+        assert "failed: RuntimeError: the sky fell" in out
+        assert "ended with status 1; the last lines of" in out
+        assert "1 failed (--retry-failed tries them again)" in out
+    (log,) = tmp_path.glob("runs/runs/*/log.txt")
+    assert log.read_text().count("the sky fell") == 1
+    (tmp_path / "flag").unlink()
+    outcome = main([*command, "--retry-failed"])
+    assert len(outcome.records) == 1  # type: ignore[attr-defined]
+
+
+def test_a_dry_run_lists_and_runs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    two = study(tmp_path, scales={"tiny": {"words": WORDS, "seeds": [1, 2]}})
+    outcome = main(["reproduce", two, "--scale=tiny", f"--folder={tmp_path / 'runs'}", "--dry-run"])
+    out = capsys.readouterr().out
+    assert "2 to run; nothing to estimate it from yet" in out
+    assert not (tmp_path / "runs").exists()
+    run = outcome.runs[0]  # type: ignore[attr-defined]
+    folder = tmp_path / "runs" / "runs" / run.address
+    folder.mkdir(parents=True)
+    (folder / "record.json").write_text(json.dumps({"address": run.address, "results": {}, "seconds": 240.0}))
+    main(["reproduce", two, "--scale=tiny", f"--folder={tmp_path / 'runs'}", "--dry-run"])
+    assert "1 to run, about 4 min for one worker" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["wdl-loses", "--scale=tiny"], "did you mean 'wdl-losses'"),
+        (["wdl-losses"], "--scale is missing"),
+        (["wdl-losses", "--scale=tiny", "--workers=0"], "--workers must be at least 1, found 0"),
+        (["wdl-losses", "--scale=small", "--set", "encoder"], "--set encoder: expected NAME=VALUE"),
+        (["wdl-losses", "--scale=small"], "needs a value of data_dir"),
+    ],
+)
+def test_what_cannot_be_understood_is_said(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["reproduce", *words])
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_studies_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["reproduce"]) is None
+    assert "wdl-losses" in capsys.readouterr().out

@@ -6,8 +6,9 @@ from torch.distributions import Normal, kl_divergence
 from torch.nn import functional as F
 
 from mlemo.models import PACA
+from mlemo.nn.label_flow import LabelFlow
 
-from .network_tester import NetworkTester, make_batch
+from .network_tester import LargestTensor, NetworkTester, make_batch
 
 
 class TestPACA(NetworkTester):
@@ -63,3 +64,14 @@ class TestPACA(NetworkTester):
         gradients = torch.autograd.grad(logits, list(parameters.values()), allow_unused=True)
         reached = {name.split(".")[0] for name, gradient in zip(parameters, gradients) if gradient is not None}
         assert reached == {"feature_encoder", "feature_normal", "to_code", "positive", "negative"}
+
+
+def test_the_densities_of_many_labels_are_computed_in_parts() -> None:
+    flow, codes = LabelFlow(60, 8, hidden=16, units=4, entries=2**12), torch.randn(16, 8)
+    with LargestTensor() as largest:
+        flow(codes).sum().backward()
+    # slopes, offsets and weights of 8 labels at a time; of all, there were 92,160 entries
+    assert largest.entries == 3 * 2**12
+    with LargestTensor() as largest, torch.no_grad():
+        flow(codes)
+    assert largest.entries == 3 * 2**12

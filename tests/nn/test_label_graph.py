@@ -54,3 +54,11 @@ def test_a_label_hears_its_neighbours_only() -> None:
     before, after = encoder(vectors, chain), encoder(changed, chain)
     assert torch.equal(before[:2], after[:2])
     assert not torch.allclose(before[2], after[2])
+
+
+def test_the_layers_normalise_over_the_labels() -> None:
+    encoder = LabelGraphEncoder(width=4, embedding=6, dropout=0.0)
+    vectors, adjacency = torch.randn(4, 4), torch.rand(4, 4)
+    assert torch.allclose(encoder(10 * vectors, adjacency), encoder(vectors, adjacency), atol=0.01)
+    encoder.eval()
+    assert not torch.allclose(encoder(10 * vectors, adjacency), encoder(vectors, adjacency), atol=0.01)

@@ -128,7 +128,8 @@ class MlemoCLI(LightningCLI):
         parser.set_defaults(
             {
                 "data": {"class_path": "mlemo.data.SyntheticEmotions"},  # the corpus that needs no file
-                "thresholds.rule": {"class_path": "mlemo.thresholds.PerClassThreshold"},
+                # 5 folds: the best or nearly the best test macro-F1 of all rules on five corpora (README)
+                "thresholds.rule": {"class_path": "mlemo.thresholds.PerClassThreshold", "init_args": {"cross_fit": 5}},
                 "learning_rates.logging_interval": "step",
                 "early_stopping.monitor": "val/macro_f1",
                 "early_stopping.mode": "max",

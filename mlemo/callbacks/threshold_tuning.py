@@ -34,14 +34,14 @@ class ThresholdTuning(OutputsCallback):
     ``val/tuned_…`` (optimistic: fitted on the same rows) and ``test/tuned_…`` beside those at 0.5.
 
     Args:
-        rule: Any rule of ``mlemo.thresholds``; by default the exact F1 cut of each class.
+        rule: Any rule of ``mlemo.thresholds``; by default the exact F1 cut of each class, averaged over 5 folds.
     """
 
     KEY = "thresholds"
 
     def __init__(self, rule: ThresholdRule | None = None) -> None:
         super().__init__()
-        self.rule = PerClassThreshold() if rule is None else rule
+        self.rule = PerClassThreshold(cross_fit=5) if rule is None else rule
         self.fitted = False
 
     def on_outputs(self, trainer: Trainer, pl_module: MultiLabelModel, stage: Stage, outputs: Outputs) -> None:

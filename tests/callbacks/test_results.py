@@ -62,7 +62,7 @@ def test_every_run_ends_with_its_scores_under_several_rules(
     classifier: Maker, data: Maker, trainer: Maker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model, module = classifier(), data()
-    callbacks = [ThresholdTuning(), Results(), ModelCheckpoint(dirpath=tmp_path, filename="end")]
+    callbacks = [ThresholdTuning(PerClassThreshold()), Results(), ModelCheckpoint(dirpath=tmp_path, filename="end")]
     run = trainer(callbacks=callbacks, enable_checkpointing=True)
     run.fit(model, datamodule=module)
     assert not (tmp_path / "rules_val.csv").exists()  # nothing is compared after each epoch

@@ -49,7 +49,7 @@ def test_the_rule_is_fitted_on_what_was_validated_and_lies_in_the_checkpoint(
     model, module = classifier(), data()
     run.fit(model, datamodule=module)
     outputs = seen.last["val"]
-    expected = PerClassThreshold().fit(outputs.probabilities, outputs.targets, outputs.mask)
+    expected = PerClassThreshold(cross_fit=5).fit(outputs.probabilities, outputs.targets, outputs.mask)
     saved = torch.load(tmp_path / "end.ckpt", weights_only=True)["thresholds"]
     assert torch.equal(rule_from_dict(saved).thresholds(), expected.thresholds())
     assert not torch.equal(expected.thresholds(), torch.full_like(expected.thresholds(), 0.5))

@@ -146,7 +146,8 @@ class Results(OutputsCallback):
         lines = {name: str(_relative(path)) for name, path in sorted(self._paths.items())}
         if isinstance(trainer.logger, TensorBoardLogger):
             lines["watch"] = f"tensorboard --logdir {_relative(Path(trainer.logger.save_dir))}"
-        if "checkpoint" in lines:
+        reads_texts = trainer.datamodule.corpus("val").texts is not None  # type: ignore[attr-defined]  # every mlemo datamodule has it
+        if "checkpoint" in lines and reads_texts:
             lines["classify"] = f'{_program()} classify --ckpt {lines["checkpoint"]} "your own sentence"'
         for name, line in lines.items():
             Console().print(f"{name + ':':<13}{line}", soft_wrap=True, highlight=False)

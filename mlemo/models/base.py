@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Sequence
 from typing import Any, cast
@@ -59,6 +60,7 @@ class MultiLabelModel(LightningModule):
         if "_class_path" not in self.hparams:
             self.hparams["label_space"] = self.label_space.as_dict()
             self.remove_ignored_hparams([name for name, value in self.hparams.items() if not _is_plain(value)])
+            self._hparams_initial = copy.deepcopy(self._hparams)  # what loggers write
 
     @property
     def data_input(self) -> DataInput:

@@ -112,7 +112,6 @@ def test_reliability_is_drawn_outside_of_training_with_the_calibrated_curve_of_t
         curves.extend(text.get_text() for legend in figure.legends for text in legend.get_texts())
 
     monkeypatch.setattr(logger.experiment, "add_figure", add_figure)
-    monkeypatch.setattr(logger, "log_hyperparams", lambda *args, **kwargs: None)
     run = trainer(callbacks=[tuning, EvaluationFigures()], logger=logger)
     model, module = classifier(), data()
     run.fit(model, datamodule=module)
@@ -128,7 +127,6 @@ def test_figures_can_be_drawn_after_some_epochs_only(
     logger = TensorBoardLogger(tmp_path, name="")
     steps: list[int] = []
     monkeypatch.setattr(logger.experiment, "add_figure", lambda tag, figure, step: steps.append(step))
-    monkeypatch.setattr(logger, "log_hyperparams", lambda *args, **kwargs: None)
     run = trainer(callbacks=[EvaluationFigures(every_n_epochs=2)], logger=logger, max_epochs=3, limit_train_batches=1)
     run.fit(classifier(), datamodule=data())
     assert steps == [1, 1, 3, 3]  # two figures after the first and the third epoch

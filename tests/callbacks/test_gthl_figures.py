@@ -20,7 +20,6 @@ Maker = Callable[..., Any]
 @pytest.fixture
 def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TensorBoardLogger:
     logger = TensorBoardLogger(tmp_path)
-    monkeypatch.setattr(logger, "log_hyperparams", lambda *args, **kwargs: None)
     return logger
 
 

@@ -46,14 +46,14 @@ class PerClassThreshold(CutRule):
         method: ``"exact"``, or ``"grid"`` to choose among the values of ``grid`` only, as is often done.
         shrinkage: Within [0, 1]: each cut moves this part of the way to the one threshold for the same objective
             (macro-F1 for ``"f1"``), which is fitted on all rows.
-        cross_fit: Number of folds, or 0 for none. The cuts are the mean of those fitted on all folds but one; row i
-            is in fold i mod k, so a fit is repeatable and files sorted by label do no harm. Folds whose rest holds no
-            positive of a label contribute a cut that predicts nothing, as above.
+        cross_fit: Number of folds (as many as there are rows, where these are fewer), or 0 for none. The cuts are the
+            mean of those fitted on all folds but one; row i is in fold i mod k, so a fit is repeatable and files sorted
+            by label do no harm. Folds whose rest holds no positive of a label contribute a cut that predicts nothing,
+            as above.
         grid: Values within [0, 1] for ``method="grid"``; 0.01, 0.02, …, 0.99 if left out.
 
     Raises:
-        ValueError: A setting is unknown or out of range, a grid is given without ``method="grid"``, or (in ``fit``)
-            there are fewer rows than folds.
+        ValueError: A setting is unknown or out of range, or a grid is given without ``method="grid"``.
 
     Example:
         >>> scores = torch.tensor([[0.75, 0.125], [0.5, 0.25], [0.25, 0.5]])
@@ -87,11 +87,10 @@ class PerClassThreshold(CutRule):
 
     def _cuts(self, probabilities: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
         rows = len(probabilities)
-        if rows < self.cross_fit:
-            raise ValueError(f"cross_fit={self.cross_fit} needs at least as many rows, found {rows}")
-        if self.cross_fit:
-            fold = torch.arange(rows) % self.cross_fit
-            parts = [fold != left_out for left_out in range(self.cross_fit)]
+        folds = min(self.cross_fit, rows)
+        if folds > 1:
+            fold = torch.arange(rows) % folds
+            parts = [fold != left_out for left_out in range(folds)]
             fits = [self._search(probabilities[part], targets[part], mask[part]) for part in parts]
             cuts = torch.stack(fits).double().mean(dim=0)
         else:

@@ -336,11 +336,15 @@ def test_cross_fit_averages_the_cuts_of_fits_without_each_fold():
     torch.testing.assert_close(both, (expected + shared) / 2)
 
 
-def test_cross_fit_needs_a_row_for_each_fold():
-    probabilities, targets, _ = data(0, rows=4)
-    PerClassThreshold(cross_fit=4).fit(probabilities, targets)
-    with pytest.raises(ValueError, match="cross_fit=5 needs at least as many rows, found 4"):
-        PerClassThreshold(cross_fit=5).fit(probabilities, targets)
+def test_there_are_no_more_folds_than_rows():
+    probabilities = torch.tensor([[0.9, 0.2], [0.4, 0.7], [0.6, 0.5], [0.5, 0.6]])
+    targets = torch.tensor([[1, 0], [0, 1], [1, 1], [0, 0]])
+    fewer = PerClassThreshold(cross_fit=4).fit(probabilities, targets).thresholds()
+    assert torch.equal(PerClassThreshold(cross_fit=5).fit(probabilities, targets).thresholds(), fewer)
+    assert not torch.equal(PerClassThreshold().fit(probabilities, targets).thresholds(), fewer)
+    single = probabilities[:1], targets[:1]
+    alone = PerClassThreshold(cross_fit=5).fit(*single).thresholds()
+    assert torch.equal(alone, PerClassThreshold().fit(*single).thresholds())
 
 
 def test_shrinkage_and_cross_fitting_lower_the_optimism_of_a_small_validation_set():

@@ -81,10 +81,8 @@ def main() -> int:
                 wrapper.update(first[rows], targets[rows].long())
             wrapper.compute()
 
-        value = seconds(wrapped) * count / options.wrapper_resamples
-        table.add_row(
-            f"BootStrapper: macro F1 alone, scaled from {options.wrapper_resamples} resamples", f"{value:.0f}"
-        )
+        scaled = f"BootStrapper: macro F1 alone, scaled from {options.wrapper_resamples} resamples"
+        add(scaled, wrapped, factor=count / options.wrapper_resamples)
     Console().print(table)
     return int(all_metrics > MARK)
 

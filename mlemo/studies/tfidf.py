@@ -24,13 +24,13 @@ from torch import Tensor
 
 from mlemo.data import Corpus, EmotionDataModule
 from mlemo.metrics import MultiLabelMetrics
+from mlemo.nn.tfidf import KINDS
 from mlemo.thresholds import FixedThreshold, GlobalThreshold, PerClassThreshold, ThresholdRule
 
 __all__ = ["features", "main", "probabilities", "tfidf"]
 
 REGULARIZATION = (0.5, 1.0, 2.0, 4.0)
 SHOWN = ("jaccard", "micro_f1", "macro_f1")
-TOKEN = r"\w+|[^\w\s]"  # a word, or one emoji or punctuation mark, which tell more about emotions than many words
 
 
 def rules() -> Iterator[ThresholdRule]:
@@ -50,9 +50,7 @@ def features() -> FeatureUnion:
     training text only. Texts without blanks between words (Chinese) are described by their characters alone.
     """
     common = {"sublinear_tf": True, "min_df": 2, "strip_accents": "unicode", "dtype": np.float32}
-    words = TfidfVectorizer(analyzer="word", ngram_range=(1, 2), token_pattern=TOKEN, **common)
-    characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 5), **common)
-    return FeatureUnion([("words", words), ("characters", characters)])
+    return FeatureUnion([(kind, TfidfVectorizer(**settings, **common)) for kind, settings in KINDS.items()])
 
 
 def probabilities(inputs: Sequence[Any], train: Corpus, regularization: float) -> list[Tensor]:

@@ -138,7 +138,18 @@ class MultiTermLoss(Loss):
 
     def __init__(self) -> None:
         super().__init__()
+        self.terms = nn.ModuleDict()  #: components that are losses of their own, by name
         self.last_components: dict[str, Tensor] = {}
+
+    def bind(self, classes: int) -> None:
+        """Tell every term."""
+        for term in self.terms.values():
+            term.bind(classes)  # type: ignore[operator]  # every term is a Loss
+
+    def observe(self, targets: Tensor, mask: Tensor) -> None:
+        """Tell every term."""
+        for term in self.terms.values():
+            term.observe(targets, mask)  # type: ignore[operator]  # every term is a Loss
 
     @abstractmethod
     def components(

@@ -42,16 +42,6 @@ class CompositeLoss(MultiTermLoss):
         self.terms = nn.ModuleDict(terms)
         self.scale = {name: float(weights.get(name, 1.0)) for name in terms}
 
-    def bind(self, classes: int) -> None:
-        """Tell every term."""
-        for term in self.terms.values():
-            term.bind(classes)  # type: ignore[operator]  # every term is a Loss
-
-    def observe(self, targets: Tensor, mask: Tensor) -> None:
-        """Tell every term."""
-        for term in self.terms.values():
-            term.observe(targets, mask)  # type: ignore[operator]  # every term is a Loss
-
     def weight_parameters(self) -> list[nn.Parameter]:
         """Those of the terms; the weights between the terms are fixed."""
         return [weight for term in self.terms.values() for weight in term.weight_parameters()]  # type: ignore[operator]

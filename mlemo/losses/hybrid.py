@@ -83,16 +83,6 @@ class HybridLoss(MultiTermLoss):
         if adaptive and kept:
             self.controller = WeightController(kept, statistics=3, low=low, high=high, smoothing=smoothing)
 
-    def bind(self, classes: int) -> None:
-        """Tell every term."""
-        for term in self.terms.values():
-            term.bind(classes)  # type: ignore[operator]  # every term is a Loss
-
-    def observe(self, targets: Tensor, mask: Tensor) -> None:
-        """Tell every term."""
-        for term in self.terms.values():
-            term.observe(targets, mask)  # type: ignore[operator]  # every term is a Loss
-
     def components(
         self, logits: Tensor, targets: Tensor, mask: Tensor | None = None, **context: Any
     ) -> dict[str, Tensor]:

@@ -21,7 +21,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 
 import mlemo.losses
 import mlemo.thresholds
-from mlemo.callbacks import EvaluationFigures, LossWeightMonitor, ProgressBar, Results, ThresholdTuning
+from mlemo.callbacks import Cost, EvaluationFigures, LossWeightMonitor, ProgressBar, Results, ThresholdTuning
 from mlemo.callbacks.batch_selection import SelectionStrategy
 from mlemo.checkpoints import read_checkpoint
 from mlemo.data import EmotionDataModule
@@ -118,6 +118,7 @@ class MlemoCLI(LightningCLI):
             "figures": EvaluationFigures,
             "loss_weights": LossWeightMonitor,
             "learning_rates": LearningRateMonitor,
+            "cost": Cost,
             "results": Results,
             "progress": ProgressBar,
             "early_stopping": EarlyStopping,

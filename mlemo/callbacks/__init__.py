@@ -1,6 +1,7 @@
 """Callbacks: what stands beside the road from texts to logits, and never inside it."""
 
 from mlemo.callbacks.batch_selection import BatchSelection
+from mlemo.callbacks.cost import Cost
 from mlemo.callbacks.ema import EMAWeights
 from mlemo.callbacks.figures import EvaluationFigures
 from mlemo.callbacks.gthl_figures import GTHLFigures
@@ -12,6 +13,7 @@ from mlemo.callbacks.threshold_tuning import ThresholdTuning
 
 __all__ = [
     "BatchSelection",
+    "Cost",
     "EMAWeights",
     "EvaluationFigures",
     "GTHLFigures",

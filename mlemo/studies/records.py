@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-import resource
 import subprocess
-import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
@@ -17,6 +15,7 @@ from typing import Any
 import torch
 
 import mlemo
+from mlemo.callbacks.cost import peak_memory
 from mlemo.studies.runs import StudyRun
 
 __all__ = ["RECORD", "git_state", "make_record", "read_record", "write_atomically"]
@@ -46,8 +45,7 @@ def make_record(run: StudyRun, folder: Path, seconds: float, resumed: bool) -> d
         for file in folder.rglob("*")
         if file.is_file() and not file.name.startswith((RECORD, "events.out"))
     )
-    # Linux counts in KiB, macOS in bytes
-    unit = 1 if sys.platform == "darwin" else 1024
+    cost = folder / "cost.json"
     return {
         "address": run.address,
         "seed": run.seed,
@@ -59,7 +57,8 @@ def make_record(run: StudyRun, folder: Path, seconds: float, resumed: bool) -> d
         "seconds": round(seconds, 3),
         "resumed": resumed,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "peak_memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
+        "cost": json.loads(cost.read_text(encoding="utf-8")) if cost.is_file() else {},
+        "peak_memory": peak_memory(torch.device("cpu")),
         "peak_gpu_memory": torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else None,
         "hardware": {
             "machine": platform.node(),

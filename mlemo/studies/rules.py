@@ -1,4 +1,7 @@
-"""How much of a decision rule's validation score survives on the test split: ``python -m mlemo.studies.rules RUN…``."""
+"""Runs under other decision rules than their own, from their saved predictions.
+
+``python -m mlemo.studies.rules RUN…`` shows how much of each rule's validation score survives on the test split.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,9 @@ import torch
 
 from mlemo.callbacks.outputs import Outputs
 from mlemo.callbacks.rule_comparison import scores_of_rules
+from mlemo.metrics import MultiLabelMetrics
 from mlemo.predictions import read_predictions
+from mlemo.studies.study import Rule
 from mlemo.thresholds import (
     ExpectedF1,
     FixedThreshold,
@@ -22,7 +27,7 @@ from mlemo.thresholds import (
     ThresholdRule,
 )
 
-__all__ = ["RULES", "main", "rule_optimism"]
+__all__ = ["RULES", "main", "rule_optimism", "rule_scores"]
 
 RULES: dict[str, ThresholdRule] = {
     "0.5": FixedThreshold(0.5),
@@ -61,6 +66,26 @@ def rule_optimism(run: str | Path) -> pd.DataFrame:
     scores["optimism"] = scores["val"] - scores["test"]
     table = pd.concat(scores, axis=1).swaplevel(axis=1)
     return table[[(metric, part) for metric in scores["val"].columns for part in scores]]
+
+
+def rule_scores(run: str | Path, rule: Rule) -> dict[str, float]:
+    """Test scores of a run under a decision rule, fitted on its saved validation predictions.
+
+    Args:
+        run: Folder of a run, with ``predictions_val.csv`` and ``predictions_test.csv``.
+        rule: Any rule; the run itself may have had another one.
+
+    Returns:
+        Every metric of :class:`mlemo.metrics.MultiLabelMetrics` by its name; those of decisions are the rule's.
+
+    Raises:
+        FileNotFoundError: A file of predictions is missing.
+    """
+    val, test = (read_predictions(Path(run) / f"predictions_{split}.csv") for split in ("val", "test"))
+    fitted = rule.build().fit(val.probabilities, val.gold, val.mask)
+    metrics = MultiLabelMetrics(test.label_space, sync_on_compute=False)
+    metrics.update(test.probabilities, test.gold, decisions=fitted.predict(test.probabilities), mask=test.mask)
+    return {name: float(value) for name, value in metrics.compute().items()}
 
 
 def _outputs(path: Path) -> Outputs:

@@ -20,7 +20,7 @@ from mlemo.studies.records import RECORD, make_record, write_atomically
 from mlemo.studies.runs import StudyRun
 from mlemo.training import run as mlemo_run
 
-__all__ = ["FINISHED", "LOG", "train"]
+__all__ = ["FINISHED", "LOG", "end_with_worker", "train", "write_to"]
 
 LOG = "log.txt"
 FINISHED = f"{RECORD}.finished"  # becomes the record when the worker finds that the run is still its own
@@ -36,8 +36,8 @@ def train(run: StudyRun, folder: Path, threads: int, gpu: int | None) -> None:
         gpu: The only GPU that this process sees; ``None`` for all.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the worker, which ends this process
-    threading.Thread(target=_end_with_worker, daemon=True).start()
-    _write_to(folder / LOG)
+    threading.Thread(target=end_with_worker, daemon=True).start()
+    write_to(folder / LOG)
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu)
     torch.set_num_threads(threads)
@@ -84,7 +84,7 @@ def _best(checkpoint: dict[str, Any], folder: Path) -> Path:
     return folder / next(name for name in names if name.startswith("best"))
 
 
-def _end_with_worker() -> None:
+def end_with_worker() -> None:
     """A worker that was killed takes its training along, so that nobody writes beside the one who takes the run up."""
     worker = parent_process()
     if worker is not None:
@@ -92,7 +92,8 @@ def _end_with_worker() -> None:
         os._exit(1)
 
 
-def _write_to(log: Path) -> None:
+def write_to(log: Path) -> None:
+    """Let everything that this process prints go to the end of a file."""
     sys.stdout.flush()
     sys.stderr.flush()
     with log.open("ab") as file:

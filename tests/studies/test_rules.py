@@ -5,9 +5,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from sklearn.metrics import f1_score, jaccard_score
+from sklearn.metrics import average_precision_score, f1_score, jaccard_score
 
-from mlemo.studies.rules import RULES, main, rule_optimism
+from mlemo.studies.rules import RULES, main, rule_optimism, rule_scores
+from mlemo.studies.study import Rule
 from mlemo.thresholds import GlobalThreshold
 
 NAMES = ["joy", "anger", "fear"]
@@ -58,3 +59,21 @@ def test_runs_are_averaged_and_a_missing_file_is_named(tmp_path: Path, capsys: p
     assert "per class, F1, 5 folds" in capsys.readouterr().out
     with pytest.raises(FileNotFoundError, match=r"predictions_val\.csv is not there"):
         rule_optimism(tmp_path)
+
+
+def test_a_run_is_scored_under_a_rule_that_is_not_its_own(tmp_path: Path) -> None:
+    parts = write(tmp_path / "run", seed=0)
+    probabilities, gold = parts["test"]
+    low = rule_scores(tmp_path / "run", Rule("FixedThreshold", {"threshold": 0.2}))
+    fitted = rule_scores(tmp_path / "run", Rule("GlobalThreshold", {"metric": "macro_f1"}))
+    cut = GlobalThreshold("macro_f1").fit(*parts["val"])
+    for scores, on in ((low, probabilities >= 0.2), (fitted, cut.predict(probabilities))):
+        for average in ("macro", "micro", "weighted"):
+            expected = f1_score(gold.numpy(), on.numpy(), average=average)
+            assert scores[f"{average}_f1"] == pytest.approx(expected)
+    assert low["macro_f1"] != pytest.approx(fitted["macro_f1"])
+    assert (
+        low["macro_ap"]
+        == fitted["macro_ap"]
+        == pytest.approx(average_precision_score(gold.numpy(), probabilities.numpy(), average="macro"), abs=1e-6)
+    )

@@ -23,7 +23,7 @@ def test_an_address_depends_on_what_changes_the_result_only() -> None:
     first, size, *rest = WORDS
     assert address(*rest, first, size) == same  # order
     assert address(*WORDS, "--data.batch_size=16") == same  # a default
-    assert address(*WORDS, "--trainer.logger.save_dir=elsewhere", "--figures.every_n_epochs=3") == same
+    assert address(*WORDS, "--trainer.logger.save_dir=elsewhere", "--figures.every_n_epochs=3", "--cost.skip=9") == same
     others = [address(*WORDS, word) for word in ("--seed_everything=4", "--data.size=41", "--model.loss.gamma=3")]
     assert len({same, *others}) == 4
 

@@ -1,21 +1,17 @@
-"""Studies as data: what is refused, what comes out of them, and that published numbers are those of the papers."""
+"""Studies as data: what is refused, and what comes out of them."""
 
 from __future__ import annotations
 
 import copy
-import os
-import re
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 import yaml
 
-from mlemo.labels import LabelSpace
-from mlemo.metrics import MultiLabelMetrics
-from mlemo.studies.study import DEFINITIONS, PublishedRow, load_study
+from mlemo.studies.study import Figure
+from mlemo.studies.study_file import load_study
+from mlemo.thresholds import PerClassThreshold
 
 STUDY: dict[str, Any] = {
     "title": "Does it matter?",
@@ -31,7 +27,16 @@ STUDY: dict[str, Any] = {
     },
     "published": [{"table": "Table 1", "unit": "percent", "rows": [{"loss": "BCE", "F": 50.5}]}],
 }
-NAMES = sorted(file.stem for file in DEFINITIONS.glob("*.yaml"))
+DRAWN: dict[str, Any] = {
+    "class_metrics": {"F1": "f1"},
+    "rules": {"half": {"class_path": "FixedThreshold"}, "best": {"class_path": "PerClassThreshold"}},
+    "figures": [
+        {"kind": "bar", "title": "F", "source": "Fig. 1", "metric": "F", "across": "loss", "series": "threshold",
+         "where": {"order": "up", "loss": ["BCE"]}},
+        {"kind": "class_gain", "title": "Gain", "metric": "F1", "across": "loss", "baseline": "BCE"},
+        {"kind": "curve", "title": "Loss", "scalars": ["train/loss"], "against": "step"},
+    ],
+}  # fmt: skip
 
 
 def write(folder: Path, content: Any) -> Path:
@@ -84,16 +89,79 @@ def test_cases_name_labels_or_lists_of_them(tmp_path: Path) -> None:
         (["published", 0, "rows", 0, "loss"], "ASL", r"published\[0\].rows\[0\].loss: unknown label 'ASL'"),
         (["published", 0, "rows", 0, "G"], 1.0, r"published\[0\].rows\[0\]: unknown key 'G'"),
         (["published", 0, "rows", 0, "F"], "1", r"published\[0\].rows\[0\].F: expected a number, found '1'"),
+        (["figures", 0, "kind"], "pie", r"figures\[0\].kind: expected one of bar, box, .*, found 'pie'"),
+        (["figures", 0, "scalars"], ["a"], r"figures\[0\]: unknown key 'scalars'"),
+        (["figures", 0, "across"], "size", r"figures\[0\].across: unknown label 'size', expected one of loss, order"),
+        (["figures", 0, "metric"], "G", r"figures\[0\].metric: unknown label 'G', expected one of F"),
+        (["figures", 0, "where"], {"order": "left"}, r"figures\[0\].where.order: unknown label 'left'"),
+        (["figures", 0, "title"], None, r"figures\[0\].title: expected text, found None"),
+        (["figures", 1, "baseline"], None, r"figures\[1\].baseline: is missing, and a class_gain needs it"),
+        (["figures", 1, "metric"], "F", r"figures\[1\].metric: unknown label 'F', expected one of F1"),
+        (["figures", 2, "scalars"], [], r"figures\[2\].scalars: is missing, and a curve needs it"),
+        (["figures", 2, "against"], "hours", r"figures\[2\].against: expected epoch, step or seconds, found 'hours'"),
+        (["rules", "best", "class_path"], "Best", r"rules.best: mlemo.thresholds has no rule 'Best'"),
+        (["rules", "best", "init_args"], {"size": 1}, r"rules.best: .* unexpected keyword argument 'size'"),
+        (["varies", "threshold"], {"low": ""}, "rules: the setting threshold varies already"),
     ],
 )
 def test_what_is_wrong_is_named_with_file_and_key(keys: list[Any], value: Any, message: str, tmp_path: Path) -> None:
-    content = copy.deepcopy(STUDY)
+    content = copy.deepcopy(STUDY | DRAWN)
     inner: Any = content
     for key in keys[:-1]:
         inner = inner[key]
     inner[keys[-1]] = value
     with pytest.raises(ValueError, match=r"mine\.yaml: " + message):
         load_study(write(tmp_path, content))
+
+
+def test_figures_and_rules_are_read(tmp_path: Path) -> None:
+    content = STUDY | copy.deepcopy(DRAWN)
+    content["rules"]["best"]["init_args"] = {"cross_fit": 3}
+    content["published"] = [{"table": "Table 1", "unit": "1", "rows": [{"loss": "BCE", "threshold": "best", "F": 0.5}]}]
+    study = load_study(write(tmp_path, content))
+    assert study.figures == (
+        Figure("bar", "F", "Fig. 1", "F", "loss", "threshold", {"order": ("up",), "loss": ("BCE",)}),
+        Figure("class_gain", "Gain", metric="F1", across="loss", baseline="BCE"),
+        Figure("curve", "Loss", scalars=("train/loss",), against="step"),
+    )
+    rule = study.rules["best"].build()
+    assert isinstance(rule, PerClassThreshold)
+    assert rule.cross_fit == 3
+    assert study.rules["best"].build() is not rule
+    assert study.published[0].labels == (("loss", "BCE"), ("threshold", "best"))
+    # a rule makes no run of its own
+    assert [run.words for run in study.expand("tiny")] == [
+        run.words for run in load_study(write(tmp_path, STUDY)).expand("tiny")
+    ]
+
+
+def test_a_part_of_a_study_needs_the_variables_of_that_part_only(tmp_path: Path) -> None:
+    study = load_study(write(tmp_path, STUDY))
+    part = study.only({"order": ["down"], "seed": ["1"]})
+    assert [run.name for run in part.expand("tiny")] == ["BCE, down, seed 1"]
+    names = {run.name for run in study.expand("tiny")}
+    assert {run.name for label in ("up", "down") for run in study.only({"order": [label]}).expand("tiny")} == names
+
+    variables = {"words": "--x=1", "seeds": [0]}
+    two = {"one": {"tiny": "--file=${one_dir}"}, "two": {"tiny": "--file=${two_dir}"}}
+    study = load_study(
+        write(tmp_path, STUDY | {"scales": {"tiny": variables}, "varies": {"corpus": two}, "published": []})
+    )
+    (run,) = study.only({"corpus": ["one"]}).expand("tiny", {"one_dir": "a"})
+    assert run.words[:2] == ("--x=1", "--file=a")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        ({"losses": ["BCE"]}, "no setting 'losses'; it has loss, order, seed"),
+        ({"loss": ["BCE", "bce"]}, "loss has no 'bce'; it has BCE, MSE"),
+        ({"seed": ["8"]}, "seed has no '8'; it has 0, 1, 7"),
+    ],
+)
+def test_a_part_that_is_not_there_is_named(chosen: dict[str, list[str]], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        load_study(write(tmp_path, STUDY)).only(chosen)
 
 
 def test_variables_without_value_or_use_are_named(tmp_path: Path) -> None:
@@ -111,77 +179,3 @@ def test_variables_without_value_or_use_are_named(tmp_path: Path) -> None:
 def test_a_misspelt_study_is_answered_with_the_nearest() -> None:
     with pytest.raises(FileNotFoundError, match="no study 'wdl-loses'; did you mean 'wdl-losses'"):
         load_study("wdl-loses")
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_every_study_of_mlemo_is_whole(name: str) -> None:
-    study = load_study(name)
-    assert set(study.scales) == {"tiny", "small", "paper"}
-    assert study.notes
-    assert study.published
-    metrics = MultiLabelMetrics(LabelSpace(("a", "b")))
-    metrics.update(torch.tensor([[0.1, 0.9], [0.8, 0.3]]), torch.eye(2))
-    assert {key.removeprefix("tuned_") for key in study.metrics.values()} <= set(metrics.compute())
-    assert set(study.class_metrics.values()) <= set(metrics.per_class())
-    assert study.expand("tiny")
-    text = study.path.read_text(encoding="utf-8")
-    assert not re.search(r"(?<![\w}])/\w+/", text), "a path of somebody's machine"
-
-
-PAPERS = {"wdl": "000", "soft-losses": "002", "sigmoidf1": "003", "batch-selection": "004"}
-PAPER_FOLDER = os.environ.get("MLEMO_PAPERS")
-
-
-def numbers(text: str) -> list[float]:
-    return [float(number) for number in re.findall(r"(?<![\d.])\d+\.\d+(?![\d.])", text)]
-
-
-def holds(found: list[float], values: list[float]) -> bool:
-    """Whether the values stand next to one another, in this order."""
-    return any(found[start : start + len(values)] == values for start in range(len(found)))
-
-
-def in_order(found: list[float], values: list[float]) -> bool:
-    rest = iter(found)
-    return all(value in rest for value in values)
-
-
-@pytest.mark.skipif(PAPER_FOLDER is None, reason="MLEMO_PAPERS names no folder with the texts of the papers")
-@pytest.mark.parametrize("name", NAMES)
-def test_published_numbers_stand_in_the_papers(name: str) -> None:
-    study = load_study(name)
-    prefix = next(number for start, number in PAPERS.items() if name.startswith(start))
-    (file,) = Path(str(PAPER_FOLDER)).glob(f"{prefix}_*.txt")
-    text = file.read_text(encoding="utf-8")
-    lines = [numbers(line.replace("F1", "F1 ")) for line in text.splitlines()]
-    if name == "soft-losses":  # its columns are printed one after the other
-        check_columns(study.published, numbers(text))
-        return
-    if name == "wdl-orders":  # orders are columns there
-        rows: dict[tuple[str, str, str], list[float]] = {}
-        for row in study.published:
-            if row.table == "Table 3":
-                for metric, value in row.values.items():
-                    rows.setdefault((row.table, row.labels[0][1], metric), []).append(value)
-        assert len(rows) == 13
-        assert all(any(holds(line, values) for line in lines) for values in rows.values())
-        return
-    for row in study.published:
-        values = list(row.values.values())
-        assert any(in_order(line, values) for line in lines), row
-    if name == "batch-selection":  # random and adaptive stand in turn
-        for random, adaptive in list(pairwise(study.published))[::2]:
-            both = [value for pair in zip(random.values.values(), adaptive.values.values()) for value in pair]
-            assert any(in_order(line, both) for line in lines), random
-
-
-def check_columns(rows: tuple[PublishedRow, ...], found: list[float]) -> None:
-    columns: dict[tuple[str, str, str], list[float]] = {}
-    for row in rows:
-        loss = dict(row.labels)["loss"] if row.of_class else ""
-        for metric, value in row.values.items():
-            column = columns.setdefault((row.table, loss, metric), [])
-            column += [value, row.plus_minus[metric]] if row.plus_minus else [value]
-    assert len(columns) == 18
-    for key, values in columns.items():
-        assert holds(found, values), (key, values)

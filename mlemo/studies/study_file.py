@@ -1,0 +1,290 @@
+"""The file of a study: YAML, read and checked key by key."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from difflib import get_close_matches
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mlemo.studies.study import RULE_SETTING, Figure, Labels, PublishedRow, Rule, Scale, Study
+
+__all__ = ["DEFINITIONS", "load_study"]
+
+DEFINITIONS = Path(__file__).parent / "definitions"
+SCALES = ("tiny", "small", "paper")
+SEED_WORDS = "--seed_everything=${seed} --data.seed=${seed}"
+KEYS = {"title", "paper", "metrics", "class_metrics", "scales", "varies", "cases", "rules", "published", "figures",
+        "notes"}  # fmt: skip
+EVERY_FIGURE = {"kind", "title", "source", "where"}
+# kind of figure -> the keys that it must have, and those that it may have
+FIGURES = {
+    "bar": ({"metric", "across"}, {"series"}),
+    "box": ({"metric", "across"}, {"series"}),
+    "line": ({"metric", "across"}, {"series"}),
+    "heatmap": ({"metric", "across", "series"}, set()),
+    "class_gain": ({"metric", "across", "baseline"}, set()),
+    "curve": ({"scalars", "against"}, {"series"}),
+    "density": (set(), {"series"}),
+}
+
+
+def load_study(name: str | Path) -> Study:
+    """Read and check a study.
+
+    Args:
+        name: Name of a study that comes with mlemo, or a YAML file.
+
+    Raises:
+        FileNotFoundError: There is no such study.
+        ValueError: The file is not a study; the message names the file and the key.
+    """
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        known = sorted(file.stem for file in DEFINITIONS.glob("*.yaml"))
+        if str(name) not in known:
+            near = get_close_matches(str(name), known, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise FileNotFoundError(f"no study {str(name)!r}; {hint}mlemo has {', '.join(known)}, or give a YAML file")
+        path = DEFINITIONS / f"{name}.yaml"
+    if not path.is_file():
+        raise FileNotFoundError(f"no study file {path}")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not YAML: {error}") from error
+    return _Reader(path).study(content)
+
+
+class _Reader:
+    """Turns the content of a file into a study; every complaint names the file and the key."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def wrong(self, key: str, message: str) -> ValueError:
+        return ValueError(f"{self.path}: {key}: {message}")
+
+    def mapping(self, key: str, value: Any, keys: set[str] | None = None) -> dict[str, Any]:
+        if not isinstance(value, dict) or not value:
+            raise self.wrong(key, f"expected a mapping, found {value!r}")
+        for name in value:
+            if not isinstance(name, str):
+                raise self.wrong(key, f"names are text, found {name!r}; put it in quotes")
+            if keys is not None and name not in keys:
+                raise self.wrong(key, f"unknown key {name!r}, expected some of {', '.join(sorted(keys))}")
+        return value
+
+    def text(self, key: str, value: Any) -> str:
+        if not isinstance(value, str) or not value:
+            raise self.wrong(key, f"expected text, found {value!r}")
+        return value
+
+    def words(self, key: str, value: Any) -> tuple[str, ...]:
+        if not isinstance(value, str):
+            raise self.wrong(key, f"expected words as on the command line, found {value!r}")
+        try:
+            return tuple(shlex.split(value))
+        except ValueError as error:
+            raise self.wrong(key, f"{error} in {value!r}") from None
+
+    def items(self, key: str, value: Any) -> list[tuple[str, Any]]:
+        if value is None:
+            return []
+        if not isinstance(value, list):
+            raise self.wrong(key, f"expected a list, found {value!r}")
+        return [(f"{key}[{index}]", item) for index, item in enumerate(value)]
+
+    def study(self, content: Any) -> Study:
+        content = self.mapping("the file", content, KEYS)
+        if missing := sorted({"title", "paper", "metrics", "scales", "varies"} - content.keys()):
+            raise self.wrong(missing[0], "is missing")
+        metrics, class_metrics = (
+            {name: self.text(f"{key}.{name}", value) for name, value in self.mapping(key, content[key]).items()}
+            if key in content
+            else {}
+            for key in ("metrics", "class_metrics")
+        )
+        varies = {
+            setting: {
+                label: self.option(f"varies.{setting}.{label}", value)
+                for label, value in self.mapping(f"varies.{setting}", options).items()
+            }
+            for setting, options in self.mapping("varies", content["varies"]).items()
+        }
+        rules = {
+            label: self.rule(f"rules.{label}", value)
+            for label, value in (self.mapping("rules", content["rules"]) if "rules" in content else {}).items()
+        }
+        if rules and RULE_SETTING in varies:
+            raise self.wrong("rules", f"the setting {RULE_SETTING} varies already")
+        shown = varies | ({RULE_SETTING: rules} if rules else {})
+        scales = self.mapping("scales", content["scales"], set(SCALES))
+        return Study(
+            path=self.path,
+            title=self.text("title", content["title"]),
+            paper=self.text("paper", content["paper"]),
+            metrics=metrics,
+            class_metrics=class_metrics,
+            scales={name: self.scale(f"scales.{name}", value) for name, value in scales.items()},
+            varies=varies,
+            cases=self.cases(content.get("cases"), varies),
+            rules=rules,
+            published=tuple(
+                row
+                for key, table in self.items("published", content.get("published"))
+                for row in self.table(key, table, shown, metrics, class_metrics)
+            ),
+            figures=tuple(
+                self.figure(key, figure, shown, metrics, class_metrics)
+                for key, figure in self.items("figures", content.get("figures"))
+            ),
+            notes=tuple(self.text(key, note) for key, note in self.items("notes", content.get("notes"))),
+        )
+
+    def scale(self, key: str, value: Any) -> Scale:
+        value = self.mapping(key, value, {"words", "seeds", "variables", "seed_words"})
+        seeds = value.get("seeds")
+        if not isinstance(seeds, list) or not seeds or not all(type(seed) is int and seed >= 0 for seed in seeds):
+            raise self.wrong(f"{key}.seeds", f"expected a list of integers from 0, found {seeds!r}")
+        if len(set(seeds)) < len(seeds):
+            raise self.wrong(f"{key}.seeds", f"a seed stands twice in {seeds!r}")
+        variables = self.mapping(f"{key}.variables", value["variables"]) if "variables" in value else {}
+        return Scale(
+            words=self.words(f"{key}.words", value.get("words", "")),
+            seeds=tuple(seeds),
+            variables={name: str(default) for name, default in variables.items()},
+            seed_words=self.words(f"{key}.seed_words", value.get("seed_words", SEED_WORDS)),
+        )
+
+    def option(self, key: str, value: Any) -> tuple[str, ...] | dict[str, tuple[str, ...]]:
+        if value == {}:  # published, and not run here at any scale
+            return {}
+        if isinstance(value, dict):
+            by_scale = self.mapping(key, value, set(SCALES))
+            return {scale: self.words(f"{key}.{scale}", words) for scale, words in by_scale.items()}
+        return self.words(key, value)
+
+    def cases(self, value: Any, varies: Mapping[str, Mapping[str, Any]]) -> tuple[Labels, ...]:
+        """Each case names a label, or several, of every setting; without cases it is the whole grid."""
+        given = self.items("cases", value) or [
+            ("cases", {setting: list(options) for setting, options in varies.items()})
+        ]
+        found: list[Labels] = []
+        for key, raw in given:
+            case = self.mapping(key, raw, set(varies))
+            if missing := [setting for setting in varies if setting not in case]:
+                raise self.wrong(key, f"no label of {missing[0]}")
+            lists = [case[setting] if isinstance(case[setting], list) else [case[setting]] for setting in varies]
+            for setting, labels in zip(varies, lists):
+                for label in labels:
+                    self.known(f"{key}.{setting}", label, varies[setting])
+            found += [tuple(zip(varies, labels)) for labels in product(*lists)]
+        return tuple(dict.fromkeys(found))
+
+    def known(self, key: str, label: Any, labels: Mapping[str, Any]) -> str:
+        if not isinstance(label, str) or label not in labels:
+            raise self.wrong(key, f"unknown label {label!r}, expected one of {', '.join(labels)}")
+        return label
+
+    def table(
+        self,
+        key: str,
+        value: Any,
+        varies: Mapping[str, Mapping[str, Any]],
+        metrics: Mapping[str, str],
+        class_metrics: Mapping[str, str],
+    ) -> list[PublishedRow]:
+        table = self.mapping(key, value, {"table", "unit", "rows"})
+        name, unit = self.text(f"{key}.table", table.get("table")), table.get("unit")
+        if unit not in ("percent", "1"):
+            raise self.wrong(f"{key}.unit", f"expected percent or '1', found {unit!r}")
+        rows: list[PublishedRow] = []
+        for place, raw in self.items(f"{key}.rows", table.get("rows")):
+            shown = class_metrics if isinstance(raw, dict) and "class" in raw else metrics
+            row = self.mapping(place, raw, {*varies, *shown, "class", "plus_minus", "marked"})
+            labels = tuple(
+                (setting, self.known(f"{place}.{setting}", row[setting], varies[setting]))
+                for setting in varies
+                if setting in row
+            )
+            of_class = self.text(f"{place}.class", row["class"]) if "class" in row else ""
+            if any((labels, of_class) == (other.labels, other.of_class) for other in rows):
+                raise self.wrong(place, f"a second row of {dict(labels)} {of_class}".rstrip())
+            plus_minus = (
+                self.mapping(f"{place}.plus_minus", row["plus_minus"], set(shown)) if "plus_minus" in row else {}
+            )
+            rows.append(
+                PublishedRow(
+                    table=name,
+                    unit=unit,
+                    labels=labels,
+                    of_class=of_class,
+                    values=self.numbers(place, {metric: row[metric] for metric in shown if metric in row}),
+                    plus_minus=self.numbers(f"{place}.plus_minus", plus_minus),
+                    marked=tuple(
+                        self.known(item, label, shown)
+                        for item, label in self.items(f"{place}.marked", row.get("marked"))
+                    ),
+                )
+            )
+        return rows
+
+    def numbers(self, key: str, values: dict[str, Any]) -> dict[str, float]:
+        for name, value in values.items():
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise self.wrong(f"{key}.{name}", f"expected a number, found {value!r}")
+        return values
+
+    def rule(self, key: str, value: Any) -> Rule:
+        rule = self.mapping(key, value, {"class_path", "init_args"})
+        arguments = self.mapping(f"{key}.init_args", rule["init_args"]) if "init_args" in rule else {}
+        found = Rule(self.text(f"{key}.class_path", rule.get("class_path")), arguments)
+        try:
+            found.build()
+        except (TypeError, ValueError) as error:
+            raise self.wrong(key, str(error)) from error
+        return found
+
+    def figure(
+        self,
+        key: str,
+        content: Any,
+        settings: Mapping[str, Mapping[str, Any]],
+        metrics: Mapping[str, str],
+        class_metrics: Mapping[str, str],
+    ) -> Figure:
+        kind = self.mapping(key, content).get("kind")
+        if not isinstance(kind, str) or kind not in FIGURES:
+            raise self.wrong(f"{key}.kind", f"expected one of {', '.join(FIGURES)}, found {kind!r}")
+        needed, allowed = FIGURES[kind]
+        figure = self.mapping(key, content, EVERY_FIGURE | needed | allowed)
+        if missing := sorted(name for name in needed if not figure.get(name)):
+            raise self.wrong(f"{key}.{missing[0]}", f"is missing, and a {kind} needs it")
+        shown = class_metrics if kind == "class_gain" else metrics
+        for name, known in (("metric", shown), ("across", settings), ("series", settings)):
+            if name in figure:
+                self.known(f"{key}.{name}", figure[name], known)
+        if "baseline" in figure:
+            self.known(f"{key}.baseline", figure["baseline"], settings[figure["across"]])
+        if figure.get("against", "epoch") not in ("epoch", "step", "seconds"):
+            raise self.wrong(f"{key}.against", f"expected epoch, step or seconds, found {figure['against']!r}")
+        where = {}
+        if "where" in figure:
+            for setting, value in self.mapping(f"{key}.where", figure["where"], set(settings)).items():
+                labels = value if isinstance(value, list) else [value]
+                where[setting] = tuple(
+                    self.known(f"{key}.where.{setting}", label, settings[setting]) for label in labels
+                )
+        return Figure(
+            kind=kind,
+            title=self.text(f"{key}.title", figure.get("title")),
+            source=self.text(f"{key}.source", figure["source"]) if "source" in figure else "",
+            where=where,
+            scalars=tuple(self.text(item, tag) for item, tag in self.items(f"{key}.scalars", figure.get("scalars"))),
+            **{name: figure[name] for name in ("metric", "across", "series", "baseline", "against") if name in figure},
+        )

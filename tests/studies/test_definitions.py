@@ -1,0 +1,251 @@
+"""The studies that come with mlemo: whole, runnable, and with the numbers and oddities of the papers."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mlemo import training
+from mlemo.labels import LabelSpace
+from mlemo.metrics import MultiLabelMetrics
+from mlemo.studies.rules import rule_scores
+from mlemo.studies.study import PlannedRun, PublishedRow, Study
+from mlemo.studies.study_file import DEFINITIONS, load_study
+
+NAMES = sorted(file.stem for file in DEFINITIONS.glob("*.yaml") if not file.stem.startswith("gthl-"))
+WITHOUT_TABLES = {"batch-selection-text", "sigmoidf1-parameters"}
+COST = {"parameters", "trainable_parameters", "train_samples_per_second", "seconds_per_epoch", "train_minutes",
+        "test_ms_per_batch", "peak_memory_bytes"}  # fmt: skip
+# Small enough for a run of a few seconds, in the corpus and the epochs alone.
+SMALLER = ["--trainer.max_epochs=1", "--data.size=64", "--data.val_size=24", "--data.test_size=24",
+           "--data.batch_size=8"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_study_is_whole(name: str) -> None:
+    study = load_study(name)
+    assert set(study.scales) == {"tiny", "small", "paper"}
+    assert study.notes
+    assert study.figures
+    assert bool(study.published) == (name not in WITHOUT_TABLES)
+    metrics = MultiLabelMetrics(LabelSpace(("a", "b")))
+    metrics.update(torch.tensor([[0.1, 0.9], [0.8, 0.3]]), torch.eye(2))
+    for key in study.metrics.values():
+        assert key in metrics.compute() or key.removeprefix("cost.") in COST
+    assert set(study.class_metrics.values()) <= set(metrics.per_class())
+    assert study.expand("tiny")
+    text = study.path.read_text(encoding="utf-8")
+    assert not re.search(r"(?<![\w}])/\w+/", text), "a path of somebody's machine"
+
+
+def planned(study: Study, scale: str) -> list[PlannedRun]:
+    """The runs, with a made-up value for every variable that has no default."""
+    size = study.scales[scale]
+    options = [study.varies[setting][label] for case in study.cases for setting, label in case]
+    words = [word for option in options for word in (option.get(scale, ()) if isinstance(option, dict) else option)]
+    names = set(re.findall(r"\$\{(\w+)\}", " ".join([*size.words, *words])))
+    return study.expand(scale, {name: f"/nowhere/{name}" for name in names - size.variables.keys()})
+
+
+def covering(study: Study) -> Iterator[PlannedRun]:
+    """Runs that hold every scale's words and, at some scale, every option that has words of its own."""
+    seen: set[Any] = set()
+    for scale in study.scales:
+        for run in planned(study, scale):
+            options: set[Any] = {scale}
+            for setting, label in run.labels:
+                option = study.varies[setting][label]
+                options.add((setting, option[scale] if isinstance(option, dict) else option))
+            if not options <= seen:
+                seen |= options
+                yield run
+
+
+class Parsed(Exception):
+    """Ends the command line interface when its parser is there."""
+
+
+@pytest.fixture(scope="module")
+def parser() -> Any:
+    """The parser of ``mlemo fit``: making it takes longer than parsing."""
+    found = []
+
+    def keep(self: training.MlemoCLI, parser: Any, args: Any) -> None:
+        found.append(parser)
+        raise Parsed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training.MlemoCLI, "parse_arguments", keep)
+        with pytest.raises(Parsed):
+            training.run("fit", [])
+    return found[0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_option_is_understood_at_every_scale(name: str, parser: Any) -> None:
+    study = load_study(name)
+    for run in covering(study):
+        config = parser.parse_args(["fit", *run.words])["fit"]
+        assert config["seed_everything"] == run.seed, run.name
+
+
+def trained_runs() -> dict[str, PlannedRun]:
+    """A tiny run of each study that no other study has, from the last one on, which differ most from their defaults."""
+    chosen: dict[str, PlannedRun] = {}
+    for name in NAMES:
+        taken = {run.words for run in chosen.values()}
+        runs = load_study(name).expand("tiny")
+        chosen[name] = next(run for run in reversed(runs) if run.words not in taken)
+    return chosen
+
+
+@pytest.mark.parametrize(("name", "run"), trained_runs().items(), ids=lambda value: value if value in NAMES else "")
+def test_a_tiny_run_gives_every_metric_of_its_study(name: str, run: PlannedRun, tmp_path: Path) -> None:
+    place = [f"--trainer.logger.save_dir={tmp_path}", "--trainer.logger.version=run"]
+    training.run("fit", [*run.words, *SMALLER, *place])
+    study, folder = load_study(name), tmp_path / "run"
+    results = json.loads((folder / "results_test.json").read_text(encoding="utf-8"))
+    cost = json.loads((folder / "cost.json").read_text(encoding="utf-8"))
+    found = results | {f"cost.{key}": value for key, value in cost.items()}
+    assert set(study.metrics.values()) <= found.keys()
+    for rule in study.rules.values():
+        scores = rule_scores(folder, rule)
+        assert {key for key in study.metrics.values() if not key.startswith("cost.")} <= scores.keys()
+
+
+FOOTNOTES = {
+    "wdl-orders": ["coverage is counted from 0", "does not define AP"],
+    "wdl-minority": ["cannot hold training counts", "77 training and 6 test examples", "5 to 6 hits"],
+    "wdl-losses": ['identical to the row "D0 \\(label \\+ ratio\\)"'],
+    "wdl-ablation": ["identical to the BCE row of Table 6"],
+    "wdl-cost": ["ratio of 2.98", "padded"],
+    "wdl-weights": ["Descent on a softmax moves weight", "cannot be compared between epochs"],
+    "sigmoidf1": ["micro-F1 by its formula is what others call macro-F1"],
+    "batch-selection": [
+        "LLOG-F of Table 1 has words for labels",
+        "last 25 and 28 columns",
+        "MeanIR 9.93 of enron",
+        "misplaced in rows 3001 to 6000",
+        "20 positives or fewer",
+        "11 values for 12 columns",
+        "Bold marks",
+        "best epoch is not restored",
+        "differ in more than selection",
+        "identical in all digits",
+        "code counts it as 0",
+        "tmc2007, of which the paper used the 490 heaviest",
+    ],
+}
+
+
+@pytest.mark.parametrize("name", FOOTNOTES)
+def test_oddities_of_the_published_tables_are_noted(name: str) -> None:
+    notes = "\n".join(load_study(name).notes)
+    for note in FOOTNOTES[name]:
+        assert re.search(note, notes), note
+
+
+PAPERS = {"wdl": "000", "soft": "002", "sigmoidf1": "003", "batch-selection": "004"}
+PAPER_FOLDER = os.environ.get("MLEMO_PAPERS")
+
+
+def numbers(text: str) -> list[float]:
+    return [float(number) for number in re.findall(r"(?<![\d.])\d+\.\d+(?![\d.])", text)]
+
+
+def holds(found: list[float], values: list[float]) -> bool:
+    """Whether the values stand next to one another, in this order."""
+    return any(found[start : start + len(values)] == values for start in range(len(found)))
+
+
+def in_order(found: list[float], values: list[float]) -> bool:
+    rest = iter(found)
+    return all(value in rest for value in values)
+
+
+@pytest.mark.skipif(PAPER_FOLDER is None, reason="MLEMO_PAPERS names no folder with the texts of the papers")
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in WITHOUT_TABLES])
+def test_published_numbers_stand_in_the_papers(name: str) -> None:
+    study = load_study(name)
+    prefix = next(number for start, number in PAPERS.items() if name.startswith(start))
+    (file,) = Path(str(PAPER_FOLDER)).glob(f"{prefix}_*.txt")
+    text = file.read_text(encoding="utf-8")
+    lines = [numbers(line.replace("F1", "F1 ")) for line in text.splitlines()]
+    rows = list(study.published)
+    if name == "soft-losses":  # its columns are printed one after the other
+        check_columns(rows, numbers(text))
+        return
+    if name == "soft-batch":  # its rows are some of those
+        others = [(dict(row.labels)["loss"], row.values, row.plus_minus) for row in load_study("soft-losses").published]
+        assert all((dict(row.labels)["loss"], row.values, row.plus_minus) in others for row in rows)
+        return
+    if name in ("wdl-orders", "wdl-backbone"):  # orders are columns there
+        check_orders([row for row in rows if row.table == "Table 3"], lines, 13 if name == "wdl-orders" else 2)
+        rows = [row for row in rows if row.table != "Table 3"]
+    if name == "wdl-orders":  # metrics are rows, and the last column is that of the authors
+        last = [line[-1] for line in lines if line]
+        for row in rows:
+            values = sorted(row.values.values())
+            assert any(sorted(last[start : start + len(values)]) == values for start in range(len(last))), row
+        return
+    if name == "wdl-minority":  # the two systems are columns
+        for of_class in {row.of_class for row in rows}:
+            both = [row.values["F1"] for row in rows if row.of_class == of_class]
+            assert any(of_class in line and holds(numbers(line), both) for line in text.splitlines()), of_class
+        return
+    if name == "wdl-cost":
+        for row in rows:
+            parameters, speed, inference = row.values.values()
+            pattern = rf"{parameters / 1e6:g} M\s+{speed}\s+{inference}"
+            assert re.search(pattern, text), pattern
+        return
+    if name == "sigmoidf1":
+        check_minutes([row for row in rows if row.table == "Table 6"], text)
+        rows = [row for row in rows if row.table != "Table 6"]
+    for row in rows:
+        values = list(row.values.values())
+        assert any(in_order(line, values) for line in lines), row
+    if name in ("batch-selection", "batch-selection-chain"):  # two selections stand in turn
+        assert len(rows) == (130 if name == "batch-selection" else 8)
+        for first, second in list(pairwise(rows))[::2]:
+            assert first.labels[:-1] == second.labels[:-1]
+            both = [value for pair in zip(first.values.values(), second.values.values()) for value in pair]
+            assert any(in_order(line, both) for line in lines), first
+
+
+def check_orders(rows: Sequence[PublishedRow], lines: list[list[float]], count: int) -> None:
+    columns: dict[tuple[str, str], list[float]] = {}
+    for row in rows:
+        for metric, value in row.values.items():
+            columns.setdefault((dict(row.labels)["corpus"], metric), []).append(value)
+    assert len(columns) == count
+    assert all(any(holds(line, values) for line in lines) for values in columns.values())
+
+
+def check_minutes(rows: Sequence[PublishedRow], text: str) -> None:
+    losses: dict[str, list[float]] = {}
+    for row in rows:
+        losses.setdefault(dict(row.labels)["loss"], []).append(row.values["Minutes"])
+    assert len(losses) == 5
+    for values in losses.values():
+        assert " ".join(f"{value:g}" for value in values) in text, values
+
+
+def check_columns(rows: Sequence[PublishedRow], found: list[float]) -> None:
+    columns: dict[tuple[str, str, str], list[float]] = {}
+    for row in rows:
+        loss = dict(row.labels)["loss"] if row.of_class else ""
+        for metric, value in row.values.items():
+            column = columns.setdefault((row.table, loss, metric), [])
+            column += [value, row.plus_minus[metric]] if row.plus_minus else [value]
+    assert len(columns) == 18
+    for key, values in columns.items():
+        assert holds(found, values), (key, values)

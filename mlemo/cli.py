@@ -24,6 +24,8 @@ use
   explain    why a checkpoint says what it says of texts, and what its run got right and wrong, as a folder of pages
   compare    metrics of runs side by side, with intervals and tests against a baseline
   reproduce  run a study: a published table or figure, at the size that is asked for
+  report     a study's numbers beside the published ones, with intervals and figures
+  sweep      search for good settings
 
   mlemo fit --config configs/experiment/synthetic.yaml
   mlemo fit --data SemEval2018 --data.data_dir DIR --model BertWDL --model.encoder bert-base-uncased
@@ -32,6 +34,7 @@ use
   mlemo explain --ckpt runs/version_0 "I did not see that coming, how lovely!"
   mlemo compare runs/version_0 runs/version_1 --output comparison.md
   mlemo reproduce wdl-losses --scale tiny
+  mlemo report wdl-losses --scale tiny
 
 options
   -h, --help     this text
@@ -39,7 +42,7 @@ options
 """
 
 TRAINING = ("fit", "validate", "test", "predict")
-COMMANDS = (*TRAINING, "classify", "explain", "compare", "reproduce")
+COMMANDS = (*TRAINING, "classify", "explain", "compare", "reproduce", "report", "sweep")
 
 
 def main(args: Sequence[str] | None = None) -> object:
@@ -50,7 +53,8 @@ def main(args: Sequence[str] | None = None) -> object:
 
     Returns:
         What the command gives: the ``MlemoCLI`` with its trainer, model and datamodule, the classified sentences,
-        the first page of the explanation, the rows of the comparison, or how the study stands.
+        the first page of the explanation, the rows of the comparison, how the study stands, the page of the report, or
+        what the search found.
 
     Raises:
         SystemExit: The command line cannot be understood (status 2), or help was asked for (status 0).
@@ -99,6 +103,14 @@ def _tool(command: str) -> Callable[[Sequence[str]], object]:
         from mlemo import reproduce
 
         return reproduce.main
+    if command == "report":
+        from mlemo import report
+
+        return report.main
+    if command == "sweep":
+        from mlemo import sweep
+
+        return sweep.main
     from mlemo.predict import classify
 
     return classify

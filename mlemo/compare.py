@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import astuple, dataclass
 from glob import glob
 from itertools import groupby
-from math import isnan
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -25,8 +22,9 @@ from mlemo.metrics.compare import holm, mean_and_sd, paired_bootstrap, randomiza
 from mlemo.metrics.intervals import bootstrap_values, mean_over_runs, percentile_interval
 from mlemo.metrics.weighted import WeightedMetrics
 from mlemo.predictions import Predictions, read_predictions
+from mlemo.reports.comparison import WRITERS, cells
 
-__all__ = ["Row", "compare_runs", "main"]
+__all__ = ["Row", "check_same_samples", "compare_runs", "main"]
 
 DESCRIPTION = """\
 Compare runs by their saved predictions: every metric with a bootstrap interval over the test samples, its difference
@@ -113,7 +111,7 @@ def compare_runs(
     first = systems[baseline][0]
     for runs in systems.values():
         for run in runs:
-            _check_same_samples(first, run)
+            check_same_samples(first, run)
 
     some = first.mask.any(1)
     if not some.any():
@@ -153,7 +151,13 @@ def compare_runs(
     return rows
 
 
-def _check_same_samples(first: Predictions, other: Predictions) -> None:
+def check_same_samples(first: Predictions, other: Predictions) -> None:
+    """Whether two runs can be compared: the same samples in the same order, with the same labels and gold labels.
+
+    Raises:
+        ValueError: They cannot; the message names the first row that differs.
+    """
+
     def different(what: str, row: int, found: object, expected: object) -> ValueError:
         where = f"row {row + 1}: {what} {found!r}, but {expected!r} in {first.path}"
         return ValueError(f"runs are compared on the same samples in the same order; {other.path}, {where}")
@@ -275,30 +279,8 @@ def _notes(systems: dict[str, list[Predictions]], settings: dict[str, Any]) -> l
     return notes + [f"{name}: decided by {' / '.join(rule)}" for name, rule in rules.items()]
 
 
-def _cells(rows: Sequence[Row]) -> list[list[str]]:
-    """Head and body of the table as it is read; what no row has is left out."""
-
-    def number(value: float | None, sign: str = "") -> str:
-        return "" if value is None else f"{value:{sign}.3f}"
-
-    def interval(low: float | None, high: float | None, sign: str = "") -> str:
-        return "" if low is None else f"[{number(low, sign)}, {number(high, sign)}]"
-
-    seeds, compared = any(row.runs > 1 for row in rows), any(row.difference is not None for row in rows)
-    system = "system (runs)" if seeds else "system"
-    table = [["metric", system, "value", "interval", "sd", "diff", "interval", "p", "p Holm"]]
-    for row in rows:
-        own = [number(row.value), interval(row.low, row.high), number(row.sd)]
-        difference = [number(row.difference, "+"), interval(row.difference_low, row.difference_high, "+")]
-        p = ["" if value is None else f"{value:.4f}" for value in (row.p, row.p_holm)]
-        system = f"{row.system} ({row.runs})" if seeds else row.system
-        table.append([row.metric, system, *own, *difference, *p])
-    left_out = {*(() if seeds else (4,)), *(() if compared else (5, 6, 7, 8))}
-    return [[cell for column, cell in enumerate(line) if column not in left_out] for line in table]
-
-
 def _print(rows: Sequence[Row], notes: Sequence[str]) -> None:
-    head, *body = _cells(rows)
+    head, *body = cells(rows)
     for metric, lines in groupby(body, key=lambda line: line[0]):
         table = Table(title=metric, title_justify="left", box=SIMPLE_HEAD, padding=0)
         table.add_column(head[1], min_width=8, overflow="fold")
@@ -309,37 +291,3 @@ def _print(rows: Sequence[Row], notes: Sequence[str]) -> None:
         Console().print(table)
     for note in notes:
         Console().print(note, highlight=False, markup=False)
-
-
-def _markdown(rows: Sequence[Row], notes: Sequence[str], settings: dict[str, Any]) -> str:
-    head, *body = [[cell.replace("|", "\\|") for cell in line] for line in _cells(rows)]
-    lines = [head, [":--" if column < 2 else "--:" for column in range(len(head))], *body]
-    return "\n".join(["| " + " | ".join(line) + " |" for line in lines] + ["", *(f"- {note}" for note in notes)]) + "\n"
-
-
-def _tex(rows: Sequence[Row], notes: Sequence[str], settings: dict[str, Any]) -> str:
-    escapes = str.maketrans({**{c: "\\" + c for c in "&%$#_{}"}, "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-                             "\\": r"\textbackslash{}"})  # fmt: skip
-    head, *body = [" & ".join(cell.translate(escapes) for cell in line) + r" \\" for line in _cells(rows)]
-    columns = "ll" + "r" * (len(_cells(rows)[0]) - 2)
-    lines = [
-        *(f"% {note}" for note in notes),
-        rf"\begin{{tabular}}{{{columns}}}",
-        r"\toprule",
-        head,
-        r"\midrule",
-        *body,
-    ]
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
-
-
-def _csv(rows: Sequence[Row], notes: Sequence[str], settings: dict[str, Any]) -> str:
-    return pd.DataFrame([asdict(row) for row in rows]).to_csv(index=False)
-
-
-def _json(rows: Sequence[Row], notes: Sequence[str], settings: dict[str, Any]) -> str:
-    plain = [{k: None if isinstance(v, float) and isnan(v) else v for k, v in asdict(row).items()} for row in rows]
-    return json.dumps({"settings": settings, "notes": notes, "rows": plain}, indent=1, ensure_ascii=False) + "\n"
-
-
-WRITERS = {".md": _markdown, ".csv": _csv, ".json": _json, ".tex": _tex}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from rich.table import Table
 from mlemo.studies.claims import Claims
 from mlemo.studies.records import read_record, write_atomically
 from mlemo.studies.runs import StudyRun, study_runs
-from mlemo.studies.study import DEFINITIONS, Study, load_study
+from mlemo.studies.study import Study
+from mlemo.studies.study_file import DEFINITIONS, load_study
 from mlemo.studies.worker import Crew, run_folder_of
 
 __all__ = ["Outcome", "main", "reproduce"]
@@ -31,6 +32,7 @@ the runs are shared out. A run that is done is never run again, also when anothe
   mlemo reproduce                                        the studies that come with mlemo
   mlemo reproduce wdl-losses --scale tiny                needs no file and no network
   mlemo reproduce wdl-losses --scale small --set data_dir=DIR --set encoder=DIR --workers 2
+  mlemo reproduce batch-selection --scale small --set data_dir=DIR --only dataset=scene --only network=DELA
   mlemo reproduce my_study.yaml --scale tiny --dry-run   what would be run, and how long it would take"""
 
 
@@ -55,6 +57,7 @@ def reproduce(
     folder: Path,
     *,
     variables: Mapping[str, str] | None = None,
+    only: Mapping[str, Collection[str]] | None = None,
     workers: int = 1,
     storage: str | None = None,
     retry_failed: bool = False,
@@ -68,6 +71,7 @@ def reproduce(
         scale: ``tiny``, ``small`` or ``paper``.
         folder: Where runs are kept, in ``folder/runs``; ``folder/<name>_<scale>.json`` lists those of the study.
         variables: Values of ``${name}`` in the study's words.
+        only: Labels of settings, and seeds, that are run now; see ``Study.only``.
         workers: Runs at once in this process.
         storage: Database of claims; by default the file ``runs.db`` in the folder.
         retry_failed: Try failed runs again.
@@ -81,6 +85,7 @@ def reproduce(
         raise ValueError(f"--workers must be at least 1, found {workers}")
     console = Console()
     folder = folder.resolve()
+    study = study.only(only) if only else study
     planned = len(study.expand(scale, variables))
     console.print(f"{study.name}, scale {scale}: reading the settings of {planned} runs", highlight=False, markup=False)
     outcome = Outcome(list(study_runs(study, scale, variables)))
@@ -101,7 +106,7 @@ def reproduce(
             {"labels": dict(run.labels), "seed": run.seed, "address": run.address, "words": list(run.words)}
             for run in outcome.runs
         ]
-        write_atomically(folder / f"{study.name}_{scale}.json", json.dumps(runs, indent=1, ensure_ascii=False) + "\n")
+        _write_list(folder / f"{study.name}_{scale}.json", runs, keep_others=bool(only))
         with _Display(console, study, outcome, workers) as display:
             Crew(outcome.runs, folder, claims, workers, retry_failed).work(display)
     finally:
@@ -112,7 +117,20 @@ def reproduce(
     failed = f", {len(outcome.failures)} failed (--retry-failed tries them again)" if outcome.failures else ""
     done = f"{len(outcome.records)} runs done{failed}; they are in {folder / 'runs'}"
     console.print(done, highlight=False, markup=False, soft_wrap=True)
+    if outcome.records:
+        wanted = study.name if study.path.parent == DEFINITIONS else study.path
+        words = f"mlemo report {wanted} --scale {scale} --folder {folder}"
+        console.print(f"report: {words}", highlight=False, markup=False, soft_wrap=True)
     return outcome
+
+
+def _write_list(path: Path, runs: list[dict[str, Any]], keep_others: bool) -> None:
+    """List the runs of a study; where only a part of it is run, those that were listed before stay."""
+    if keep_others and path.is_file():
+        again = [(run["labels"], run["seed"]) for run in runs]
+        before = json.loads(path.read_text(encoding="utf-8"))
+        runs = [*(run for run in before if (run["labels"], run["seed"]) not in again), *runs]
+    write_atomically(path, json.dumps(runs, indent=1, ensure_ascii=False) + "\n")
 
 
 class _Display:
@@ -255,6 +273,7 @@ def main(words: Sequence[str]) -> Outcome | None:
             options.scale,
             options.folder,
             variables=_variables(options.set),
+            only=_only(options.only),
             workers=options.workers,
             storage=options.storage,
             retry_failed=options.retry_failed,
@@ -278,6 +297,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--scale", choices=("tiny", "small", "paper"), help="how large")
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="a value that the study asks for, such as "
         "data_dir or encoder")  # fmt: skip
+    add("--only", action="append", default=[], metavar="SETTING=LABEL", help="run a part: this label of a setting, or "
+        "seed=N; several of one setting add up")  # fmt: skip
     add("--workers", type=int, default=1, metavar="N", help="runs at once in this process (default: 1)")
     add("--folder", type=Path, default=Path("runs/studies"), metavar="DIR", help="where runs are kept, those of all "
         "studies (default: runs/studies)")  # fmt: skip
@@ -295,6 +316,16 @@ def _variables(words: Sequence[str]) -> dict[str, str]:
         if not equals or not name.isidentifier():
             raise ValueError(f"--set {word}: expected NAME=VALUE")
         found[name] = str(Path(value).resolve()) if value and Path(value).exists() else value
+    return found
+
+
+def _only(words: Sequence[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for word in words:
+        setting, equals, label = word.partition("=")
+        if not equals:
+            raise ValueError(f"--only {word}: expected SETTING=LABEL")
+        found.setdefault(setting, []).append(label)
     return found
 
 

@@ -136,6 +136,18 @@ def test_a_dry_run_lists_and_runs_nothing(tmp_path: Path, capsys: pytest.Capture
     assert "1 to run, about 4 min for one worker" in capsys.readouterr().out
 
 
+def test_a_part_is_run_and_the_rest_is_added_to_it_later(tmp_path: Path) -> None:
+    losses = {name: f"--model.loss={name}" for name in ("BinaryCrossEntropy", "FocalLoss")}
+    scales = {"tiny": {"words": WORDS + "--trainer.max_epochs=1", "seeds": [1, 2]}}
+    words = ["reproduce", study(tmp_path, varies={"loss": losses}, scales=scales), "--scale=tiny"]
+    words.append(f"--folder={tmp_path}")
+    for loss, seed in (("FocalLoss", 2), ("BinaryCrossEntropy", 1)):
+        main([*words, f"--only=loss={loss}", f"--only=seed={seed}"])
+    listed = json.loads((tmp_path / "tests_tiny.json").read_text())
+    assert [(run["labels"]["loss"], run["seed"]) for run in listed] == [("FocalLoss", 2), ("BinaryCrossEntropy", 1)]
+    assert {run["address"] for run in listed} == records(tmp_path).keys()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -144,6 +156,7 @@ def test_a_dry_run_lists_and_runs_nothing(tmp_path: Path, capsys: pytest.Capture
         (["wdl-losses", "--scale=tiny", "--workers=0"], "--workers must be at least 1, found 0"),
         (["wdl-losses", "--scale=small", "--set", "encoder"], "--set encoder: expected NAME=VALUE"),
         (["wdl-losses", "--scale=small"], "needs a value of data_dir"),
+        (["wdl-losses", "--scale=tiny", "--only=loss"], "--only loss: expected SETTING=LABEL"),
     ],
 )
 def test_what_cannot_be_understood_is_said(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,7 +28,7 @@ img { max-width: 100%; height: auto; }
 """
 
 
-def page(title: str, body: Iterable[str]) -> str:
+def page(title: str, body: Iterable[str], style: str = STYLE) -> str:
     """A page; its policy forbids the browser to fetch anything."""
     return "\n".join(
         [
@@ -40,7 +40,7 @@ def page(title: str, body: Iterable[str]) -> str:
             '<meta http-equiv="Content-Security-Policy" '
             "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">",
             f"<title>{escape(title)}</title>",
-            f"<style>{STYLE}</style>",
+            f"<style>{style}</style>",
             "</head>",
             "<body>",
             f"<h1>{escape(title)}</h1>",

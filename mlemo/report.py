@@ -1,0 +1,139 @@
+"""A study's numbers beside the published ones: ``mlemo report``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from mlemo.reports.classes import class_sections
+from mlemo.reports.document import Block, Document, Heading
+from mlemo.reports.figures import figures
+from mlemo.reports.html import as_html
+from mlemo.reports.latex import as_latex
+from mlemo.reports.markdown import as_markdown
+from mlemo.reports.provenance import provenance
+from mlemo.reports.results import Results, read_results
+from mlemo.reports.scores import score
+from mlemo.reports.sections import (
+    introduction,
+    metric_sections,
+    notes,
+    overall_section,
+    overview,
+    published_alone,
+    what_is_missing,
+)
+from mlemo.studies.records import write_atomically
+from mlemo.studies.study_file import load_study
+
+__all__ = ["main", "make_report", "write_report"]
+
+FIGURES = "figures"  # folder beside the report
+DESCRIPTION = """\
+Show what the finished runs of a study say: every metric with its spread over the seeds and a 95 % interval, the
+published number beside it, differences with tests, classes, figures, how the runs were made, and what is missing.
+Nothing is run. Markdown, LaTeX and one HTML page that needs no network are written, with figures as PNG, SVG and PDF.
+
+  mlemo reproduce wdl-losses --scale tiny
+  mlemo report wdl-losses --scale tiny"""
+
+
+def make_report(results: Results, resamples: int = 5000) -> Document:
+    """The report on the runs of a study.
+
+    Args:
+        results: The runs.
+        resamples: Number of bootstrap resamples.
+    """
+    scores = score(results, resamples)
+    missing = [*results.missing, *scores.problems]
+    classes = list(class_sections(results, missing))
+    drawn = figures(results, scores, missing)
+    pictures: list[Block] = [Heading("Figures"), *drawn] if drawn else []
+    blocks: list[Block] = [
+        *introduction(results, scores, resamples),
+        *overview(results, scores),
+        *pictures,
+        *metric_sections(results, scores),
+        *overall_section(results, scores),
+        *classes,
+        *published_alone(results),
+        *notes(results),
+        *what_is_missing(missing),
+        *provenance(results),
+    ]
+    return Document(f"{results.study.title} ({results.study.name}, scale {results.scale})", blocks)
+
+
+def write_report(document: Document, folder: Path) -> Path:
+    """Write ``report.md``, ``report.tex``, ``report.html`` and the figures.
+
+    Args:
+        document: The report.
+        folder: Where to; figures of an earlier report there are removed.
+
+    Returns:
+        The page.
+    """
+    pictures = folder / FIGURES
+    pictures.mkdir(parents=True, exist_ok=True)
+    for old in pictures.glob("figure_*"):
+        old.unlink()
+    for picture in document.pictures:
+        for suffix, content in picture.files.items():
+            (pictures / f"{picture.name}.{suffix}").write_bytes(content)
+    write_atomically(folder / "report.md", as_markdown(document, FIGURES))
+    write_atomically(folder / "report.tex", as_latex(document, FIGURES))
+    write_atomically(folder / "report.html", as_html(document))
+    return folder / "report.html"
+
+
+def main(words: Sequence[str]) -> Path:
+    """``mlemo report``.
+
+    Args:
+        words: The command line behind ``report``.
+
+    Returns:
+        The page that was written.
+
+    Raises:
+        SystemExit: The command line cannot be understood, or there is nothing to report.
+    """
+    parser = _parser()
+    options = parser.parse_args(list(words))
+    if options.resamples < 1:
+        parser.error(f"--resamples must be at least 1, found {options.resamples}")
+    console = Console()
+    try:
+        study = load_study(options.study)
+        results = read_results(study, options.scale, options.folder)
+        count = len(results.combinations)
+        console.print(
+            f"{study.name}, scale {options.scale}: scoring {count} combinations", highlight=False, markup=False
+        )
+        document = make_report(results, options.resamples)
+    except (FileNotFoundError, ValueError) as error:
+        parser.exit(2, f"mlemo report: {error}\n")
+    output = options.output or options.folder / "reports" / f"{study.name}_{options.scale}"
+    page = write_report(document, output)
+    for suffix in (".md", ".tex", ".html"):
+        console.print(f"written: {page.with_suffix(suffix)}", soft_wrap=True, highlight=False, markup=False)
+    return page
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mlemo report", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("study", metavar="NAME|FILE", help="a study of mlemo, or a YAML file")
+    add("--scale", choices=("tiny", "small", "paper"), required=True, help="which of its scales")
+    add("--folder", type=Path, default=Path("runs/studies"), metavar="DIR", help="where runs are kept (default: "
+        "runs/studies)")  # fmt: skip
+    add("--output", type=Path, metavar="DIR", help="where the report goes (default: reports/NAME_SCALE in that folder)")
+    add("--resamples", type=int, default=5000, metavar="R", help="number of bootstrap resamples (default: 5000)")
+    return parser

@@ -1,0 +1,128 @@
+"""Curves over training, from the event files of the runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure as Drawing
+from matplotlib.ticker import MaxNLocator
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from mlemo.reports.figure_style import COLOURS, LINES, MARKERS, Words, grid, legend
+from mlemo.reports.panels import by_panel, chosen
+from mlemo.reports.results import Combination, Results, trained
+from mlemo.reports.scores import Scores
+from mlemo.reports.units import number
+from mlemo.studies.study import Figure
+
+__all__ = ["curve", "read_scalars"]
+
+TRAINING = (
+    "train/",
+    "loss/",
+    "weight/",
+    "lr-",
+)  # what only training writes; validation and test have files of their own
+TOGETHER = ("loss/", "weight/")  # parts of one thing, which can share a panel
+GRID = 100  # points of a curve over seconds, which no two seeds share
+
+
+def curve(figure: Figure, results: Results, scores: Scores, say: Words) -> tuple[Drawing, str]:
+    """Mean over the seeds with a band of one standard deviation; at each place over the seeds that trained so long.
+
+    Raises:
+        ValueError: No run has any of the scalars.
+    """
+    against = figure.against or "epoch"
+    panels: dict[tuple[str, ...], dict[str, pd.DataFrame]] = {}
+    for title, combinations in by_panel(trained(chosen(figure, results)), (figure.series,)).items():
+        for tag in figure.scalars:
+            family = tag.split("/")[0] if tag.startswith(TOGETHER) and not figure.series else tag
+            for combination in combinations:
+                name = dict(combination.labels)[figure.series] if figure.series else tag
+                found = _over_seeds(combination, tag, against)
+                if not found.empty:
+                    panels.setdefault((*title, family), {})[name] = found
+    if not panels:
+        raise ValueError(f"no finished run has recorded {', '.join(figure.scalars)}")
+    drawing, axes = grid(len(panels), 3.6 if len(panels) > 1 else 5.5, 3.0)
+    names = list(dict.fromkeys(name for curves in panels.values() for name in curves))
+    for place, (title, curves) in zip(axes, panels.items()):
+        for name, table in curves.items():
+            index = names.index(name)
+            colour, x = COLOURS[index % len(COLOURS)], table.index.to_numpy(dtype=float)
+            (line,) = place.plot(x, table["mean"], color=colour, linewidth=1.2, label=say(name))
+            line.set(linestyle=LINES[index % len(LINES)], marker=MARKERS[index % len(MARKERS)], markersize=4)
+            line.set_markevery(max(1, len(x) // 8))
+            place.fill_between(x, table["mean"] - table["sd"], table["mean"] + table["sd"], color=colour, alpha=0.2)
+        place.set_title("\n".join(map(say, title)), fontsize=9)
+        place.set_xlabel(against)
+        place.xaxis.set_major_locator(MaxNLocator(integer=True))
+    legend(drawing, axes)
+    return drawing, _in_words(panels, against)
+
+
+@cache
+def read_scalars(folder: Path) -> dict[str, pd.DataFrame]:
+    """The scalars of a run's training by tag: columns step, value, epoch (from 1) and seconds.
+
+    Seconds count from its start. Where a run was resumed, steps that were trained again count once, as they were
+    trained last; the time that it lay still is in its seconds.
+    """
+    points: dict[str, dict[int, tuple[float, float]]] = {}
+    start = np.inf
+    for file in sorted(folder.glob("events.out.tfevents*")):
+        events = EventAccumulator(str(file), size_guidance={"scalars": 0, "images": 1, "tensors": 1})
+        events.Reload()
+        tags = events.Tags()["scalars"]
+        if any(tag.startswith(TRAINING) for tag in tags):
+            start = min(start, events.FirstEventTimestamp())
+            for tag in tags:
+                points.setdefault(tag, {}).update({e.step: (e.value, e.wall_time) for e in events.Scalars(tag)})
+    epochs = sorted((step, value) for step, (value, _) in points.pop("epoch", {}).items())
+    tables = {}
+    for tag, found in points.items():
+        steps = sorted(found)
+        table = pd.DataFrame({"step": steps, "value": [found[step][0] for step in steps]})
+        table["epoch"] = np.interp(steps, *np.array(epochs).T) + 1 if epochs else np.nan
+        table["seconds"] = [found[step][1] - start for step in steps]
+        tables[tag] = table
+    return tables
+
+
+def _over_seeds(combination: Combination, tag: str, against: str) -> pd.DataFrame:
+    """Mean and standard deviation (0 for one seed) by epoch, step or second."""
+    tables = [scalars[tag] for run in combination.runs if tag in (scalars := read_scalars(run.folder))]
+    tables = [table for table in tables if not table.empty]
+    if not tables:
+        return pd.DataFrame()
+    curves: Sequence[pd.Series[float]]
+    if against == "seconds":
+        last = max(float(table["seconds"].iloc[-1]) for table in tables)
+        seconds = np.linspace(0, last, GRID)
+        curves = [
+            pd.Series(np.interp(seconds, table["seconds"], table["value"], left=np.nan, right=np.nan), index=seconds)
+            for table in tables
+        ]
+    else:
+        curves = [table.groupby(against)["value"].mean() for table in tables]
+    together = pd.concat(list(curves), axis=1).sort_index()
+    found = pd.DataFrame({"mean": together.mean(axis=1), "sd": together.std(axis=1).fillna(0.0)})
+    return found.dropna()
+
+
+def _in_words(panels: dict[tuple[str, ...], dict[str, pd.DataFrame]], against: str) -> str:
+    parts = [f"Curves over {against}."]
+    for title, curves in panels.items():
+        for name, table in curves.items():
+            ends = table["mean"].iloc[[0, -1]].tolist()
+            places = [f"{against} {number(float(x), None)}" for x in (table.index[0], table.index[-1])]
+            first, last = (f"{number(value, None)} at {place}" for value, place in zip(ends, places))
+            low, high = (number(float(value), None) for value in (table["mean"].min(), table["mean"].max()))
+            what = ", ".join(dict.fromkeys([*title, name]))
+            parts.append(f"{what}: {first}, {last}; lowest {low}, highest {high}.")
+    return " ".join(parts)

@@ -1,0 +1,138 @@
+"""How the figures of reports look: told apart in print and by colour-blind readers, with words of any script."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from textwrap import fill
+from typing import Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mlemo.explanations.drawing import drawable
+
+__all__ = [
+    "COLOURS",
+    "HATCHES",
+    "LINES",
+    "MARKERS",
+    "PUBLISHED",
+    "Words",
+    "drawing",
+    "grid",
+    "legend",
+    "name_places",
+    "numbers_in_cells",
+    "saved",
+]
+
+#: Okabe and Ito (2008), without the yellow, which is too light on white.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1, 1, 1)))
+HATCHES = ("", "///", "...", "\\\\\\", "xxx", "++", "ooo", "---")
+COLUMNS = 3  # of panels
+LETTER = 0.08  # inches, about, of a letter
+LONGEST_LINE = 12  # letters of a name below the axis
+PUBLISHED = "published"  #: what the marks of published numbers are called
+SETTINGS: dict[Any, Any] = {
+    "font.size": 9,
+    "svg.hashsalt": "mlemo",
+    "pdf.fonttype": 42,
+    "figure.dpi": 150,
+    "hatch.linewidth": 0.6,
+}
+
+
+class Words:
+    """Words as they can be drawn: with a box for each character that no font of this system has.
+
+    Args:
+        texts: All words of a figure.
+        drawn: The same as they are drawn.
+        missing: Characters without a font.
+    """
+
+    def __init__(self, texts: Sequence[str], drawn: Sequence[str], missing: set[str]) -> None:
+        self._drawn: Mapping[str, str] = dict(zip(texts, drawn))
+        self.missing = missing
+
+    def __call__(self, text: str) -> str:
+        """One of them as it is drawn; a dollar is no mathematics."""
+        return self._drawn[text].replace("$", r"\$")
+
+
+@contextmanager
+def drawing(texts: Sequence[str]) -> Iterator[Words]:
+    """Draw and save within this: with fonts for the texts, and the same figure is the same file."""
+    with drawable(texts) as (drawn, missing), rc_context(SETTINGS):
+        yield Words(texts, drawn, missing)
+
+
+def grid(panels: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    """A figure with panels of a size in inches."""
+    columns = min(panels, COLUMNS)
+    lines = -(-panels // columns)
+    figure = Figure(figsize=(width * columns, height * lines), layout="constrained")
+    axes = figure.subplots(lines, columns, squeeze=False).ravel().tolist()
+    for unused in axes[panels:]:
+        unused.set_axis_off()
+    return figure, axes[:panels]
+
+
+def legend(figure: Figure, axes: Sequence[Axes]) -> None:
+    """One legend for all panels, below them; none where nothing has a name."""
+    entries = {name: handle for panel in axes for handle, name in zip(*panel.get_legend_handles_labels())}
+    if PUBLISHED in entries:
+        entries[PUBLISHED] = entries.pop(PUBLISHED)  # last
+    if entries:
+        columns = int(figure.get_figwidth() / (0.6 + LETTER * max(map(len, entries))))
+        handles, names = list(entries.values()), list(entries)
+        figure.legend(handles, names, loc="outside lower center", ncols=min(max(columns, 1), len(names)))
+
+
+def name_places(axes: Axes, names: Sequence[str]) -> None:
+    """Name the places 0, 1, … of a panel's x axis: over several lines, slanted where these do not fit."""
+    wrapped = [fill(name, LONGEST_LINE) for name in names]
+    longest = max(len(line) for name in wrapped for line in [*name.splitlines(), ""])
+    fits = longest * LETTER * len(names) < 0.8 * _width(axes)
+    axes.set_xticks(range(len(names)), wrapped if fits else names)
+    if not fits:
+        for text in axes.get_xticklabels():
+            text.set(rotation=40, ha="right", rotation_mode="anchor")
+
+
+def _width(axes: Axes) -> float:
+    """Width of a panel of `grid` in inches."""
+    figure, place = axes.get_figure(root=True), axes.get_subplotspec()
+    assert figure is not None
+    assert place is not None
+    return float(figure.get_figwidth()) / place.get_gridspec().ncols
+
+
+def numbers_in_cells(axes: Axes, values: Sequence[Sequence[float]], texts: Sequence[Sequence[str]]) -> None:
+    """Write numbers into the cells of a heat map, white on dark cells and black on light ones."""
+    colours = axes.get_images()[0].to_rgba(np.ma.masked_invalid(values))
+    dark = colours[..., :3] @ (0.299, 0.587, 0.114) < 0.5
+    dark &= colours[..., 3] > 0  # a cell without a number is the white of the page
+    for row, line in enumerate(texts):
+        for column, text in enumerate(line):
+            colour = "white" if dark[row, column] else "black"
+            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=7)
+
+
+def saved(figure: Figure) -> dict[str, bytes]:
+    """The figure as PNG, SVG and PDF."""
+    dates: dict[str, dict[str, None]] = {
+        "png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}
+    }  # fmt: skip
+    files = {}
+    for suffix, metadata in dates.items():
+        stream = io.BytesIO()
+        figure.savefig(stream, format=suffix, metadata=metadata, dpi=200)
+        files[suffix] = stream.getvalue()
+    return files

@@ -1,0 +1,83 @@
+"""The figures of a study's report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import TypeAlias
+
+from matplotlib.figure import Figure as Drawing
+
+from mlemo.reports.class_figures import class_gain
+from mlemo.reports.curve_figures import curve
+from mlemo.reports.density_figures import density
+from mlemo.reports.document import Picture
+from mlemo.reports.figure_style import Words, drawing, saved
+from mlemo.reports.results import Results
+from mlemo.reports.scores import Scores
+from mlemo.reports.value_figures import bar, box, heatmap, line
+from mlemo.studies.study import Figure
+
+__all__ = ["figures"]
+
+Draw: TypeAlias = Callable[[Figure, Results, Scores, Words], tuple[Drawing, str]]
+KINDS: dict[str, Draw] = {
+    "bar": bar, "box": box, "line": line, "heatmap": heatmap, "class_gain": class_gain, "curve": curve,
+    "density": density,
+}  # fmt: skip
+
+
+def figures(
+    results: Results,
+    scores: Scores,
+    missing: list[str],
+    only: Collection[str] | None = None,
+    save: Callable[[Drawing], dict[str, bytes]] = saved,
+) -> list[Picture]:
+    """Draw the figures of a study.
+
+    Args:
+        results: The runs.
+        scores: Their numbers.
+        missing: Gets a line for each figure that cannot be drawn, and for characters that no font has.
+        only: Titles of those that are drawn; all of them by default.
+        save: Makes the files of a figure.
+    """
+    pictures = []
+    texts = _texts(results)
+    for index, figure in enumerate(results.study.figures, start=1):
+        if only is not None and figure.title not in only:
+            continue
+        source = f" (as {figure.source})" if figure.source else ""
+        caption = f"Figure {index}. {figure.title}{source}, scale {results.scale}"
+        with drawing(texts) as say:
+            try:
+                drawn, alternative = KINDS[figure.kind](figure, results, scores, say)
+            except (FileNotFoundError, KeyError, ValueError) as error:
+                missing.append(f"{caption}: {error}")
+                continue
+            name = f"figure_{index:02}_{figure.kind}"
+            pictures.append(Picture(name, caption, alternative, save(drawn)))
+    if pictures and say.missing:
+        missing.append(
+            f"no font of this system has {' '.join(sorted(say.missing)[:20])}: figures show a box in place of "
+            f"{len(say.missing)} different characters; a font such as Noto Sans CJK helps"
+        )
+    return pictures
+
+
+def _texts(results: Results) -> list[str]:
+    """All words of the study that figures may show."""
+    study = results.study
+    classes: list[str] = []
+    for combination in results.combinations:
+        try:
+            classes += list(combination.runs[0].classes().index)
+        except (FileNotFoundError, ValueError, KeyError):
+            continue  # its table of classes is named as missing where it is asked for
+    scalars = [
+        tag for figure in study.figures for tag in (*figure.scalars, *(tag.split("/")[0] for tag in figure.scalars))
+    ]
+    labels = [label for setting in results.settings for label in results.labels_of(setting)]
+    return list(
+        dict.fromkeys(["", *results.settings, *labels, *study.metrics, *study.class_metrics, *scalars, *classes])
+    )

@@ -1,0 +1,240 @@
+"""Parts of reports in a notebook: one table, one figure, or what is missing, as a cell's output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeAlias
+
+import pandas as pd
+from matplotlib.figure import Figure as Drawing
+
+from mlemo.explanations.drawing import png
+from mlemo.reports.document import Block, Bullets, Document, Heading, Paragraph, Picture, Table
+from mlemo.reports.figures import figures
+from mlemo.reports.html import fragment
+from mlemo.reports.markdown import as_markdown
+from mlemo.reports.results import Results, Run, read_results
+from mlemo.reports.scores import Scores, score
+from mlemo.reports.sections import (
+    introduction,
+    metric_sections,
+    notes,
+    overall_section,
+    overview,
+    what_is_missing,
+)
+from mlemo.reports.units import number
+from mlemo.studies.study import RULE_SETTING, Labels
+from mlemo.studies.study_file import load_study
+
+__all__ = ["Shown", "StudyView", "frame_table", "show"]
+
+Section: TypeAlias = Callable[[Results, Scores], Iterable[Block]]
+Chosen: TypeAlias = str | Collection[str]  # a label of a setting, or several
+
+STYLE = "<style>.mlemo img { max-width: 100%; height: auto; background: #fff } .mlemo figure { margin: 0 }</style>"
+
+
+class Shown:
+    """Blocks of a report as a notebook's output: HTML with figures inside and their text beside; text as a fallback.
+
+    Args:
+        blocks: What is shown.
+        folded: What is shown on request, by its summary.
+    """
+
+    def __init__(self, blocks: Iterable[Block], folded: Mapping[str, Iterable[Block]] | None = None) -> None:
+        self.blocks = tuple(blocks)
+        self.folded = {summary: tuple(own) for summary, own in (folded or {}).items()}
+
+    def _repr_html_(self) -> str:
+        """What Jupyter shows."""
+        lines = [line for block in self.blocks for line in fragment(block)]
+        for summary, blocks in self.folded.items():
+            inner = "\n".join(line for block in blocks for line in fragment(block))
+            lines.append(f"<details><summary>{summary}</summary>\n{inner}\n</details>")
+        return "\n".join([f'{STYLE}<div class="mlemo">', *lines, "</div>"])
+
+    def __repr__(self) -> str:
+        """The same as text, with each figure in words."""
+        blocks = [*self.blocks, *(b for summary, own in self.folded.items() for b in (Heading(summary, 3), *own))]
+        words = [Paragraph(f"{b.caption}. {b.alternative}") if isinstance(b, Picture) else b for b in blocks]
+        return as_markdown(Document("", words), "").removeprefix("# ").strip()
+
+
+def show(document: Document | Iterable[Block]) -> Shown:
+    """A report, or some of its blocks, as the output of a cell."""
+    if isinstance(document, Document):
+        return Shown([Heading(document.title, 1), *document.blocks])
+    return Shown(document)
+
+
+def frame_table(caption: str, frame: pd.DataFrame, decimals: int = 3, remarks: Collection[str] = ()) -> Table:
+    """A table of pandas as one of a report, with columns of text to the left of those of numbers.
+
+    Args:
+        caption: What it shows.
+        frame: The table; its index is left out, ``reset_index`` makes columns of it.
+        decimals: Digits behind the point of numbers that are not whole.
+        remarks: What stands below it.
+
+    Example:
+        >>> frame_table("Counts", pd.DataFrame({"n": [3], "label": ["joy"], "share": [0.25]})).rows
+        (('joy', '3', '0.250'),)
+    """
+    numeric = [pd.api.types.is_numeric_dtype(dtype) for dtype in frame.dtypes]
+    order = sorted(range(len(numeric)), key=numeric.__getitem__)
+    columns = [
+        [
+            number(float(value), None if pd.api.types.is_integer_dtype(own.dtype) else decimals) if known else str(value)
+            for value in own
+        ]
+        for own, known in ((frame.iloc[:, place], numeric[place]) for place in order)
+    ]
+    head = tuple(str(frame.columns[place]) for place in order)
+    return Table(caption, head, tuple(zip(*columns)), numeric.count(False), tuple(remarks))
+
+
+class StudyView:
+    """The finished runs of a study, to be looked at part by part; what is not there is named where it would stand.
+
+    Args:
+        study: Name of a study, or its file.
+        scale: ``tiny``, ``small`` or ``paper``.
+        folder: Where runs are kept.
+        resamples: Number of bootstrap resamples.
+
+    Raises:
+        FileNotFoundError: There is no such study.
+        ValueError: It has no such scale.
+    """
+
+    def __init__(self, study: str | Path, scale: str, folder: str | Path, resamples: int = 5000) -> None:
+        self.study, self.scale, self.resamples = load_study(study), scale, resamples
+        if scale not in self.study.scales:
+            raise ValueError(f"{self.study.path}: no scale {scale!r}; it has {', '.join(self.study.scales)}")
+        self._found: tuple[Results, Scores] | None = None
+        try:
+            results = read_results(self.study, scale, Path(folder))
+        except (FileNotFoundError, ValueError) as error:  # none was started; none is finished, or files are damaged
+            self._nothing = [str(error)]
+        else:
+            self._found = results, score(results, resamples)
+
+    def introduction(self) -> Shown:
+        """What is shown, at which scale, and how to read it; folded, the study's notes and what is missing."""
+        title = [Heading(f"{self.study.title} ({self.study.name}, scale {self.scale})", 3)]
+        if self._found is None:
+            return Shown([*title, *_bullets(self._nothing)])
+        results, scores = self._found
+        missing = [*results.missing, *scores.problems]
+        folded = {
+            "Notes on the numbers": [b for b in notes(results) if not isinstance(b, Heading)],
+            f"What is missing: {len(missing)}": [b for b in what_is_missing(missing) if not isinstance(b, Heading)],
+        }
+        first, *rest = introduction(results, scores, self.resamples)
+        return Shown([*title, first, *rest], {summary: own for summary, own in folded.items() if own})
+
+    def overview(self, **where: Chosen) -> Shown:
+        """All metrics side by side, a line for each combination of labels.
+
+        Args:
+            where: Setting = the label or labels that are shown; see ``metric``.
+        """
+        return self._shown(where, overview)
+
+    def metric(self, name: str, **where: Chosen) -> Shown:
+        """One metric: ours with intervals beside the published numbers, and differences between labels with tests.
+
+        Args:
+            name: Name of one of the study's metrics.
+            where: Setting = the label or labels that are shown; others show all of theirs.
+
+        Raises:
+            ValueError: There is no such metric, setting or label.
+        """
+        if name not in self.study.metrics:
+            raise ValueError(f"{self.study.path}: no metric {name!r}; it has {', '.join(self.study.metrics)}")
+
+        def section(results: Results, scores: Scores) -> Iterator[Block]:
+            study = replace(results.study, metrics={name: results.study.metrics[name]})
+            return metric_sections(replace(results, study=study), scores)
+
+        return self._shown(where, section)
+
+    def overall(self) -> Shown:
+        """Wilcoxon's test of the last setting over all combinations of the others; a word where they are too few."""
+
+        def section(results: Results, scores: Scores) -> Iterator[Block]:
+            found = list(overall_section(results, scores))
+            yield from found or [Paragraph("Too few combinations of the other settings are finished for a test.")]
+
+        return self._shown({}, section)
+
+    def figure(self, title: str) -> Shown:
+        """One of the study's figures, with all its numbers in words.
+
+        Args:
+            title: Its title in the study's file.
+
+        Raises:
+            ValueError: There is none of this title.
+        """
+        titles = [figure.title for figure in self.study.figures]
+        if title not in titles:
+            raise ValueError(f"{self.study.path}: no figure {title!r}; it has {'; '.join(titles)}")
+        if self._found is None:
+            return Shown(_bullets(self._nothing))
+        missing: list[str] = []
+        drawn = figures(*self._found, missing, only=(title,), save=_files)
+        return Shown([*drawn, *_bullets(missing)])
+
+    def runs(self, **where: Chosen) -> list[Run]:
+        """Its finished runs.
+
+        Args:
+            where: Setting = the label or labels that are kept; others keep all of theirs.
+        """
+        self._check(where)
+        if self._found is None:
+            return []
+        return [run for run in self._found[0].runs if run.record is not None and _is_among(run.labels, where)]
+
+    def _shown(self, where: Mapping[str, Chosen], section: Section) -> Shown:
+        self._check(where)
+        if self._found is None:
+            return Shown(_bullets(self._nothing))
+        results, scores = self._found
+        kept = tuple(own for own in results.combinations if _is_among(own.labels, where))
+        if not kept:
+            return Shown(_bullets([f"no run of {self.study.name} at scale {self.scale} is finished with {where}"]))
+        differences = [found for found in scores.differences if _is_among(found.labels, where)]
+        part = replace(results, combinations=kept), replace(scores, differences=differences)
+        return Shown(b for b in section(*part) if not isinstance(b, Heading))
+
+    def _check(self, where: Mapping[str, Chosen]) -> None:
+        known: dict[str, Collection[str]] = {RULE_SETTING: self.study.rules, **self.study.varies}
+        for setting, labels in where.items():
+            if setting not in known:
+                raise ValueError(f"{self.study.path}: no setting {setting!r}; it has {', '.join(known)}")
+            for label in [labels] if isinstance(labels, str) else labels:
+                if label not in known[setting]:
+                    raise ValueError(
+                        f"{self.study.path}: {setting} has no {label!r}; it has {', '.join(known[setting])}"
+                    )
+
+
+def _is_among(labels: Labels, where: Mapping[str, Chosen]) -> bool:
+    own = dict(labels)
+    return all(own.get(name) in ([kept] if isinstance(kept, str) else kept) for name, kept in where.items())
+
+
+def _bullets(lines: Iterable[str]) -> list[Block]:
+    lines = tuple(lines)
+    return [Paragraph("Missing:"), Bullets(lines)] if lines else []
+
+
+def _files(drawing: Drawing) -> dict[str, bytes]:
+    return {"png": png(drawing)}

@@ -1,0 +1,72 @@
+"""How the runs of a report were made: commits, versions, hardware, time and memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from mlemo.reports.document import Block, Heading, Table
+from mlemo.reports.results import Results
+
+__all__ = ["provenance"]
+
+
+def provenance(results: Results) -> Iterator[Block]:
+    """What the records say of the machine and the software; all different values, each with its number of runs."""
+    records = list({run.record["address"]: run.record for run in results.runs if run.record is not None}.values())
+    seconds = [record["seconds"] for record in records]
+    resumed = sum(bool(record.get("resumed")) for record in records)
+    dates = sorted(record.get("finished", "") for record in records)
+    memory = [record.get("peak_memory") or 0 for record in records]
+    gpu_memory = [record.get("peak_gpu_memory") or 0 for record in records]
+    since = f"; {resumed} were resumed, and count from there" if resumed else ""
+    of_gpu = f"; of the GPU up to {max(gpu_memory) / 2**20:,.0f} MiB" if any(gpu_memory) else ""
+    rows = [
+        ("scale", results.scale),
+        ("different runs", str(len(records))),
+        ("commit", _counted(_commit(record.get("git")) for record in records)),
+        ("hardware", _counted(_hardware(record.get("hardware") or {}) for record in records)),
+        ("seconds a run", f"{min(seconds):,.0f} to {max(seconds):,.0f}, {sum(seconds):,.0f} in all{since}"),
+        ("peak memory", f"up to {max(memory) / 2**20:,.0f} MiB{of_gpu}"),
+        ("finished", " to ".join(dict.fromkeys([dates[0], dates[-1]])) or "not recorded"),
+        ("data", _data(records)),
+    ]  # fmt: skip
+    names = dict.fromkeys(name for record in records for name in record.get("versions") or {})
+    rows += [
+        (name, _counted((record.get("versions") or {}).get(name) or "none" for record in records)) for name in names
+    ]
+    yield Heading("How the runs were made")
+    yield Table("From the records of the finished runs", ("what", "value"), tuple(rows), 2)
+
+
+def _counted(values: Iterable[str]) -> str:
+    """Different values, with the number of runs of each where there are several."""
+    counts: dict[str, int] = {}
+    for value in values:
+        counts[value] = counts.get(value, 0) + 1
+    if len(counts) == 1:
+        return next(iter(counts))
+    return "; ".join(f"{value} ({count} runs)" for value, count in counts.items())
+
+
+def _commit(state: dict[str, Any] | None) -> str:
+    if not state:
+        return "not known"
+    return f"{state['commit'][:12]}{' with changed files' if state.get('changed') else ''}"
+
+
+def _hardware(found: dict[str, Any]) -> str:
+    parts = [found.get("gpu"), found.get("processor"), f"{found.get('threads')} threads of {found.get('cores')} cores",
+             found.get("platform")]  # fmt: skip
+    return ", ".join(str(part) for part in parts if part)
+
+
+def _data(records: Iterable[dict[str, Any]]) -> str:
+    """Checksums of the files and folders that runs read, by the last part of their path."""
+    sums = {
+        (path.rstrip("/").rsplit("/", 1)[-1], value)
+        for record in records
+        for path, value in record.get("data", {}).items()
+    }
+    short = sorted(f"{name} {value[: len('sha256:') + 12]}" for name, value in sums)
+    return "; ".join(short) or "made by the runs themselves"

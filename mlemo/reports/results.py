@@ -1,0 +1,248 @@
+"""The runs of a study as they lie in its folder: what is finished, what it gave, and what is missing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mlemo.predictions import Predictions, read_predictions
+from mlemo.studies.claims import Claims
+from mlemo.studies.records import read_record
+from mlemo.studies.study import RULE_SETTING, Labels, Rule, Study
+from mlemo.studies.study_file import DEFINITIONS
+from mlemo.studies.worker import run_folder_of
+
+__all__ = ["Combination", "Results", "Run", "own_metric", "read_results", "trained"]
+
+COST = "cost."
+TUNED = "tuned_"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of the study.
+
+    Args:
+        labels: Setting and label, for each setting that varies.
+        seed: Its seed, or its fold.
+        folder: Where it lies.
+        record: Its record; ``None`` while it is not finished.
+        state: ``done``, or why there is no record.
+    """
+
+    labels: Labels
+    seed: int
+    folder: Path
+    record: dict[str, Any] | None
+    state: str
+
+    @property
+    def name(self) -> str:
+        """The labels and the seed, to be read by people."""
+        return ", ".join([*(label for _, label in self.labels), f"seed {self.seed}"])
+
+    def value(self, key: str) -> float | None:
+        """A metric of its test, or a cost; ``None`` where it has none of that name."""
+        if self.record is None:
+            return None
+        values = self.record["results"]["test"]
+        if key.startswith(COST):
+            values, key = self.record.get("cost", {}), key.removeprefix(COST)
+        value = values.get(key)
+        return float(value) if isinstance(value, int | float) else None
+
+    def classes(self) -> pd.DataFrame:
+        """Its ``per_class_test.csv``, a row a label.
+
+        Raises:
+            FileNotFoundError: There is none.
+        """
+        table = pd.read_csv(self.folder / "per_class_test.csv", keep_default_na=False, dtype={"label": str})
+        return table.set_index("label").apply(pd.to_numeric, errors="coerce")
+
+
+@dataclass(frozen=True)
+class Combination:
+    """What has the same labels: the finished runs of all seeds, under one decision rule where the study gives rules.
+
+    Args:
+        labels: Setting and label, for each setting of the study.
+        runs: Its finished runs.
+        planned: How many there should be.
+        rule: The decision rule after the fact; ``None`` where each run has its own.
+    """
+
+    labels: Labels
+    runs: tuple[Run, ...]
+    planned: int
+    rule: Rule | None = None
+
+    @property
+    def name(self) -> str:
+        """The labels, to be read by people."""
+        return ", ".join(label for _, label in self.labels)
+
+    def predictions(self) -> list[Predictions]:
+        """Test predictions of each run; decided by the rule, where there is one, fitted on those of validation.
+
+        Raises:
+            FileNotFoundError: A run has none.
+            ValueError: They cannot be read.
+        """
+        test = [read_predictions(run.folder / "predictions_test.csv") for run in self.runs]
+        return test if self.rule is None else [_decided_by(self.rule, run) for run in test]
+
+
+@dataclass
+class Results:
+    """A study at one scale.
+
+    Args:
+        study: The study.
+        scale: ``tiny``, ``small`` or ``paper``.
+        folder: Where its runs lie.
+        runs: All that are planned, finished or not.
+        combinations: Those with a finished run, in the order of the study.
+        missing: What should be there and is not.
+    """
+
+    study: Study
+    scale: str
+    folder: Path
+    runs: tuple[Run, ...]
+    combinations: tuple[Combination, ...]
+    missing: list[str] = field(default_factory=list)
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """The settings that vary, decision rules after the fact last."""
+        return (*self.study.varies, *((RULE_SETTING,) if self.study.rules else ()))
+
+    def labels_of(self, setting: str) -> list[str]:
+        """Labels of a setting that have finished runs, in the order of the study."""
+        found = {dict(combination.labels)[setting] for combination in self.combinations}
+        known = self.study.rules if setting == RULE_SETTING and self.study.rules else self.study.varies[setting]
+        return [label for label in known if label in found]
+
+
+def trained(combinations: Iterable[Combination]) -> list[Combination]:
+    """Combinations without their decision rules after the fact, which have no runs of their own."""
+    found = {own.runs[0].labels: own for own in combinations}
+    return [Combination(labels, own.runs, own.planned) for labels, own in found.items()]
+
+
+def own_metric(key: str) -> tuple[str, bool]:
+    """Name of a metric in the collection, and whether it is one of labels that the run's own rule decided.
+
+    Example:
+        >>> own_metric("tuned_macro_f1"), own_metric("macro_ap")
+        (('macro_f1', True), ('macro_ap', False))
+    """
+    return key.removeprefix(TUNED), key.startswith(TUNED)
+
+
+def read_results(study: Study, scale: str, folder: Path) -> Results:
+    """Read what ``mlemo reproduce`` left in a folder.
+
+    Args:
+        study: The study.
+        scale: ``tiny``, ``small`` or ``paper``.
+        folder: Where runs are kept.
+
+    Raises:
+        FileNotFoundError: The study was never run there at this scale.
+        ValueError: The study has no such scale, a file cannot be read, or no run is finished.
+    """
+    if scale not in study.scales:
+        raise ValueError(f"{study.path}: no scale {scale!r}; it has {', '.join(study.scales)}")
+    name = study.name if study.path.parent == DEFINITIONS else str(study.path)
+    command = f"mlemo reproduce {name} --scale {scale} --folder {folder}"
+    path = folder / f"{study.name}_{scale}.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"no runs of {study.name} at scale {scale}: {path} is not there; `{command}` makes it")
+    listed = _listed(path)
+    states = _states(folder)
+    runs, missing = [], []
+    for case in study.cases:
+        if not _has(study, case, scale):
+            continue
+        for seed in study.scales[scale].seeds:
+            address = listed.pop((frozenset(case), seed), None)
+            run = (
+                Run(case, seed, folder, None, "not started")
+                if address is None
+                else _run(case, seed, folder, address, states)
+            )
+            runs.append(run)
+            if run.record is None:
+                missing.append(f"{run.name}: {run.state}")
+    for labels, seed in listed:
+        name = ", ".join(f"{setting} {label}" for setting, label in sorted(labels))
+        missing.append(f"{name}, seed {seed}: run before, but the study no longer has it; not shown")
+    done = [run for run in runs if run.record is not None]
+    if not done:
+        found = f"{len(runs)} planned" + (f"; the first, {missing[0]}" if missing else "")
+        raise ValueError(
+            f"no run of {study.name} at scale {scale} is finished in {folder}: {found}; `{command}` goes on"
+        )
+    by_case: dict[Labels, list[Run]] = {}
+    for run in done:
+        by_case.setdefault(run.labels, []).append(run)
+    planned = len(study.scales[scale].seeds)
+    rules = study.rules.items() or [("", None)]
+    combinations = tuple(
+        Combination((*case, (RULE_SETTING, label)) if rule else case, tuple(own), planned, rule)
+        for (case, own), (label, rule) in product(by_case.items(), rules)
+    )
+    return Results(study, scale, folder, tuple(runs), combinations, missing)
+
+
+def _listed(path: Path) -> dict[tuple[frozenset[tuple[str, str]], int], str]:
+    """Address of each run that was planned when the study was last run, by its labels and its seed."""
+    try:
+        content: Sequence[Mapping[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+        return {(frozenset(run["labels"].items()), run["seed"]): run["address"] for run in content}
+    except (json.JSONDecodeError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"{path} is not a list of runs: {error!r}; `mlemo reproduce` writes it anew") from error
+
+
+def _states(folder: Path) -> dict[str, tuple[str, str]]:
+    """State and last words of each run, where the workers used the database in the folder."""
+    path = (folder / "runs.db").resolve()
+    if not path.is_file():
+        return {}
+    claims = Claims(f"sqlite:///{path}")
+    try:
+        return claims.states()
+    finally:
+        claims.close()
+
+
+def _has(study: Study, case: Labels, scale: str) -> bool:
+    """Whether the study runs a combination at a scale."""
+    options = (study.varies[setting][label] for setting, label in case)
+    return all(scale in option for option in options if isinstance(option, Mapping))
+
+
+def _run(case: Labels, seed: int, folder: Path, address: str, states: Mapping[str, tuple[str, str]]) -> Run:
+    place = run_folder_of(folder, address)
+    record = read_record(place)
+    if record is not None:
+        return Run(case, seed, place, record, "done")
+    state, text = states.get(address, ("", ""))
+    if state == "failed":
+        reason = text.rstrip().rsplit("\n", 1)[-1]
+        return Run(case, seed, place, None, f"failed: {reason}" if reason else "failed")
+    return Run(case, seed, place, None, "not finished" if place.exists() else "not started")
+
+
+def _decided_by(rule: Rule, test: Predictions) -> Predictions:
+    val = read_predictions(test.path.with_name("predictions_val.csv"))
+    fitted = rule.build().fit(val.probabilities, val.gold, val.mask)
+    return replace(test, decided=fitted.predict(test.probabilities), rule=fitted.describe())

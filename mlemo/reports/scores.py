@@ -1,0 +1,279 @@
+"""What the runs of a study say: each metric with its spread and interval, and its difference from the first label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import isfinite, nan
+
+import numpy as np
+
+from mlemo.compare import check_same_samples, compare_runs
+from mlemo.metrics.compare import Comparison, SignedRanks, holm, mean_and_sd, wilcoxon
+from mlemo.metrics.weighted import DECISION_METRICS, PROBABILITY_METRICS, WeightedMetrics
+from mlemo.predictions import Predictions
+from mlemo.reports.folds import compare_folds, t_interval
+from mlemo.reports.results import Combination, Results, own_metric
+from mlemo.studies.study import Labels
+
+__all__ = ["COLLECTION", "FEWEST_PAIRS", "Difference", "Overall", "Score", "Scores", "score"]
+
+COLLECTION = DECISION_METRICS + PROBABILITY_METRICS
+#: A record and the predictions beside it differ by single precision at most, unless one of them was changed.
+TOLERANCE = 1e-4
+#: With fewer pairs no Wilcoxon test has a p-value below 0.05.
+FEWEST_PAIRS = 6
+
+
+@dataclass(frozen=True)
+class Score:
+    """One metric of one combination of labels.
+
+    Args:
+        values: Of each finished run, by its seed or fold.
+        mean: Their mean.
+        sd: Their standard deviation; NaN for one run.
+        low: Lower end of the interval; NaN where there is none.
+        high: Its upper end.
+        over: What the interval is over: ``samples``, ``folds``, or nothing.
+    """
+
+    values: Mapping[int, float]
+    mean: float
+    sd: float
+    low: float = nan
+    high: float = nan
+    over: str = ""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A metric of a combination minus that of the one with the first label of the last setting.
+
+    Args:
+        labels: Of the combination.
+        metric: Name among the study's metrics.
+        result: Difference, its interval and two-sided p-value.
+        p_holm: The p-value corrected for the comparisons of this metric with the same other labels.
+        over: What was paired: ``samples`` or ``folds``.
+    """
+
+    labels: Labels
+    metric: str
+    result: Comparison
+    p_holm: float
+    over: str
+
+
+@dataclass(frozen=True)
+class Overall:
+    """A label of the last setting against the first one over all combinations of the others.
+
+    Args:
+        label: The label.
+        metric: Name among the study's metrics.
+        difference: Mean of the differences.
+        test: Wilcoxon's signed-rank test.
+        p_holm: Its p-value, corrected for the comparisons of this metric.
+    """
+
+    label: str
+    metric: str
+    difference: float
+    test: SignedRanks
+    p_holm: float
+
+
+@dataclass
+class Scores:
+    """The numbers of a study.
+
+    Args:
+        first: The label of the last setting that the others are compared with: its first one with finished runs.
+        by: Score of each combination's labels and metric; what no run has is not there.
+        differences: Those between combinations that share all labels but the last.
+        overall: Those over all combinations.
+        problems: What could not be computed, and why.
+    """
+
+    first: str
+    by: dict[tuple[Labels, str], Score] = field(default_factory=dict)
+    differences: list[Difference] = field(default_factory=list)
+    overall: list[Overall] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def score(results: Results, resamples: int = 5000, seed: int = 0) -> Scores:
+    """Score a study.
+
+    Where the runs of a combination were tested on the same samples, intervals and p-values are those of ``mlemo
+    compare``: each resample draws samples and seeds. Where each seed has other test samples (folds), they are Student's
+    t over the folds, differences paired by fold.
+
+    Args:
+        results: The runs.
+        resamples: Number of bootstrap resamples.
+        seed: Seed of the draws.
+    """
+    scores = Scores(results.labels_of(results.settings[-1])[0])
+    groups: dict[Labels, list[Combination]] = {}
+    for combination in results.combinations:
+        groups.setdefault(combination.labels[:-1], []).append(combination)
+    for group in groups.values():
+        _score_group(group, results.study.metrics, scores, resamples, seed)
+    scores.overall = list(_overall(results, scores))
+    return scores
+
+
+def _score_group(
+    group: Sequence[Combination], metrics: Mapping[str, str], scores: Scores, resamples: int, seed: int
+) -> None:
+    """Score combinations that differ in the last setting alone."""
+    wanted = _by_decision(metrics, ruled=group[0].rule is not None)
+    labels = {combination.labels[-1][1]: combination.labels for combination in group}
+    runs: dict[str, dict[int, Predictions]] = {}
+    for combination in group:
+        own, computed = _predictions(combination, wanted, scores)
+        _add_values(combination, metrics, computed, scores)
+        wrong = list(_contradictions(combination, metrics, computed))
+        scores.problems.extend(wrong)
+        if own and not wrong:
+            runs[combination.labels[-1][1]] = own
+    same = {label: list(own.values()) for label, own in runs.items()}
+    same = {label: own for label, own in same.items() if all(_same_samples(own[0], run) for run in own)}
+    base = {label: own for label, own in same.items() if label == scores.first}
+    paired = base | {label: own for label, own in same.items() if base and _same_samples(base[scores.first][0], own[0])}
+    for systems in [paired, *({label: own} for label, own in same.items() if label not in paired)]:
+        for decided, names in wanted.items() if systems else ():
+            rows = compare_runs(
+                systems, list(names.values()), threshold=None if decided else 0.5, resamples=resamples, seed=seed
+            )
+            for name, row in zip((name for name in names for _ in systems), rows):
+                place = (labels[row.system], name)
+                if place in scores.by:
+                    scores.by[place] = replace(scores.by[place], low=row.low, high=row.high, over="samples")
+                if row.difference is not None:
+                    numbers = (row.difference, row.difference_low, row.difference_high, row.p, row.p_holm)
+                    *result, p_holm = (nan if number is None else number for number in numbers)
+                    scores.differences.append(Difference(*place, Comparison(*result), p_holm, "samples"))
+    _score_folds({label: labels[label] for label in runs if label not in same}, runs, metrics, scores)
+
+
+def _by_decision(metrics: Mapping[str, str], ruled: bool) -> dict[bool, dict[str, str]]:
+    """Metrics of the collection by the study's names: of labels that a rule decided (True), or of a cut at 0.5."""
+    found: dict[bool, dict[str, str]] = {}
+    for name, key in metrics.items():
+        metric, tuned = own_metric(key)
+        if metric in COLLECTION:
+            found.setdefault(tuned or ruled, {})[name] = metric
+    return found
+
+
+def _predictions(
+    combination: Combination, wanted: Mapping[bool, Mapping[str, str]], scores: Scores
+) -> tuple[dict[int, Predictions], dict[int, dict[str, float]]]:
+    """Predictions of each run, and what they score by the study's names; nothing where those of a run are missing."""
+    computed: dict[int, dict[str, float]] = {}
+    try:
+        own = {run.seed: predictions for run, predictions in zip(combination.runs, combination.predictions())}
+        for seed, run in own.items():
+            some = run.mask.any(1)
+            if not some.any():
+                raise ValueError(f"{run.path} has no annotated entry")
+            once = np.ones((1, int(some.sum())), dtype=np.int32)
+            computed[seed] = {}
+            for decided, names in wanted.items():
+                decisions = run.decided if decided else run.probabilities >= 0.5
+                parts = (run.gold[some], run.mask[some], decisions[some], run.probabilities[some])
+                found = WeightedMetrics(list(names.values()), *parts)(once)[:, 0].tolist()
+                computed[seed] |= dict(zip(names, found))
+    except (FileNotFoundError, ValueError) as error:
+        scores.problems.append(f"{combination.name}: no intervals and no tests: {error}")
+        return {}, {}
+    return own, computed
+
+
+def _add_values(
+    combination: Combination, metrics: Mapping[str, str], computed: Mapping[int, Mapping[str, float]], scores: Scores
+) -> None:
+    """Mean and spread: of the records, or under a rule after the fact of the predictions."""
+    for name, key in metrics.items():
+        if combination.rule is not None and own_metric(key)[0] in COLLECTION:
+            values = {seed: own[name] for seed, own in computed.items()}
+        else:
+            found = {run.seed: run.value(key) for run in combination.runs}
+            values = {seed: value for seed, value in found.items() if value is not None}
+            if lacking := [run.name for run in combination.runs if run.seed not in values]:
+                scores.problems.append(f"{'; '.join(lacking)}: no {key}")
+        if values:
+            scores.by[combination.labels, name] = Score(values, *mean_and_sd(list(values.values())))
+
+
+def _contradictions(
+    combination: Combination, metrics: Mapping[str, str], computed: Mapping[int, Mapping[str, float]]
+) -> Iterator[str]:
+    """Where the predictions of a run do not give what its record says."""
+    for run in combination.runs if combination.rule is None else ():
+        for name, value in computed.get(run.seed, {}).items():
+            recorded = run.value(metrics[name])
+            if recorded is not None and not np.isclose(recorded, value, rtol=0, atol=TOLERANCE, equal_nan=True):
+                found = f"{metrics[name]} is {recorded:.4f} in its record and {value:.4f} by its predictions"
+                yield f"{run.name}: no intervals and no tests: {found}"
+                break
+
+
+def _same_samples(first: Predictions, other: Predictions) -> bool:
+    try:
+        check_same_samples(first, other)
+    except ValueError:
+        return False
+    return True
+
+
+def _score_folds(
+    folds: Mapping[str, Labels],
+    runs: Mapping[str, Mapping[int, Predictions]],
+    metrics: Mapping[str, str],
+    scores: Scores,
+) -> None:
+    """Intervals over folds, and differences from the first label paired by fold."""
+    for place in ((labels, name) for labels in folds.values() for name in metrics):
+        if place in scores.by:
+            low, high = t_interval(list(scores.by[place].values.values()))
+            scores.by[place] = replace(scores.by[place], low=low, high=high, over="folds")
+    if scores.first not in folds:
+        return
+    base = runs[scores.first]
+    fair = [  # a fold of both is the same samples
+        label
+        for label in folds
+        if label != scores.first and all(_same_samples(run, runs[label].get(fold, run)) for fold, run in base.items())
+    ]
+    for name in metrics:
+        found = {}
+        for label in fair:
+            own, first = scores.by.get((folds[label], name)), scores.by.get((folds[scores.first], name))
+            result = None if own is None or first is None else compare_folds(own.values, first.values)
+            if result is not None:
+                found[label] = result
+        for (label, result), p_holm in zip(found.items(), holm([result.p for result in found.values()])):
+            scores.differences.append(Difference(folds[label], name, result, p_holm, "folds"))
+
+
+def _overall(results: Results, scores: Scores) -> Iterator[Overall]:
+    """Wilcoxon's test of each label against the first over the combinations of all other settings."""
+    for name in results.study.metrics:
+        means: dict[str, dict[Labels, float]] = {}
+        for combination in results.combinations:
+            own = scores.by.get((combination.labels, name))
+            if own is not None and isfinite(own.mean):
+                means.setdefault(combination.labels[-1][1], {})[combination.labels[:-1]] = own.mean
+        base = means.pop(scores.first, {})
+        found = {}
+        for label, values in means.items():
+            pairs = [(value, base[place]) for place, value in values.items() if place in base]
+            if len(pairs) >= FEWEST_PAIRS:
+                found[label] = (float(np.mean([a - b for a, b in pairs])), wilcoxon(*zip(*pairs)))
+        corrected = holm([test.p for _, test in found.values()])
+        for (label, (difference, test)), p_holm in zip(found.items(), corrected):
+            yield Overall(label, name, difference, test, p_holm)

@@ -1,0 +1,212 @@
+"""The parts of a report on a study, in the order of the report; figures apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from mlemo.reports.document import Block, Bullets, Heading, Paragraph, Table
+from mlemo.reports.results import Combination, Results
+from mlemo.reports.scores import FEWEST_PAIRS, Scores
+from mlemo.reports.units import Unit, number, published_rows, unit_of
+from mlemo.studies.study import Labels
+
+__all__ = [
+    "introduction",
+    "metric_sections",
+    "notes",
+    "overall_section",
+    "overview",
+    "published_alone",
+    "what_is_missing",
+]
+
+SCALES = {
+    "tiny": "Scale tiny is for tests: an invented corpus and a network trained for seconds. How its numbers differ "
+    "from published ones says nothing about either.",
+    "small": "Scale small: real corpora, with smaller networks, fewer rows or less training than published, as the "
+    "notes say. A difference from a published number is one of setting as much as of method.",
+    "paper": "Scale paper: the published setting, as far as it is known; the notes say what is not.",
+}
+
+
+def introduction(results: Results, scores: Scores, resamples: int) -> Iterator[Block]:
+    """What is shown, at which scale, and how to read it."""
+    study, done = results.study, sum(run.record is not None for run in results.runs)
+    unfinished = len(results.runs) - done
+    state = f"{done} of {len(results.runs)} runs are finished"
+    yield Paragraph(
+        f"Study {study.name}, after {study.paper}, at scale {results.scale}. {state}"
+        + (f"; the {unfinished} others are named under “What is missing”." if unfinished else ".")
+    )
+    yield Paragraph(SCALES[results.scale])
+    ways = {own.over for own in scores.by.values()}
+    lines = ["Ours: mean ± standard deviation (n − 1) over the seeds, which may be folds; one run has no ±."]
+    if "samples" in ways:
+        lines.append(
+            f"[a, b]: 95 % percentile bootstrap interval, {resamples} resamples; each draws test samples and, where "
+            "there are several, seeds. With two or three seeds their chance is understated, with one it is left out."
+        )
+    if "folds" in ways:
+        lines.append(
+            "[a, b] t: each seed is a fold with other test samples, so that samples cannot be paired across seeds; the "
+            "95 % interval is Student's t over the folds. Folds share training samples: it is rather too narrow."
+        )
+    if any(row.values for row in study.published):
+        lines.append(
+            "Published: the number that the paper prints, in our unit, with its table; ours − published beside it."
+        )
+    if any(row.plus_minus for row in study.published):
+        lines.append("± of a published number: half the width of the interval that the paper prints.")
+    if any(row.marked for row in study.published):
+        lines.append("*: the paper marks the number as significant.")
+    if any("↓" in unit_of(study, name).head for name in study.metrics):
+        lines.append("↓: lower is better.")
+    lines.append(
+        "–: not known; the reason is under “What is missing”, unless the number has no spread, interval or counterpart."
+    )
+    yield Bullets(tuple(lines))
+
+
+def overview(results: Results, scores: Scores) -> Iterator[Block]:
+    """All metrics side by side, a line for each combination of labels."""
+    units = {name: unit_of(results.study, name) for name in results.study.metrics}
+    rows = []
+    for combination in results.combinations:
+        cells = [_mean(scores, combination.labels, name, unit) for name, unit in units.items()]
+        rows.append((*_names(combination.labels), seeds(combination), *cells))
+    yield Heading("All metrics")
+    head = (*results.settings, "seeds", *(unit.head for unit in units.values()))
+    yield Table(f"{results.study.title} Scale {results.scale}.", head, tuple(rows), len(results.settings))
+
+
+def metric_sections(results: Results, scores: Scores) -> Iterator[Block]:
+    """For each metric a table of ours beside the published numbers, and one of differences between labels."""
+    for name in results.study.metrics:
+        unit = unit_of(results.study, name)
+        rows, with_published = [], False
+        for combination in results.combinations:
+            own = scores.by.get((combination.labels, name))
+            interval = "–" if own is None else unit.interval(own.low, own.high) + (" t" if own.over == "folds" else "")
+            line = [*_names(combination.labels), seeds(combination), _mean(scores, combination.labels, name, unit)]
+            mean = None if own is None else own.mean
+            published = published_cells(results, combination.labels, name, unit, mean)
+            with_published |= bool(published[0])
+            rows.append((*line, interval, *(cell or "–" for cell in published)))
+        head = (*results.settings, "seeds", "ours", "95 % interval", "published", "ours − published", "table")
+        cut = len(head) if with_published else -3
+        yield Heading(unit.head.removesuffix(" (%)"))
+        caption = f"{unit.head}, scale {results.scale}"
+        remarks = ("What has to be said beside these numbers stands under “Notes on the numbers”.",)
+        shown = remarks if with_published and results.study.notes else ()
+        yield Table(caption, head[:cut], tuple(row[:cut] for row in rows), len(results.settings), shown)
+        yield from _differences(results, scores, name, unit)
+
+
+def overall_section(results: Results, scores: Scores) -> Iterator[Block]:
+    """Wilcoxon's test of the last setting over all combinations of the others."""
+    if not scores.overall:
+        return
+    rows = []
+    for found in scores.overall:
+        unit = unit_of(results.study, found.metric)
+        tests = (found.test.p, found.p_holm, found.test.effect)
+        cells = (str(found.test.pairs), unit.show(found.difference, "+"), *(number(value, 4) for value in tests))
+        rows.append((unit.head, found.label, *cells))
+    last = results.settings[-1]
+    yield Heading(f"{last}: each label against {scores.first}, over all combinations")
+    yield Table(
+        f"Differences from {last} {scores.first}, Wilcoxon's signed-rank test, scale {results.scale}",
+        ("metric", last, "pairs", "mean difference", "p", "p Holm", "effect"),
+        tuple(rows),
+        2,
+        (
+            "One pair for each combination of the other settings, of means over seeds; pairs without a difference do "
+            f"not count. Two-sided; at least {FEWEST_PAIRS} combinations. Holm: over the labels of one metric. Effect: "
+            "rank-biserial correlation, 1 where the label is larger in every pair. Combinations that share a corpus "
+            "are not independent.",
+        ),
+    )
+
+
+def published_alone(results: Results) -> Iterator[Block]:
+    """Published rows that none of the shown combinations is about."""
+    shown = {id(row) for own in results.combinations for row in results.study.published
+             if not row.of_class and row in published_rows(results.study, own.labels)}  # fmt: skip
+    tables: dict[str, list[str]] = {}
+    for row in results.study.published:
+        if not row.of_class and id(row) not in shown:
+            tables.setdefault(row.table, []).append(", ".join(label for _, label in row.labels))
+    if tables:
+        yield Heading(f"Published, and without a finished run at scale {results.scale}")
+        yield Bullets(tuple(f"{table}: {'; '.join(rows)}" for table, rows in tables.items()))
+
+
+def notes(results: Results) -> Iterator[Block]:
+    """What the study says about its numbers."""
+    if results.study.notes:
+        yield Heading("Notes on the numbers")
+        yield Bullets(results.study.notes, numbered=True)
+
+
+def what_is_missing(lines: Sequence[str]) -> Iterator[Block]:
+    """Everything that is not there, by name."""
+    yield Heading("What is missing")
+    if lines:
+        yield Bullets(tuple(dict.fromkeys(lines)))
+    else:
+        yield Paragraph("Nothing: every run is finished and has what the report needs.")
+
+
+def seeds(combination: Combination) -> str:
+    """How many seeds are finished, and of how many."""
+    done = len(combination.runs)
+    return str(done) if done == combination.planned else f"{done} of {combination.planned}"
+
+
+def published_cells(
+    results: Results, labels: Labels, name: str, unit: Unit, mean: float | None, *, of_class: str = ""
+) -> tuple[str, str, str]:
+    """The published number or numbers, what ours is more than they, and their tables."""
+    rows = [row for row in published_rows(results.study, labels, of_class) if name in row.values]
+    differences = [
+        "–" if mean is None else unit.show(mean - unit.published(row, row.values[name]), "+") for row in rows
+    ]
+    return (
+        "; ".join(unit.printed(row, name) for row in rows),
+        "; ".join(differences),
+        "; ".join(row.table for row in rows),
+    )
+
+
+def _differences(results: Results, scores: Scores, name: str, unit: Unit) -> Iterator[Block]:
+    rows, ways = [], set()
+    for found in scores.differences:
+        if found.metric == name:
+            ways.add(found.over)
+            result = found.result
+            interval = unit.interval(result.low, result.high, "+") + (" t" if found.over == "folds" else "")
+            numbers = (unit.show(result.difference, "+"), interval, number(result.p, 4), number(found.p_holm, 4))
+            rows.append((*_names(found.labels), *numbers))
+    last = results.settings[-1]
+    if rows:
+        remarks = {
+            "samples": "Paired bootstrap on the same test samples, seeds drawn as well.",
+            "folds": "t: paired by fold, with the paired t-test.",
+        }
+        yield Table(
+            f"{unit.head}: difference from {last} {scores.first}, scale {results.scale}",
+            (*results.settings, "difference", "95 % interval", "p", "p Holm"),
+            tuple(rows),
+            len(results.settings),
+            (" ".join(remarks[way] for way in sorted(ways)) + f" p: two-sided; Holm: over the labels of {last} beside "
+             "the same other labels.",),
+        )  # fmt: skip
+
+
+def _names(labels: Labels) -> list[str]:
+    return [label for _, label in labels]
+
+
+def _mean(scores: Scores, labels: Labels, name: str, unit: Unit) -> str:
+    own = scores.by.get((labels, name))
+    return "–" if own is None else unit.mean(own.mean, own.sd)

@@ -1,0 +1,225 @@
+"""`mlemo report`: what it writes, and what it says where something is missing."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mlemo import cli, report
+
+Maker = Callable[..., Any]
+
+
+def report_of(study: Any, *words: str) -> str:
+    """The report in Markdown."""
+    page = report.main([str(study.file), "--scale=tiny", f"--folder={study.folder}", "--resamples=20", *words])
+    return page.with_suffix(".md").read_text(encoding="utf-8")
+
+
+def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["report", *words])
+    assert caught.value.code == 2
+    return " ".join(capsys.readouterr().err.split())
+
+
+def section(text: str, heading: str) -> str:
+    return re.split(r"\n## ", text.split(f"\n## {heading}\n", 1)[1])[0]
+
+
+def cells(text: str, caption: str) -> list[list[str]]:
+    """Head and rows of the table with that caption."""
+    table = text.split(f"**{caption}**\n\n", 1)[1].split("\n\n", 1)[0]
+    lines = [[cell.strip().replace("\\", "") for cell in line[1:-1].split(" | ")] for line in table.splitlines()]
+    return [lines[0], *lines[2:]]
+
+
+def test_ours_stand_beside_the_published_numbers_in_one_unit(two_losses: Any) -> None:
+    text = report_of(two_losses)
+    means = {loss: 100 * np.mean(two_losses.values(loss)) for loss in ("BCE", "Focal")}
+    sds = {loss: 100 * np.std(two_losses.values(loss), ddof=1) for loss in ("BCE", "Focal")}
+    shown = {loss: f"{means[loss]:.2f} ± {sds[loss]:.2f}" for loss in means}
+    assert cells(text, "Which loss? Scale tiny.") == [
+        ["loss", "seeds", "F1 (%)", "tuned F1 (%)", "Parameters ↓"],
+        ["BCE", "3", shown["BCE"], *cells(text, "Which loss? Scale tiny.")[1][3:4], "109,486,092 ± 0"],
+        ["Focal", "3", shown["Focal"], *cells(text, "Which loss? Scale tiny.")[2][3:4], "109,486,092 ± 0"],
+    ]
+    head, bce, focal = cells(text, "F1 (%), scale tiny")
+    assert head == ["loss", "seeds", "ours", "95 % interval", "published", "ours − published", "table"]
+    assert bce[2] == shown["BCE"]
+    assert bce[4:] == ["51.25 ± 1.50*", f"{means['BCE'] - 51.25:+.2f}".replace("-", "−"), "Table 2"]
+    assert focal[4:] == ["–", "–", "–"]
+    assert re.fullmatch(r"\[\d\d\.\d\d, \d\d\.\d\d\]", bce[3])
+    head, row = cells(text, "F1 (%): difference from loss BCE, scale tiny")
+    assert row[:2] == ["Focal", f"{means['Focal'] - means['BCE']:+.2f}"]
+    assert cells(text, "tuned F1 (%), scale tiny")[0] == ["loss", "seeds", "ours", "95 % interval"]
+    assert section(text, "Notes on the numbers").strip() == "1. The paper prints 50 % & more_of it."
+    assert "Nothing: every run is finished" in section(text, "What is missing")
+
+
+@pytest.mark.parametrize(("unit", "shown"), [("percent", "51.20"), ("1", "0.5120")])
+def test_published_units(unit: str, shown: str, invented: Maker) -> None:
+    printed = {"percent": 51.2, "1": 0.512}[unit]
+    study = invented(
+        published=[
+            {"table": "A", "unit": unit, "rows": [{"loss": "BCE", "F1": printed}]},
+            {"table": "B", "unit": "1", "rows": [{"F1": 0.5}]},
+        ]
+    )
+    for loss in ("BCE", "Focal"):
+        study.run(loss, seed=1)
+    rows = cells(report_of(study), f"F1{' (%)' if unit == 'percent' else ''}, scale tiny")
+    factor, decimals = (100, 2) if unit == "percent" else (1, 4)
+    mean = study.values("BCE")[0]
+    differences = [f"{(mean - published) * factor:+.{decimals}f}".replace("-", "−") for published in (0.512, 0.5)]
+    assert rows[1][4:] == [f"{shown}; {0.5 * factor:.{decimals}f}", "; ".join(differences), "A; B"]
+    assert rows[2][6] == "B"  # a row that leaves out the setting holds for all of its labels
+    assert rows[1][1] == "1 of 3"
+
+
+def test_classes_stand_beside_the_published_ones(two_losses: Any) -> None:
+    table = cells(report_of(two_losses), "Focal, 3 seeds, scale tiny")
+    assert table[0] == ["class", "training", "test", "F (%)", "published", "difference"]
+    assert [row[0] for row in table[1:]] == ["joy", "anger", "fear", "trust", "macro average"]
+    runs = [run for name, run in two_losses.runs.items() if name[0] == "Focal"]
+    values = np.array([run.f1 for run in runs])
+    for column, row in enumerate(table[1:5]):
+        own = 100 * values[:, column]
+        assert row[1] == str((160, 90, 60, 8)[column])
+        assert row[2] == str(runs[0].gold[:, column].sum())
+        assert row[3] == f"{own.mean():.2f} ± {own.std(ddof=1):.2f}"
+    assert table[2][4:] == ["40.00", f"{100 * values[:, 1].mean() - 40:+.2f}".replace("-", "−")]
+    assert table[5][3].startswith(f"{100 * values.mean():.2f} ± ")
+    assert table[5][4] == "45.50"
+    other = cells(report_of(two_losses), "BCE, 3 seeds, scale tiny")
+    assert other[0] == ["class", "training", "test", "F (%)"]
+
+
+def test_what_is_missing_is_named(invented: Maker) -> None:
+    study = invented(
+        varies={"loss": {"BCE": "", "Focal": "", "ASL": {}, "Huge": {"paper": ""}}},
+        figures=[{"kind": "bar", "title": "Only Focal", "metric": "F1", "across": "loss", "where": {"loss": "Focal"}}],
+        published=[
+            {"table": "T", "unit": "1", "rows": [{"loss": "ASL", "F1": 0.5}, {"loss": "Huge", "F1": 0.4}]},
+        ],
+        class_metrics={"F": "f1"},
+    )
+    (study.run("BCE", seed=1).folder / "per_class_test.csv").unlink()
+    study.fail(study.plan("BCE", seed=2), "ended with status 1\n  the last words: | out of *memory*\n")
+    (study.folder / "runs" / study.plan("Focal", seed=1)).mkdir()
+    study.listed.append({"labels": {"loss": "Old"}, "seed": 1, "address": "rOld", "words": []})
+    study.plan("Focal", seed=2)
+    text = report_of(study)
+    assert "1 of 6 runs are finished; the 5 others are named" in text
+    missing = [
+        line.removeprefix("- ").replace("\\", "") for line in section(text, "What is missing").strip().splitlines()
+    ]
+    assert missing[:6] == [
+        "BCE, seed 2: failed: the last words: | out of *memory*",
+        "BCE, seed 3: not started",
+        "Focal, seed 1: not finished",
+        "Focal, seed 2: not started",
+        "Focal, seed 3: not started",
+        "loss Old, seed 1: run before, but the study no longer has it; not shown",
+    ]
+    assert missing[6].startswith("BCE: no table of classes: ")
+    assert missing[7] == "Figure 1. Only Focal, scale tiny: no run that it is about is finished at this scale"
+    assert len(missing) == 8
+    assert cells(text, "F1, scale tiny")[1][:2] == ["BCE", "1 of 3"]
+    assert section(text, "Published, and without a finished run at scale tiny").strip() == "- T: ASL; Huge"
+
+
+def test_how_the_runs_were_made(two_losses: Any) -> None:
+    facts = dict(cells(report_of(two_losses), "From the records of the finished runs"))
+    assert facts["scale"] == "tiny"
+    assert facts["different runs"] == "6"
+    assert facts["commit"] == "0123456789ab with changed files (2 runs); 0123456789ab (4 runs)"
+    assert facts["hardware"] == "Some CPU, 4 threads of 8 cores, Linux"
+    assert facts["seconds a run"] == "101 to 103, 612 in all; 2 were resumed, and count from there"
+    assert facts["peak memory"] == "up to 1,024 MiB"
+    assert facts["data"] == "corpus sha256:abababababab"
+    assert (facts["python"], facts["torch"]) == ("3.12.1", "2.9.0")
+
+
+def test_files_lie_where_they_are_asked_for(
+    two_losses: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [str(two_losses.file), "--scale=tiny", f"--folder={two_losses.folder}", "--resamples=5"]
+    page = cli.main(["report", *words])
+    assert page == two_losses.folder / "reports" / "invented_tiny" / "report.html"
+    assert {path.name for path in page.parent.glob("report.*")} == {"report.md", "report.tex", "report.html"}
+    printed = capsys.readouterr().out
+    for suffix in (".md", ".tex", ".html"):
+        assert f"written: {page.with_suffix(suffix)}" in printed
+    other = tmp_path / "elsewhere"
+    (other / "figures").mkdir(parents=True)
+    (other / "figures" / "figure_09_bar.png").touch()
+    assert cli.main(["report", *words, f"--output={other}"]) == other / "report.html"
+    assert list((other / "figures").iterdir()) == []  # of an earlier report
+    assert page.read_bytes() == (other / "report.html").read_bytes()
+
+
+def test_figures_are_beside_the_report_and_inside_the_page(invented: Maker) -> None:
+    study = invented(figures=[{"kind": "line", "title": "A & B", "metric": "F1", "across": "loss"}])
+    for loss in ("BCE", "Focal"):
+        study.run(loss, seed=1)
+    text = report_of(study)
+    folder = study.folder / "reports" / "invented_tiny"
+    assert {path.name for path in (folder / "figures").iterdir()} == {
+        "figure_01_line.png",
+        "figure_01_line.pdf",
+        "figure_01_line.svg",
+    }
+    assert "](figures/figure_01_line.png)" in text
+    assert "{figures/figure_01_line.pdf}" in (folder / "report.tex").read_text(encoding="utf-8")
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    mean = f"{np.mean(study.values('BCE')):.4f}"
+    assert re.search(rf'<img alt="Lines of F1 by loss\. BCE {mean} \(', page)
+    assert 'src="data:image/svg+xml;base64,' in page
+
+
+def test_a_study_that_is_not_known(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert "no study 'wdl-loses'; did you mean 'wdl-losses'?" in refused(["wdl-loses", "--scale=tiny"], capsys)
+    missing = tmp_path / "mine.yaml"
+    assert f"no study file {missing}" in refused([str(missing), "--scale=tiny"], capsys)
+
+
+def test_nothing_to_report(invented: Maker, capsys: pytest.CaptureFixture[str]) -> None:
+    study = invented()
+    words = [str(study.file), "--scale=tiny", f"--folder={study.folder}"]
+    command = f"`mlemo reproduce {study.file} --scale tiny --folder {study.folder}`"
+    message = refused(words, capsys)
+    assert (
+        f"no runs of invented at scale tiny: {study.folder / 'invented_tiny.json'} is not there; {command}" in message
+    )
+    study.fail(study.plan("BCE", seed=1), "RuntimeError: no disk")
+    message = refused(words, capsys)
+    assert (
+        f"no run of invented at scale tiny is finished in {study.folder}: 6 planned; the first, BCE, seed 1: "
+        in message
+    )
+    assert f"failed: RuntimeError: no disk; {command} goes on" in message
+    assert "no scale 'small'; it has tiny" in refused([words[0], "--scale=small", words[2]], capsys)
+
+
+def test_files_that_cannot_be_read(two_losses: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [str(two_losses.file), "--scale=tiny", f"--folder={two_losses.folder}"]
+    assert "--resamples must be at least 1, found 0" in refused([*words, "--resamples=0"], capsys)
+    record = two_losses.runs["BCE", "1"].folder / "record.json"
+    record.write_text("{")
+    assert f"{record} is not a record" in refused(words, capsys)
+    (two_losses.folder / "invented_tiny.json").write_text(json.dumps([{"seed": 1}]))
+    assert "invented_tiny.json is not a list of runs: KeyError('labels')" in refused(words, capsys)
+
+
+def test_help_names_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["--help"])
+    shown = capsys.readouterr().out
+    assert "\n  report     a study's numbers beside the published ones" in shown
+    assert "\n  sweep " in shown

@@ -1,0 +1,212 @@
+"""Numbers of reports against scikit-learn, SciPy and loops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import isnan
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from sklearn.metrics import f1_score
+
+from mlemo.metrics import bootstrap_interval, compare
+from mlemo.reports.results import read_results
+from mlemo.reports.scores import Scores, score
+from mlemo.studies.rules import rule_scores
+
+Maker = Callable[..., Any]
+RESAMPLES = 300
+
+
+def scored(study: Any) -> Scores:
+    return score(read_results(study.study, "tiny", study.folder), RESAMPLES)
+
+
+def labels(study: Any, *names: str) -> tuple[tuple[str, str], ...]:
+    return tuple(zip(study.study.varies, names))
+
+
+def macro_f1(truth: Any, decided: Any) -> float:
+    hits, wrong = (truth & decided).sum(0), (truth ^ decided).sum(0)
+    return float(np.mean(2 * hits / np.maximum(2 * hits + wrong, 1)))
+
+
+def test_mean_and_spread_are_those_of_the_records(two_losses: Any) -> None:
+    scores = scored(two_losses)
+    for loss in ("BCE", "Focal"):
+        for name, key in (("F1", "macro_f1"), ("tuned F1", "tuned_macro_f1")):
+            values = two_losses.values(loss, key=key)
+            found = scores.by[labels(two_losses, loss), name]
+            assert list(found.values.values()) == values
+            assert (found.mean, found.sd) == pytest.approx((np.mean(values), np.std(values, ddof=1)))
+    cost = scores.by[labels(two_losses, "BCE"), "Parameters"]
+    assert (cost.mean, cost.sd, cost.over) == (109_486_092, 0, "")
+    assert isnan(cost.low)
+    assert scores.problems == []
+
+
+def test_intervals_and_differences_are_those_of_the_paired_bootstrap(two_losses: Any) -> None:
+    scores = scored(two_losses)
+    outputs = {loss: two_losses.outputs(loss) for loss in ("BCE", "Focal")}
+    tensors = {loss: torch.from_numpy(np.stack(own)) for loss, (own, _) in outputs.items()}
+    gold = torch.from_numpy(outputs["BCE"][1])
+    base = scores.by[labels(two_losses, "BCE"), "F1"]
+    assert (base.low, base.mean, base.high) == pytest.approx(
+        bootstrap_interval("macro_f1", tensors["BCE"], gold, resamples=RESAMPLES)
+    )
+    (found,) = [own for own in scores.differences if own.metric == "F1"]
+    expected = compare("macro_f1", tensors["Focal"], tensors["BCE"], gold, resamples=RESAMPLES)
+    assert found.labels == labels(two_losses, "Focal")
+    assert found.result.difference == pytest.approx(expected.difference)
+    assert found.p_holm == found.result.p == expected.p  # one comparison
+
+    # and by a loop that shares nothing with them: samples and seeds drawn, scikit-learn's F1
+    generator = np.random.default_rng(3)
+    drawn: dict[str, list[float]] = {"BCE": [], "difference": []}
+    for _ in range(RESAMPLES):
+        rows = generator.integers(0, len(gold), len(gold))
+        means = {}
+        for loss, (own, truth) in outputs.items():
+            seeds = generator.integers(0, 3, 3)
+            means[loss] = np.mean([macro_f1(truth[rows], own[seed][rows]) for seed in seeds])
+        drawn["BCE"].append(means["BCE"])
+        drawn["difference"].append(means["Focal"] - means["BCE"])
+    assert (base.low, base.high) == pytest.approx(np.quantile(drawn["BCE"], [0.025, 0.975]), abs=0.02)
+    assert (found.result.low, found.result.high) == pytest.approx(
+        np.quantile(drawn["difference"], [0.025, 0.975]), abs=0.02
+    )
+
+
+def test_folds_have_intervals_over_folds_and_are_paired_by_fold(invented: Maker) -> None:
+    study = invented(varies={"loss": {"BCE": "", "Focal": "", "ASL": ""}})
+    for seed in (1, 2, 3):
+        for loss, errors in (("BCE", 0.3), ("Focal", 0.2), ("ASL", 0.28)):
+            study.run(loss, seed=seed, errors=errors, fold=seed)
+    scores = scored(study)
+    base = study.values("BCE")
+    found = scores.by[labels(study, "BCE"), "F1"]
+    expected = stats.t.interval(0.95, 2, loc=np.mean(base), scale=stats.sem(base))
+    assert (found.low, found.high) == pytest.approx(expected)
+    assert found.over == "folds"
+    differences = {dict(own.labels)["loss"]: own for own in scores.differences}
+    p = {}
+    for loss in ("Focal", "ASL"):
+        own = study.values(loss)
+        result = stats.ttest_rel(own, base)
+        p[loss] = result.pvalue
+        interval = result.confidence_interval(0.95)
+        assert differences[loss].result.difference == pytest.approx(np.mean(own) - np.mean(base))
+        assert (differences[loss].result.low, differences[loss].result.high) == pytest.approx(tuple(interval))
+        assert differences[loss].result.p == pytest.approx(result.pvalue)
+        assert differences[loss].over == "folds"
+    smaller, larger = sorted(p, key=lambda loss: p[loss])
+    assert differences[smaller].p_holm == pytest.approx(min(1, 2 * p[smaller]))
+    assert differences[larger].p_holm == pytest.approx(max(p[larger], min(1, 2 * p[smaller])))
+
+
+def test_folds_that_lack_one_are_paired_by_those_that_both_have(invented: Maker) -> None:
+    study = invented()
+    for seed in (1, 2, 3):
+        study.run("BCE", seed=seed, fold=seed)
+        if seed != 1:
+            study.run("Focal", seed=seed, fold=seed)
+    (found,) = scored(study).differences
+    base = study.values("BCE")
+    assert found.result.difference == pytest.approx(np.mean(study.values("Focal")) - np.mean(base[1:]))
+
+
+def test_corpora_are_not_compared_with_each_other(invented: Maker) -> None:
+    study = invented(varies={"corpus": {"one": "", "two": ""}}, scales={"tiny": {"seeds": [1]}})
+    for fold, corpus in enumerate(("one", "two")):
+        study.run(corpus, seed=1, fold=fold)
+    scores = scored(study)
+    assert scores.differences == []
+    for corpus in ("one", "two"):
+        own, gold = study.outputs(corpus)
+        found = scores.by[labels(study, corpus), "F1"]
+        expected = bootstrap_interval("macro_f1", *map(torch.from_numpy, (own[0], gold)), resamples=RESAMPLES)
+        assert (found.low, found.mean, found.high) == pytest.approx(expected)
+
+
+def test_wilcoxon_over_all_combinations(invented: Maker) -> None:
+    corpora = [f"c{number}" for number in range(6)]
+    study = invented(
+        varies={"corpus": dict.fromkeys(corpora, ""), "loss": {"BCE": "", "Focal": "", "ASL": ""}},
+        scales={"tiny": {"seeds": [1]}},
+    )
+    for number, corpus in enumerate(corpora):
+        for loss, errors in (("BCE", 0.25), ("Focal", 0.15), ("ASL", 0.25)):
+            study.run(corpus, loss, seed=1, errors=errors, rows=25, fold=number)
+    scores = score(read_results(study.study, "tiny", study.folder), 20)
+    means = {loss: [np.mean(study.values(corpus, loss)) for corpus in corpora] for loss in ("BCE", "Focal", "ASL")}
+    p = {loss: stats.wilcoxon(means[loss], means["BCE"]).pvalue for loss in ("Focal", "ASL")}
+    found = {own.label: own for own in scores.overall}
+    assert {loss: found[loss].test.p for loss in found} == pytest.approx(p)
+    assert found["Focal"].difference == pytest.approx(np.mean(means["Focal"]) - np.mean(means["BCE"]))
+    assert found["Focal"].p_holm == pytest.approx(min(1, 2 * p["Focal"]))
+    assert found["Focal"].test.pairs == 6
+
+
+def test_rules_after_the_fact_are_fitted_on_validation_and_scored_on_the_test(invented: Maker) -> None:
+    study = invented(
+        rules={
+            "0.7": {"class_path": "FixedThreshold", "init_args": {"threshold": 0.7}},
+            "per class": {"class_path": "PerClassThreshold"},
+        },
+        metrics={"F1": "tuned_macro_f1", "AP": "macro_ap"},
+        scales={"tiny": {"seeds": [1, 2]}},
+    )
+    for loss in ("BCE", "Focal"):
+        for seed in (1, 2):
+            study.run(loss, seed=seed)
+    scores = scored(study)
+    for rule in ("0.7", "per class"):
+        for loss in ("BCE", "Focal"):
+            own = [rule_scores(study.runs[loss, seed].folder, study.study.rules[rule]) for seed in ("1", "2")]
+            found = scores.by[(*labels(study, loss), ("threshold", rule)), "F1"]
+            assert list(found.values.values()) == pytest.approx([values["macro_f1"] for values in own], abs=1e-6)
+            found = scores.by[(*labels(study, loss), ("threshold", rule)), "AP"]
+            assert found.mean == pytest.approx(np.mean([values["macro_ap"] for values in own]), abs=1e-6)
+    differences = [own for own in scores.differences if own.metric == "F1"]
+    assert [dict(own.labels) for own in differences] == [
+        {"loss": loss, "threshold": "per class"} for loss in ("BCE", "Focal")
+    ]
+    at_half = study.runs["BCE", "1"]
+    assert scores.by[(*labels(study, "BCE"), ("threshold", "0.7")), "F1"].values[1] == pytest.approx(
+        f1_score(at_half.gold, at_half.probabilities >= 0.7, average="macro", zero_division=0.0)
+    )
+
+
+def test_missing_predictions_leave_the_mean_and_take_the_interval(two_losses: Any) -> None:
+    (two_losses.runs["Focal", "2"].folder / "predictions_test.csv").unlink()
+    scores = scored(two_losses)
+    found = scores.by[labels(two_losses, "Focal"), "F1"]
+    assert found.mean == pytest.approx(np.mean(two_losses.values("Focal")))
+    assert isnan(found.low)
+    assert not isnan(scores.by[labels(two_losses, "BCE"), "F1"].low)
+    assert scores.differences == []
+    (problem,) = scores.problems
+    assert problem.startswith("Focal: no intervals and no tests: ")
+    assert "predictions_test.csv is not there" in problem
+
+
+def test_predictions_that_contradict_the_record_are_not_used(two_losses: Any) -> None:
+    run = two_losses.runs["Focal", "2"]
+    run.results["macro_f1"] += 0.001
+    run.write_record()
+    scores = scored(two_losses)
+    recorded = run.results["macro_f1"]
+    found = f"macro_f1 is {recorded:.4f} in its record and {recorded - 0.001:.4f} by its predictions"
+    assert scores.problems == [f"Focal, seed 2: no intervals and no tests: {found}"]
+    assert isnan(scores.by[labels(two_losses, "Focal"), "F1"].low)
+
+
+def test_a_metric_that_a_record_lacks_is_named(two_losses: Any) -> None:
+    run = two_losses.runs["BCE", "3"]
+    run.write_record(cost={})
+    scores = scored(two_losses)
+    assert scores.problems == ["BCE, seed 3: no cost.parameters"]
+    assert list(scores.by[labels(two_losses, "BCE"), "Parameters"].values) == [1, 2]

@@ -1,0 +1,130 @@
+"""Hyper-parameter search: ``mlemo sweep``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+if TYPE_CHECKING:
+    import optuna
+
+__all__ = ["main", "sweep"]
+
+DESCRIPTION = """\
+Search for good settings: train with values that Optuna proposes (tree-structured Parzen estimator; trials that do badly
+are broken off early), and look at validation only. Start it again after it was broken off, or with more trials, and it
+goes on; start it several times at once, and the trials are shared out.
+
+  mlemo sweep configs/sweep/synthetic.yaml              needs no file and no network
+  mlemo sweep configs/sweep/semeval2018_english.yaml --set data_dir=DIR --workers 2 --trials 40"""
+
+
+def sweep(
+    path: Path,
+    folder: Path,
+    *,
+    variables: Mapping[str, str] | None = None,
+    trials: int | None = None,
+    workers: int = 1,
+    storage: str | None = None,
+    grace: int = 60,
+) -> optuna.Study:
+    """Go on with a sweep until enough trials are finished; then write its table, its pictures and the best trial.
+
+    Args:
+        path: Its file.
+        folder: Where it is kept, in ``folder/<name of the file>``.
+        variables: Values of ``${name}`` in the file.
+        trials: How many are to be finished; by default what the file says.
+        workers: Trials at once in this process.
+        storage: Database of the trials; by default the file ``trials.db`` in the sweep's folder.
+        grace: Seconds after which a worker that says nothing is taken for dead, and its trial tried again.
+
+    Returns:
+        The study, with all trials.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is not a sweep, a key of it is no setting, or the database cannot be used.
+        KeyboardInterrupt: Broken off by the user.
+    """
+    # Optuna is an extra, and it must not be needed for `mlemo sweep --help`
+    from mlemo.sweeps.results import write_results  # noqa: PLC0415
+    from mlemo.sweeps.search import Search  # noqa: PLC0415
+    from mlemo.sweeps.sweep_file import load_sweep  # noqa: PLC0415
+
+    if workers < 1 or (trials is not None and trials < 1):
+        raise ValueError(f"--workers and --trials must be at least 1, found {workers} and {trials}")
+    loaded = load_sweep(path, variables)
+    loaded.check()
+    console, folder = Console(), folder / path.stem
+    folder.mkdir(parents=True, exist_ok=True)
+    url = f"sqlite:///{(folder / 'trials.db').resolve()}" if storage is None else storage
+    search = Search(loaded, folder, url, trials=trials or loaded.trials, workers=workers, grace=grace)
+    search.run(console)
+    write_results(search.study, loaded, folder, console)
+    return search.study
+
+
+def main(words: Sequence[str]) -> optuna.Study:
+    """``mlemo sweep``.
+
+    Args:
+        words: The command line behind ``sweep``.
+
+    Returns:
+        The study, with all trials.
+
+    Raises:
+        SystemExit: Optuna is missing, or command line or file cannot be understood (2); no trial was completed (1); or
+            broken off (130).
+    """
+    parser = _parser()
+    options = parser.parse_args(list(words))
+    if find_spec("optuna") is None:
+        parser.exit(2, "mlemo sweep needs Optuna; install it with: pip install 'mlemo[sweep]'\n")
+    try:
+        study = sweep(
+            options.file,
+            options.folder,
+            variables=dict(options.set),
+            trials=options.trials,
+            workers=options.workers,
+            storage=options.storage,
+        )
+    except (FileNotFoundError, ValueError) as error:
+        parser.exit(2, f"mlemo sweep: {error}\n")
+    except KeyboardInterrupt:
+        parser.exit(130, "broken off; the same command goes on\n")
+    if not any(trial.state.name == "COMPLETE" for trial in study.trials):
+        raise SystemExit(1)
+    return study
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mlemo sweep", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("file", type=Path, metavar="FILE", help="the sweep, as YAML")
+    add("--trials", type=int, metavar="N", help="how many are to be finished (default: as in the file)")
+    add("--workers", type=int, default=1, metavar="N", help="trials at once in this process (default: 1)")
+    add("--folder", type=Path, default=Path("runs/sweeps"), metavar="DIR", help="where sweeps are kept, each in a "
+        "folder with its name (default: runs/sweeps)")  # fmt: skip
+    add("--storage", metavar="URL", help="database that workers share, as SQLAlchemy names it (default: SQLite, the "
+        "file trials.db in the sweep's folder)")  # fmt: skip
+    add("--set", type=_variable, action="append", default=[], metavar="NAME=VALUE", help="a value that the file asks "
+        "for, such as data_dir")  # fmt: skip
+    return parser
+
+
+def _variable(word: str) -> tuple[str, str]:
+    name, equals, value = word.partition("=")
+    if not equals or not name.isidentifier():
+        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, found {word!r}")
+    return name, str(Path(value).resolve()) if value and Path(value).exists() else value

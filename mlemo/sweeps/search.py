@@ -1,0 +1,273 @@
+"""Workers of a sweep: each asks Optuna for a trial, trains it in a process of its own, and tells what came out."""
+
+from __future__ import annotations
+
+import json
+import math
+import multiprocessing
+import shutil
+import threading
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import torch
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.trial import FrozenTrial, Trial, TrialState
+from rich.console import Console
+from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
+
+from mlemo.studies.training_process import LOG
+from mlemo.sweeps.sweep_file import Sweep
+from mlemo.sweeps.trial_process import train
+
+__all__ = ["Search", "counted", "trial_folder"]
+
+LAST_LINES = 15
+RETRIES = 3  # of a trial whose worker died: it may be the trial that kills
+
+
+def trial_folder(folder: Path, number: int) -> Path:
+    """Folder of a trial."""
+    return folder / "trials" / f"trial_{number:04d}"
+
+
+def counted(study: optuna.Study) -> list[FrozenTrial]:
+    """Trials without those that were given up because their worker died or was broken off.
+
+    A trial whose training failed by itself has the reason as its ``error`` and counts.
+    """
+    trials = study.get_trials(deepcopy=False)
+    return [trial for trial in trials if trial.state != TrialState.FAIL or "error" in trial.user_attrs]
+
+
+class Search:
+    """The workers of this process on a sweep; other processes may work on the same one.
+
+    Args:
+        sweep: The sweep.
+        folder: Where its trials lie.
+        url: Database of its trials, as SQLAlchemy names it.
+        trials: How many are to be finished.
+        workers: How many are trained at once by this process.
+        grace: Seconds without a sign of life after which a worker is taken for dead.
+
+    Raises:
+        ValueError: The database cannot be opened, or holds another sweep of this name.
+    """
+
+    def __init__(self, sweep: Sweep, folder: Path, url: str, *, trials: int, workers: int, grace: int) -> None:
+        self.sweep, self.folder, self.trials, self.workers = sweep, folder.resolve(), trials, workers
+        self._beat = max(1, grace // 6)
+        self._stop, self._lock = threading.Event(), threading.Lock()
+        self._error: BaseException | None = None
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(["mlemo.sweeps.trial_process"])
+        warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)  # heartbeats, constant liar
+        warnings.filterwarnings("ignore", message="Heartbeat of storage is supposed.*")  # here the workers give it
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self._storage = _connect(url, self._beat, grace)
+        used = any(self.folder.glob("trials/*"))
+        self.study = self._open()
+        if used and not self.study.get_trials(deepcopy=False):
+            raise ValueError(f"{self.folder} holds trials that {url} does not know; delete one or choose another one")
+        self._check_same(url)
+
+    def _open(self) -> optuna.Study:
+        """The study, with a sampler of its own, as threads may not share one."""
+        return optuna.create_study(
+            storage=self._storage,
+            study_name=self.sweep.path.stem,
+            direction=self.sweep.direction,
+            pruner=self.sweep.pruner,
+            load_if_exists=True,
+        )
+
+    def _check_same(self, url: str) -> None:
+        space = {key: optuna.distributions.distribution_to_json(value) for key, value in self.sweep.space.items()}
+        mine = {"words": list(self.sweep.words), "space": space, "metric": self.sweep.metric,
+                "direction": self.sweep.direction}  # fmt: skip
+        theirs = self.study.user_attrs.get("sweep", mine)
+        for key, value in mine.items():
+            if theirs[key] != value:
+                raise ValueError(
+                    f"{self.sweep.path}: {key}: {url} holds trials of another sweep of this name, with {theirs[key]}; "
+                    "go on with that file, or choose another --folder"
+                )
+        self.study.set_user_attr("sweep", mine)
+
+    def run(self, console: Console) -> None:
+        """Return when enough trials are finished, by whichever worker.
+
+        Raises:
+            KeyboardInterrupt: Broken off by the user; trials in work are queued again.
+        """
+        self._console = console
+        if done := sum(trial.state.is_finished() for trial in counted(self.study)):
+            self._say(f"{done} of {self.trials} trials are finished already")
+        threads = [threading.Thread(target=self._work, args=(slot,)) for slot in range(self.workers)]
+        try:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                while thread.is_alive():
+                    thread.join(0.2)
+        finally:
+            self._stop.set()
+            for thread in threads:
+                thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def _work(self, slot: int) -> None:
+        try:
+            study = self._open()
+            while not self._stop.is_set():
+                optuna.storages.fail_stale_trials(study)
+                trials = counted(study)
+                if sum(trial.state.is_finished() for trial in trials) >= self.trials:
+                    return
+                if len(trials) < self.trials or any(trial.state == TrialState.WAITING for trial in trials):
+                    self._try(study, study.ask(), slot)
+                else:
+                    self._stop.wait(1.0)  # other workers have the rest; one of them may die
+        except BaseException as error:  # shown by the main thread, which ends the others
+            self._error = error
+            self._stop.set()
+        finally:
+            self._storage.remove_session()
+
+    def _try(self, study: optuna.Study, trial: Trial, slot: int) -> None:
+        self._storage.record_heartbeat(trial._trial_id)  # Optuna has no public name for what this asks for
+        place = sum(other.number < trial.number for other in counted(study))
+        if place >= self.trials:  # another worker was faster
+            study.tell(trial, state=TrialState.FAIL)
+            return
+        # the seed follows from the place, so that a sweep that was broken off goes on as an unbroken one would have
+        seed = int(np.random.SeedSequence([self.sweep.seed, place]).generate_state(1)[0])
+        startup = self.sweep.startup_trials
+        study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup, constant_liar=True)
+        words = self.sweep.command({key: _suggest(trial, key, space) for key, space in self.sweep.space.items()})
+        folder = trial_folder(self.folder, trial.number)
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            return  # SQLite lets two workers take the same trial from the queue; the other one has it
+        gpus = torch.cuda.device_count()
+        threads = max(1, torch.get_num_threads() // self.workers)
+        here, there = self._context.Pipe()
+        process = self._context.Process(
+            target=train,
+            args=(words, folder, self.sweep.metric),
+            kwargs={"worker": there, "threads": threads, "gpu": slot % gpus if gpus else None},
+        )
+        start = time.monotonic()
+        process.start()
+        there.close()
+        try:
+            pruned = self._follow(trial, process, here)
+            trial.set_user_attr("seconds", round(time.monotonic() - start, 1))
+            if self._stop.is_set() and process.exitcode != 0:
+                study.tell(trial, state=TrialState.FAIL)
+                study.enqueue_trial(trial.params)
+                return
+            if pruned:
+                study.tell(trial, state=TrialState.PRUNED)
+            else:
+                self._tell(study, trial, folder, process.exitcode)
+        except optuna.exceptions.UpdateFinishedTrialError:
+            return  # this worker was taken for dead, and the trial queued again
+        with self._lock:
+            self._report(study, trial.number)
+
+    def _follow(self, trial: Trial, process: Any, reports: Any) -> bool:
+        """Give Optuna what the training reports until it ends; returns whether it was pruned."""
+        pruned, beaten = False, time.monotonic()
+        try:
+            while process.is_alive() and not self._stop.is_set():
+                if time.monotonic() - beaten > self._beat:
+                    self._storage.record_heartbeat(trial._trial_id)
+                    beaten = time.monotonic()
+                if reports.poll(0.3):
+                    epoch, value = reports.recv()
+                    trial.report(value, epoch)
+                    pruned = trial.should_prune()
+                    reports.send(pruned)
+        except (EOFError, ConnectionError):  # it ends
+            process.join(60)
+        finally:
+            process.kill()  # without effect where it has ended by itself
+            process.join()
+        return pruned
+
+    def _tell(self, study: optuna.Study, trial: Trial, folder: Path, exitcode: int | None) -> None:
+        if exitcode == 0:
+            value = json.loads((folder / "results_val.json").read_text(encoding="utf-8"))[self.sweep.metric]
+            if math.isfinite(value):
+                study.tell(trial, value)
+                return
+            error = f"{self.sweep.metric} is {value}"
+        else:
+            log = folder / LOG
+            lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
+            hint = "; is there enough memory?" if exitcode == -9 else ""
+            error = "\n".join([f"ended with status {exitcode}{hint}; the last lines of {log}:", *lines[-LAST_LINES:]])
+        trial.set_user_attr("error", error)
+        study.tell(trial, state=TrialState.FAIL)
+
+    def _report(self, study: optuna.Study, number: int) -> None:
+        """A line on the trial; checkpoints are kept of the best one only."""
+        finished = [trial for trial in counted(study) if trial.state.is_finished()]
+        trial = next(trial for trial in finished if trial.number == number)
+        complete = any(trial.state == TrialState.COMPLETE for trial in finished)
+        best = study.best_trial.number if complete else None
+        for other in finished:
+            if other.number != best:
+                shutil.rmtree(trial_folder(self.folder, other.number) / "checkpoints", ignore_errors=True)
+        if trial.state == TrialState.COMPLETE:
+            found = f"{self.sweep.metric} {trial.value:.4f}{', the best' if number == best else ''}"
+        elif trial.state == TrialState.PRUNED:
+            found = f"pruned after epoch {trial.last_step}"
+        else:
+            found = "failed: " + trial.user_attrs["error"].rsplit("\n", 1)[-1]
+        values = ", ".join(f"{name} {show(trial.params[key])}" for key, name in self.sweep.short_names.items())
+        self._say(f"[{len(finished)}/{self.trials}] trial {number}: {values}: {found}")
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def show(value: Any) -> str:
+    """A value as people read it."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _connect(url: str, beat: int, grace: int) -> RDBStorage:
+    for wait in (0.3, 1.0, 3.0, None):
+        try:
+            return RDBStorage(
+                url,
+                engine_kwargs={"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {},
+                heartbeat_interval=beat,
+                grace_period=grace,
+                heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=RETRIES),
+            )
+        except (SQLAlchemyError, ImportError) as error:
+            making = isinstance(error, (IntegrityError, OperationalError))  # another worker makes the tables just now
+            if wait is None or not making:
+                raise ValueError(f"--storage {url}: {error}") from error
+            time.sleep(wait)
+    raise AssertionError
+
+
+def _suggest(trial: Trial, key: str, space: BaseDistribution) -> Any:
+    if isinstance(space, CategoricalDistribution):
+        return trial.suggest_categorical(key, space.choices)
+    if isinstance(space, IntDistribution):
+        return trial.suggest_int(key, space.low, space.high, step=space.step, log=space.log)
+    assert isinstance(space, FloatDistribution)
+    return trial.suggest_float(key, space.low, space.high, step=space.step, log=space.log)

@@ -1,0 +1,257 @@
+"""A sweep as data: the command line that it starts from, the settings that are searched, and what is to be improved."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from pydoc import locate
+from string import Template
+from typing import Any
+
+import optuna
+import yaml
+from jsonargparse import ArgumentParser
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from mlemo.metrics.weighted import DECISION_METRICS, PROBABILITY_METRICS
+from mlemo.studies.runs import resolve
+
+__all__ = ["Sweep", "load_sweep"]
+
+NEEDED = ("words", "space", "metric", "direction", "trials")
+DEFAULTS = {"variables": {}, "seed": 0, "startup_trials": 10, "pruner": {"class_path": "NopPruner"}}
+METRICS = (*DECISION_METRICS, *(f"tuned_{name}" for name in DECISION_METRICS), *PROBABILITY_METRICS, "loss")
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep that was read.
+
+    Args:
+        path: Its file.
+        words: What all trials have in common, as on the command line of ``mlemo fit``.
+        space: Dotted config key -> the values among which is searched.
+        metric: A key of ``results_val.json``.
+        direction: ``maximize`` or ``minimize``.
+        trials: How many are to be finished.
+        seed: Seed of the search; that of the trainings stands in ``words``.
+        startup_trials: How many are drawn at random before what was found guides the search.
+        pruner: Breaks off trials that do badly.
+    """
+
+    path: Path
+    words: tuple[str, ...]
+    space: Mapping[str, BaseDistribution]
+    metric: str
+    direction: str
+    trials: int
+    seed: int
+    startup_trials: int
+    pruner: optuna.pruners.BasePruner
+
+    @property
+    def short_names(self) -> dict[str, str]:
+        """The ends of the searched keys, as long as it takes to tell them apart."""
+        parts = {key: key.split(".") for key in self.space}
+        return {
+            key: next(
+                ".".join(part[-n:])
+                for n in range(1, len(part) + 1)
+                if sum(other[-n:] == part[-n:] for other in parts.values()) == 1
+            )
+            for key, part in parts.items()
+        }
+
+    def command(self, values: Mapping[str, Any]) -> tuple[str, ...]:
+        """Words behind ``mlemo fit`` that train with these values of the searched settings."""
+        return *self.words, *(f"--{key}={_text(value)}" for key, value in values.items())
+
+    def check(self) -> None:
+        """Resolve the first config of the space, and one with each other choice, without training anything.
+
+        Raises:
+            ValueError: A key or choice is none of the config; the message names file, key and the nearest names.
+        """
+        first = {key: _examples(options)[0] for key, options in self.space.items()}
+        try:
+            resolve(self.command(first))
+        except ValueError:
+            self._find_wrong_key(first)
+            raise
+        for key, options in self.space.items():
+            for choice in _examples(options)[1:]:
+                self._resolve(f"space.{key}", {**first, key: choice}, {})
+
+    def _find_wrong_key(self, first: Mapping[str, Any]) -> None:
+        config = self._resolve("words", {}, {})
+        for number, key in enumerate(first, start=1):
+            config = self._resolve(f"space.{key}", dict(list(first.items())[:number]), config)
+
+    def _resolve(self, key: str, values: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            return resolve(self.command(values))
+        except ValueError as error:
+            raise ValueError(f"{self.path}: {key}: mlemo fit refuses it{_hint(str(error), before)}\n{error}") from None
+
+
+def load_sweep(path: Path, variables: Mapping[str, str] | None = None) -> Sweep:
+    """Read a sweep.
+
+    Args:
+        path: A YAML file.
+        variables: Values of ``${name}`` in its words and choices, before its own ``variables``; ``${here}`` is the
+            folder of the file.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is not a sweep; the message names the file and the key.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no sweep file {path}")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not YAML: {error}") from error
+    return _Reader(path, dict(variables or {})).sweep(content)
+
+
+class _Reader:
+    """Turns the content of a file into a sweep; every complaint names the file and the key."""
+
+    def __init__(self, path: Path, given: dict[str, str]) -> None:
+        self.path, self.given = path, given
+        self.values = {"here": str(path.resolve().parent), **given}
+        self.used: set[str] = set()
+
+    def wrong(self, key: str, message: object) -> ValueError:
+        return ValueError(f"{self.path}: {key}: {message}")
+
+    def sweep(self, content: Any) -> Sweep:
+        if not isinstance(content, dict):
+            raise self.wrong("the file", f"expected a mapping, found {content!r}")
+        for name in content:
+            if name not in (*NEEDED, *DEFAULTS):
+                raise self.wrong(name, f"unknown key{_meant(name, (*NEEDED, *DEFAULTS))}")
+        for name in NEEDED:
+            if name not in content:
+                raise self.wrong(name, "is missing")
+        content = DEFAULTS | content
+        for name, least in (("trials", 1), ("seed", 0), ("startup_trials", 1)):
+            if type(content[name]) is not int or content[name] < least:
+                raise self.wrong(name, f"expected a whole number from {least}, found {content[name]!r}")
+        if content["direction"] not in ("maximize", "minimize"):
+            raise self.wrong("direction", f"expected maximize or minimize, found {content['direction']!r}")
+        if content["metric"] not in METRICS:
+            raise self.wrong("metric", f"no metric {content['metric']!r}{_meant(content['metric'], METRICS)}")
+        for name in ("variables", "space", "pruner"):
+            if not isinstance(content[name], dict) or (name == "space" and not content[name]):
+                raise self.wrong(name, f"expected a mapping, found {content[name]!r}")
+        self.values = {name: str(value) for name, value in content["variables"].items()} | self.values
+        words = self.words(content["words"])
+        space = {str(key): self.options(f"space.{key}", value) for key, value in content["space"].items()}
+        if unused := sorted(self.given.keys() - self.used):
+            raise ValueError(f"{self.path}: --set: nothing uses {', '.join(unused)}; used are {sorted(self.used)}")
+        numbers = {name: content[name] for name in ("trials", "seed", "startup_trials")}
+        pruner = self.pruner(content["pruner"])
+        return Sweep(self.path, words, space, content["metric"], content["direction"], pruner=pruner, **numbers)
+
+    def words(self, text: Any) -> tuple[str, ...]:
+        try:
+            parts = shlex.split(text)
+        except (AttributeError, TypeError, ValueError) as error:
+            raise self.wrong("words", f"expected words as on the command line, found {text!r} ({error})") from None
+        return tuple(self.fill("words", part) for part in parts)
+
+    def fill(self, key: str, text: str) -> str:
+        template = Template(text)
+        self.used.update(template.get_identifiers())
+        try:
+            return template.substitute(self.values)
+        except KeyError as error:
+            raise self.wrong(
+                key, f"{text!r} needs a value of {error.args[0]}; give --set {error.args[0]}=VALUE"
+            ) from None
+        except ValueError as error:
+            raise self.wrong(key, f"{text!r}: {error}") from None
+
+    def options(self, key: str, value: Any) -> BaseDistribution:
+        names = set(value) if isinstance(value, dict) else set()
+        if names == {"choices"}:
+            choices = value["choices"]
+            if not isinstance(choices, list) or not choices:
+                raise self.wrong(key, f"choices: expected a list, found {choices!r}")
+            for choice in choices:
+                if not isinstance(choice, (str, int, float, type(None))):
+                    raise self.wrong(key, f"choices: expected text, numbers, true, false or null, found {choice!r}")
+            return CategoricalDistribution(
+                [self.fill(key, item) if isinstance(item, str) else item for item in choices]
+            )
+        if not {"low", "high"} <= names <= {"low", "high", "log", "step"}:
+            raise self.wrong(key, f"expected low, high and perhaps log or step, or choices; found {value!r}")
+        log = value.get("log", False)
+        if not isinstance(log, bool):
+            raise self.wrong(key, f"log: expected true or false, found {log!r}")
+        try:
+            # YAML reads 1e-5, without a point, as text
+            found = {name: value[name] for name in ("low", "high", "step") if name in value}
+            numbers: dict[str, Any] = {name: n if type(n) is int else float(n) for name, n in found.items()}
+            if all(type(number) is int for number in numbers.values()):
+                return IntDistribution(log=log, **numbers)
+            return FloatDistribution(log=log, **numbers)
+        except (TypeError, ValueError) as error:
+            raise self.wrong(key, error) from None
+
+    def pruner(self, value: Mapping[str, Any]) -> optuna.pruners.BasePruner:
+        name, known = str(value.get("class_path")), [name for name in optuna.pruners.__all__ if name != "BasePruner"]
+        if name not in known or not value.keys() <= {"class_path", "init_args"}:
+            raise self.wrong("pruner", f"expected class_path and init_args of a pruner of Optuna, found {dict(value)}"
+                             f"{_meant(name, known)}")  # fmt: skip
+        try:
+            pruner: optuna.pruners.BasePruner = getattr(optuna.pruners, name)(**(value.get("init_args") or {}))
+        except (TypeError, ValueError) as error:
+            raise self.wrong("pruner", error) from None
+        return pruner
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"  # 0.30000000000000004 is 0.3
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _examples(options: BaseDistribution) -> Sequence[Any]:
+    """Every choice, or the lower end of a range."""
+    if isinstance(options, CategoricalDistribution):
+        return options.choices
+    assert isinstance(options, (IntDistribution, FloatDistribution))
+    return [options.low]
+
+
+def _meant(name: object, known: Sequence[str]) -> str:
+    near = get_close_matches(str(name), known, n=3)
+    return f"; did you mean {' or '.join(near)}?" if near else f"; there are {', '.join(known)}"
+
+
+def _hint(message: str, config: Mapping[str, Any]) -> str:
+    """The nearest settings of the class that jsonargparse was in when it met an unknown one."""
+    unknown = re.search(r"Option '(\w+)' is not accepted|unrecognized arguments: --([\w.]+)", message)
+    if unknown is None:
+        return ""
+    classes = re.findall(r"class_path '([\w.]+)'", message)
+    if not classes:
+        return _meant(unknown[2], list(_keys(config)))
+    name = (unknown[1] or unknown[2]).split(".")[0]
+    settings = ArgumentParser().add_class_arguments(locate(classes[-1]))  # type: ignore[arg-type]  # jsonargparse found it
+    return f": {classes[-1].rsplit('.', 1)[-1]} has no setting {name!r}{_meant(name, settings)}"
+
+
+def _keys(config: Mapping[str, Any], before: str = "") -> Iterator[str]:
+    for key, value in config.items():
+        yield before + key
+        if isinstance(value, Mapping):
+            yield from _keys(value, f"{before}{key}.")

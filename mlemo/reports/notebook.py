@@ -88,7 +88,9 @@ def frame_table(caption: str, frame: pd.DataFrame, decimals: int = 3, remarks: C
     order = sorted(range(len(numeric)), key=numeric.__getitem__)
     columns = [
         [
-            number(float(value), None if pd.api.types.is_integer_dtype(own.dtype) else decimals) if known else str(value)
+            number(float(value), None if pd.api.types.is_integer_dtype(own.dtype) else decimals)
+            if known
+            else str(value)
             for value in own
         ]
         for own, known in ((frame.iloc[:, place], numeric[place]) for place in order)

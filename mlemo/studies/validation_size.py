@@ -20,6 +20,7 @@ __all__ = ["optimism_by_validation_size"]
 def optimism_by_validation_size(
     run: str | Path,
     metric: str = "macro_f1",
+    *,
     rules: Collection[str] = ("0.5", "one cut, macro-F1", "per class, F1", "per class, F1, both"),
     sizes: Collection[int] = (25, 50, 100, 200, 400, 800),
     draws: int = 20,

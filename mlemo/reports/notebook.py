@@ -126,18 +126,22 @@ class StudyView:
             self._found = results, score(results, resamples)
 
     def introduction(self) -> Shown:
-        """What is shown, at which scale, and how to read it; folded, the study's notes and what is missing."""
+        """What is shown, and at which scale; folded, how to read the numbers, notes on them, and what is missing."""
         title = [Heading(f"{self.study.title} ({self.study.name}, scale {self.scale})", 3)]
         if self._found is None:
             return Shown([*title, *_bullets(self._nothing)])
         results, scores = self._found
         missing = [*results.missing, *scores.problems]
-        folded = {
-            "Notes on the numbers": [b for b in notes(results) if not isinstance(b, Heading)],
-            f"What is missing: {len(missing)}": [b for b in what_is_missing(missing) if not isinstance(b, Heading)],
+        what, how = [], []
+        for block in introduction(results, scores, self.resamples):
+            (how if isinstance(block, Bullets) else what).append(block)
+        parts = {
+            "How to read the numbers": how,
+            "Notes on the numbers": notes(results),
+            f"What is missing: {len(missing)}": what_is_missing(missing),
         }
-        first, *rest = introduction(results, scores, self.resamples)
-        return Shown([*title, first, *rest], {summary: own for summary, own in folded.items() if own})
+        folded = {summary: [block for block in own if not isinstance(block, Heading)] for summary, own in parts.items()}
+        return Shown([*title, *what], {summary: own for summary, own in folded.items() if own})
 
     def overview(self, **where: Chosen) -> Shown:
         """All metrics side by side, a line for each combination of labels.

@@ -59,8 +59,12 @@ class Shown:
 
     def __repr__(self) -> str:
         """The same as text, with each figure in words."""
-        blocks = [*self.blocks, *(b for summary, own in self.folded.items() for b in (Heading(summary, 3), *own))]
-        words = [Paragraph(f"{b.caption}. {b.alternative}") if isinstance(b, Picture) else b for b in blocks]
+        folded = (block for summary, own in self.folded.items() for block in (Heading(summary, 3), *own))
+        blocks = [*self.blocks, *folded]
+        words: list[Block] = [
+            Paragraph(f"{block.caption}. {block.alternative}") if isinstance(block, Picture) else block
+            for block in blocks
+        ]
         return as_markdown(Document("", words), "").removeprefix("# ").strip()
 
 
@@ -132,9 +136,8 @@ class StudyView:
             return Shown([*title, *_bullets(self._nothing)])
         results, scores = self._found
         missing = [*results.missing, *scores.problems]
-        what, how = [], []
-        for block in introduction(results, scores, self.resamples):
-            (how if isinstance(block, Bullets) else what).append(block)
+        blocks = list(introduction(results, scores, self.resamples))
+        what, how = ([block for block in blocks if isinstance(block, Bullets) is listed] for listed in (False, True))
         parts = {
             "How to read the numbers": how,
             "Notes on the numbers": notes(results),
@@ -218,7 +221,7 @@ class StudyView:
             return Shown(_bullets([f"no run of {self.study.name} at scale {self.scale} is finished with {where}"]))
         differences = [found for found in scores.differences if _is_among(found.labels, where)]
         part = replace(results, combinations=kept), replace(scores, differences=differences)
-        return Shown(b for b in section(*part) if not isinstance(b, Heading))
+        return Shown(block for block in section(*part) if not isinstance(block, Heading))
 
     def _check(self, where: Mapping[str, Chosen]) -> None:
         known: dict[str, Collection[str]] = {RULE_SETTING: self.study.rules, **self.study.varies}

@@ -36,7 +36,7 @@ def introduction(results: Results, scores: Scores, resamples: int) -> Iterator[B
     state = f"{done} of {len(results.runs)} runs are finished"
     yield Paragraph(
         f"Study {study.name}, after {study.paper}, at scale {results.scale}. {state}"
-        + (f"; the {unfinished} others are named under “What is missing”." if unfinished else ".")
+        + (f"; what is not ({unfinished}) is named under “What is missing”." if unfinished else ".")
     )
     yield Paragraph(SCALES[results.scale])
     ways = {own.over for own in scores.by.values()}

@@ -1,0 +1,97 @@
+"""Explanations as parts of a document: heat maps of words, nearest training texts, correlation of labels."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from math import isnan
+
+from mlemo.callbacks.figures import correlation_figure
+from mlemo.explanations.attention import POOLING
+from mlemo.explanations.correlation import correlation_agreement
+from mlemo.explanations.drawing import drawable, png
+from mlemo.explanations.neighbors import Neighbor
+from mlemo.explanations.word_pictures import word_picture
+from mlemo.explanations.words import WordWeights
+from mlemo.predict import Classified
+from mlemo.predictions import Predictions
+from mlemo.reports.document import Block, Paragraph, Picture, Table
+from mlemo.reports.units import number
+
+__all__ = ["correlation_block", "neighbor_blocks", "word_blocks"]
+
+
+def word_blocks(
+    results: Sequence[Classified],
+    explained: Sequence[Sequence[WordWeights]],
+    labels: Sequence[Collection[str]] | None = None,
+) -> list[Block]:
+    """The heat maps of each text as a picture, with all weights that are drawn in words.
+
+    Args:
+        results: The texts, classified.
+        explained: Weights of each text's words, from `occlusion`, `attention` or both.
+        labels: Labels of each text that are shown; by default those that were decided.
+    """
+    if labels is not None:
+        explained = [[_only(table, own) for table in tables] for tables, own in zip(explained, labels, strict=True)]
+    return [
+        Picture(
+            name=f"text_{place:03}",
+            caption=f"{result.text} (decided: {', '.join(result.labels) or 'no label'})",
+            alternative=" ".join(_in_words(table, column) for table in tables for column in table.shown),
+            files={"png": word_picture(tables)[0]},
+        )
+        for place, (result, tables) in enumerate(zip(results, explained, strict=True), start=1)
+    ]
+
+
+def neighbor_blocks(results: Sequence[Classified], neighbors: Sequence[Sequence[Neighbor]]) -> list[Block]:
+    """A table of the nearest training texts of each text.
+
+    Args:
+        results: The texts, classified.
+        neighbors: Those of each text, nearest first.
+    """
+    head = ("training text", "its gold labels", "cosine")
+    return [
+        Table(
+            f"Nearest to: {result.text} (decided: {', '.join(result.labels) or 'no label'})",
+            head,
+            tuple((near.text, ", ".join(near.labels), number(near.cosine, 3)) for near in own),
+            2,
+        )
+        for result, own in zip(results, neighbors, strict=True)
+    ]
+
+
+def correlation_block(predictions: Predictions) -> list[Block]:
+    """Correlation of labels, gold beside predicted, and how well the two agree."""
+    found, names = correlation_agreement(predictions), predictions.label_space.names
+    with drawable(names) as (drawn, _):
+        picture = png(correlation_figure(drawn, found.gold, found.predicted))
+    pairs = [
+        f"{names[first]} and {names[second]} {number(float(found.gold[first, second]), 2, '+')}, "
+        f"{number(float(found.predicted[first, second]), 2, '+')}"
+        for first in range(len(names))
+        for second in range(first + 1, len(names))
+    ]
+    alternative = f"Two heat maps. Gold, predicted: {'; '.join(pairs)}."
+    caption = "Correlation between labels, gold and predicted"
+    return [
+        Picture("label_correlation", caption, alternative, {"png": picture}),
+        Paragraph(f"{found.describe()} (p takes the pairs as independent)."),
+    ]
+
+
+def _only(table: WordWeights, labels: Collection[str]) -> WordWeights:
+    """The columns of some labels, and of the text as a whole where there is one."""
+    return replace(table, shown=[place for place, name in enumerate(table.names) if name in (POOLING, *labels)])
+
+
+def _in_words(table: WordWeights, column: int) -> str:
+    weights = zip(table.words, table.weights[:, column].tolist())
+    read = "; ".join(
+        f"{word.text} {'not read' if isnan(weight) else number(weight, 2, '+')}" for word, weight in weights
+    )
+    return f"{table.title}, {table.names[column]}: {read}."

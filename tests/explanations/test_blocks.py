@@ -1,0 +1,68 @@
+"""Explanations as parts of a document."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from mlemo.explanations.attention import POOLING
+from mlemo.explanations.blocks import correlation_block, neighbor_blocks, word_blocks
+from mlemo.explanations.correlation import correlation_agreement
+from mlemo.explanations.neighbors import Neighbor
+from mlemo.explanations.words import Word, WordWeights
+from mlemo.labels import LabelSpace
+from mlemo.predict import Classified
+from mlemo.predictions import Predictions
+from mlemo.reports.document import Paragraph, Picture, Table
+
+RESULT = Classified("so glad", ["joy"], {"joy": 0.9, "anger": 0.2})
+WORDS = [Word("so", ""), Word("glad")]
+ADDED = WordWeights("Added", WORDS, ["joy", "anger"], torch.tensor([[0.1, -0.2], [0.5, torch.nan]]), [0], "ltr")
+LOOKED = WordWeights("Looked", WORDS, [POOLING, "joy", "anger"], torch.tensor([[0.3, 0.4, 0.5]] * 2), [0, 1], "ltr")
+
+
+def test_words_are_drawn_and_said() -> None:
+    (picture,) = word_blocks([RESULT], [[ADDED, LOOKED]])
+    assert isinstance(picture, Picture)
+    assert picture.files["png"].startswith(b"\x89PNG")
+    assert picture.caption == "so glad (decided: joy)"
+    assert picture.alternative == (
+        "Added, joy: so +0.10; glad +0.50. Looked, whole text: so +0.30; glad +0.30. Looked, joy: so +0.40; glad +0.40."
+    )
+
+
+def test_other_labels_than_the_decided_ones_are_shown() -> None:
+    (picture,) = word_blocks([RESULT], [[ADDED, LOOKED]], [["anger"]])
+    assert isinstance(picture, Picture)
+    assert picture.alternative == (
+        "Added, anger: so −0.20; glad not read. Looked, whole text: so +0.30; glad +0.30. "
+        "Looked, anger: so +0.50; glad +0.50."
+    )
+    assert ADDED.shown == [0]  # the table itself stays as it is
+
+
+def test_neighbours_are_a_table_for_each_text() -> None:
+    found = [Neighbor(0.98765, "7", "so happy", ["joy", "love"]), Neighbor(-0.5, "8", "rain", [])]
+    (table,) = neighbor_blocks([RESULT], [found])
+    assert isinstance(table, Table)
+    assert table.caption == "Nearest to: so glad (decided: joy)"
+    assert table.rows == (("so happy", "joy, love", "0.988"), ("rain", "", "−0.500"))
+
+
+def test_correlations_are_drawn_and_said() -> None:
+    draw = torch.Generator().manual_seed(0)
+    gold, decided = (torch.rand(50, 3, generator=draw) < 0.5 for _ in range(2))
+    space, mask = LabelSpace(("joy", "fear", "trust")), torch.ones(50, 3, dtype=torch.bool)
+    own = Predictions(Path("p.csv"), space, [str(row) for row in range(50)], gold, mask, decided, decided.float(), "")
+    picture, words = correlation_block(own)
+    assert isinstance(picture, Picture)
+    assert isinstance(words, Paragraph)
+    agreement = correlation_agreement(own)
+    for first, second in ((0, 1), (0, 2), (1, 2)):
+        numbers = (
+            f"{matrix[first, second]:+.2f}".replace("-", "−") for matrix in (agreement.gold, agreement.predicted)
+        )
+        assert f"{space.names[first]} and {space.names[second]} {', '.join(numbers)}" in picture.alternative
+    assert agreement.describe() in words.text
+    assert picture.files["png"].startswith(b"\x89PNG")

@@ -116,7 +116,7 @@ def test_what_is_missing_is_named(invented: Maker) -> None:
     study.listed.append({"labels": {"loss": "Old"}, "seed": 1, "address": "rOld", "words": []})
     study.plan("Focal", seed=2)
     text = report_of(study)
-    assert "1 of 6 runs are finished; the 5 others are named" in text
+    assert "1 of 6 runs are finished; what is not (5) is named" in text
     missing = [
         line.removeprefix("- ").replace("\\", "") for line in section(text, "What is missing").strip().splitlines()
     ]

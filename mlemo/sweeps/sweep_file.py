@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from pydoc import locate
 from string import Template
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 import yaml
@@ -48,7 +48,7 @@ class Sweep:
     words: tuple[str, ...]
     space: Mapping[str, BaseDistribution]
     metric: str
-    direction: str
+    direction: Literal["maximize", "minimize"]
     trials: int
     seed: int
     startup_trials: int

@@ -21,6 +21,7 @@ from mlemo.studies.runs import StudyRun, study_runs
 from mlemo.studies.study import Study
 from mlemo.studies.study_file import DEFINITIONS, load_study
 from mlemo.studies.worker import Crew, run_folder_of
+from mlemo.variables import variables_of
 
 __all__ = ["Outcome", "main", "reproduce"]
 
@@ -272,7 +273,7 @@ def main(words: Sequence[str]) -> Outcome | None:
             load_study(options.study),
             options.scale,
             options.folder,
-            variables=_variables(options.set),
+            variables=variables_of(options.set),
             only=_only(options.only),
             workers=options.workers,
             storage=options.storage,
@@ -307,16 +308,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--retry-failed", action="store_true", help="run failed runs again")
     add("--dry-run", action="store_true", help="list the runs and an estimate of their time, and run nothing")
     return parser
-
-
-def _variables(words: Sequence[str]) -> dict[str, str]:
-    found = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not equals or not name.isidentifier():
-            raise ValueError(f"--set {word}: expected NAME=VALUE")
-        found[name] = str(Path(value).resolve()) if value and Path(value).exists() else value
-    return found
 
 
 def _only(words: Sequence[str]) -> dict[str, list[str]]:

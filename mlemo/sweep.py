@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from mlemo.variables import variables_of
+
 if TYPE_CHECKING:
     import optuna
 
@@ -92,7 +94,7 @@ def main(words: Sequence[str]) -> optuna.Study:
         study = sweep(
             options.file,
             options.folder,
-            variables=dict(options.set),
+            variables=variables_of(options.set),
             trials=options.trials,
             workers=options.workers,
             storage=options.storage,
@@ -118,13 +120,6 @@ def _parser() -> argparse.ArgumentParser:
         "folder with its name (default: runs/sweeps)")  # fmt: skip
     add("--storage", metavar="URL", help="database that workers share, as SQLAlchemy names it (default: SQLite, the "
         "file trials.db in the sweep's folder)")  # fmt: skip
-    add("--set", type=_variable, action="append", default=[], metavar="NAME=VALUE", help="a value that the file asks "
+    add("--set", action="append", default=[], metavar="NAME=VALUE", help="a value that the file asks "
         "for, such as data_dir")  # fmt: skip
     return parser
-
-
-def _variable(word: str) -> tuple[str, str]:
-    name, equals, value = word.partition("=")
-    if not equals or not name.isidentifier():
-        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, found {word!r}")
-    return name, str(Path(value).resolve()) if value and Path(value).exists() else value

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import sys
-import threading
 import time
-from multiprocessing import connection, parent_process
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from mlemo.checkpoints import read_checkpoint
 from mlemo.studies.records import RECORD, make_record, write_atomically
 from mlemo.studies.runs import StudyRun
 from mlemo.training import run as mlemo_run
+from mlemo.worker_process import LOG, begin
 
-__all__ = ["FINISHED", "LOG", "end_with_worker", "train", "write_to"]
+__all__ = ["FINISHED", "train"]
 
-LOG = "log.txt"
 FINISHED = f"{RECORD}.finished"  # becomes the record when the worker finds that the run is still its own
 
 
@@ -35,12 +28,7 @@ def train(run: StudyRun, folder: Path, threads: int, gpu: int | None) -> None:
         threads: Number of processor threads.
         gpu: The only GPU that this process sees; ``None`` for all.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the worker, which ends this process
-    threading.Thread(target=end_with_worker, daemon=True).start()
-    write_to(folder / LOG)
-    if gpu is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu)
-    torch.set_num_threads(threads)
+    begin(folder, threads, gpu)
     start = time.perf_counter()
     resumed = fit_and_test(run, folder)
     record = make_record(run, folder, time.perf_counter() - start, resumed)
@@ -82,20 +70,3 @@ def _best(checkpoint: dict[str, Any], folder: Path) -> Path:
     """The best checkpoint by its name, as the folder may have moved."""
     names = [Path(state["best_model_path"]).name for state in _states(checkpoint, "ModelCheckpoint")]
     return folder / next(name for name in names if name.startswith("best"))
-
-
-def end_with_worker() -> None:
-    """A worker that was killed takes its training along, so that nobody writes beside the one who takes the run up."""
-    worker = parent_process()
-    if worker is not None:
-        connection.wait([worker.sentinel])
-        os._exit(1)
-
-
-def write_to(log: Path) -> None:
-    """Let everything that this process prints go to the end of a file."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    with log.open("ab") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)

@@ -16,11 +16,10 @@ import torch
 from mlemo.studies.claims import Claims
 from mlemo.studies.records import RECORD, read_record, write_atomically
 from mlemo.studies.runs import StudyRun
-from mlemo.studies.training_process import FINISHED, LOG, train
+from mlemo.studies.training_process import FINISHED, train
+from mlemo.worker_process import reason, run_all
 
 __all__ = ["Crew", "Listener", "run_folder_of"]
-
-LAST_LINES = 15
 
 
 class Listener(Protocol):
@@ -75,16 +74,7 @@ class Crew:
             KeyboardInterrupt: Broken off by the user; runs in work are given back and can be gone on with.
         """
         threads = [threading.Thread(target=self._work, args=(slot, listener)) for slot in range(self.workers)]
-        try:
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                while thread.is_alive():
-                    thread.join(0.2)
-        finally:
-            self._stop.set()
-            for thread in threads:
-                thread.join()
+        run_all(threads, self._stop)
         if self._error is not None:
             raise self._error
 
@@ -162,11 +152,7 @@ class Crew:
                 del self._open[run.address]
                 listener.finished(run, json.loads(text), here=True)
             return
-        log = folder / LOG
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
-        signal = f"signal {-exitcode}" if exitcode is not None and exitcode < 0 else f"status {exitcode}"
-        hint = "; is there enough memory?" if exitcode == -9 else ""
-        text = "\n".join([f"ended with {signal}{hint}; the last lines of {log}:", *lines[-LAST_LINES:]])
+        text = reason(folder, exitcode)
         if self.claims.finish(run.address, "failed", text):
             del self._open[run.address]
             listener.failed(run, text)

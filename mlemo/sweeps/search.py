@@ -21,13 +21,12 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from rich.console import Console
 from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
-from mlemo.studies.training_process import LOG
 from mlemo.sweeps.sweep_file import Sweep
 from mlemo.sweeps.trial_process import train
+from mlemo.worker_process import reason, run_all
 
 __all__ = ["Search", "counted", "trial_folder"]
 
-LAST_LINES = 15
 RETRIES = 3  # of a trial whose worker died: it may be the trial that kills
 
 
@@ -110,16 +109,7 @@ class Search:
         if done := sum(trial.state.is_finished() for trial in counted(self.study)):
             self._say(f"{done} of {self.trials} trials are finished already")
         threads = [threading.Thread(target=self._work, args=(slot,)) for slot in range(self.workers)]
-        try:
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                while thread.is_alive():
-                    thread.join(0.2)
-        finally:
-            self._stop.set()
-            for thread in threads:
-                thread.join()
+        run_all(threads, self._stop)
         if self._error is not None:
             raise self._error
 
@@ -212,10 +202,7 @@ class Search:
                 return
             error = f"{self.sweep.metric} is {value}"
         else:
-            log = folder / LOG
-            lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
-            hint = "; is there enough memory?" if exitcode == -9 else ""
-            error = "\n".join([f"ended with status {exitcode}{hint}; the last lines of {log}:", *lines[-LAST_LINES:]])
+            error = reason(folder, exitcode)
         trial.set_user_attr("error", error)
         study.tell(trial, state=TrialState.FAIL)
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
 from optuna import TrialPruned
 
-from mlemo.studies.training_process import LOG, end_with_worker, write_to
 from mlemo.training import instantiate
+from mlemo.worker_process import begin
 
 __all__ = ["Pruning", "train"]
 
@@ -53,12 +49,7 @@ def train(
         threads: Number of processor threads.
         gpu: The only GPU that this process sees; ``None`` where there is none.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the worker, which ends this process
-    threading.Thread(target=end_with_worker, daemon=True).start()
-    write_to(folder / LOG)
-    if gpu is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu)
-    torch.set_num_threads(threads)
+    begin(folder, threads, gpu)
     place = [f"--trainer.logger.save_dir={folder.parent}", f"--trainer.logger.version={folder.name}"]
     cli = instantiate([*words, "--test_after_fit=false", *place])
     cli.trainer.callbacks.append(Pruning(worker, f"val/{metric}"))  # type: ignore[attr-defined]  # Trainer has it

@@ -1,0 +1,74 @@
+"""What workers of studies and of sweeps share: threads that each train one thing at a time in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from multiprocessing import connection, parent_process
+from pathlib import Path
+
+import torch
+
+__all__ = ["LOG", "begin", "reason", "run_all"]
+
+LOG = "log.txt"
+LAST_LINES = 15
+
+
+def run_all(threads: Sequence[threading.Thread], stop: threading.Event) -> None:
+    """Run threads to their end; whatever interrupts this, such as Ctrl-C, stops them first.
+
+    Args:
+        threads: The workers.
+        stop: Set when they are to end.
+    """
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(0.2)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def begin(folder: Path, threads: int, gpu: int | None) -> None:
+    """Make this process, which a worker has just started, one that trains; all that it prints goes to a log.
+
+    Args:
+        folder: Folder of the run, with the log.
+        threads: Number of processor threads.
+        gpu: The only GPU that this process sees; ``None`` for all.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the worker, which ends this process
+    threading.Thread(target=_end_with_worker, daemon=True).start()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with (folder / LOG).open("ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu)
+    torch.set_num_threads(threads)
+
+
+def reason(folder: Path, exitcode: int | None) -> str:
+    """Why a training process ended without a result: its status or signal, and the last lines of its log."""
+    log = folder / LOG
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
+    ended = f"signal {-exitcode}" if exitcode is not None and exitcode < 0 else f"status {exitcode}"
+    hint = "; is there enough memory?" if exitcode == -signal.SIGKILL else ""
+    return "\n".join([f"ended with {ended}{hint}; the last lines of {log}:", *lines[-LAST_LINES:]])
+
+
+def _end_with_worker() -> None:
+    """A worker that was killed takes its training along, so that nobody writes beside the one who takes the run up."""
+    worker = parent_process()
+    if worker is not None:
+        connection.wait([worker.sentinel])
+        os._exit(1)

@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from optuna.storages import RetryHeartbeatStaleTrialCallback
 from optuna.trial import TrialState
 
 from mlemo import sweep as command
@@ -127,6 +128,19 @@ def test_a_sweep_that_was_broken_off_and_shared_ends_as_an_unbroken_one(
     assert TrialState.RUNNING not in states
     assert states.count(TrialState.FAIL) >= 2  # the one broken off and the one killed
     assert "the best" in capsys.readouterr().out
+
+    # two workers saw at the same time that one died, and both queued its trial: it is trained once
+    again = RetryHeartbeatStaleTrialCallback()
+    dead = study.ask()
+    for key, space in load_sweep(path).space.items():
+        dead._suggest(key, space)
+    study.tell(dead, state=TrialState.FAIL)
+    frozen = study.trials[dead.number]
+    for _ in range(2):
+        again(study, copy.deepcopy(frozen))
+    study = sweep(path, broken, trials=5, workers=1)
+    assert len({str(trial) for trial in found(study)}) == len(found(study)) == 5
+    assert len(study.trials) == dead.number + 4  # the dead one, its two retries, and a fifth
 
     # the trials of another sweep are not mixed in
     with pytest.raises(ValueError, match=r"mine\.yaml: metric: .* holds trials of another sweep .*, with macro_auroc"):

@@ -38,10 +38,16 @@ def trial_folder(folder: Path, number: int) -> Path:
 def counted(study: optuna.Study) -> list[FrozenTrial]:
     """Trials without those that were given up because their worker died or was broken off.
 
-    A trial whose training failed by itself has the reason as its ``error`` and counts.
+    A trial whose training failed by itself has the reason as its ``error`` and counts. Workers that see at the same time
+    that another one died may each queue its trial again (SQLite locks no rows); the first of these counts.
     """
-    trials = study.get_trials(deepcopy=False)
-    return [trial for trial in trials if trial.state != TrialState.FAIL or "error" in trial.user_attrs]
+    trials, taken_up = [], set()
+    for trial in study.get_trials(deepcopy=False):
+        died = RetryHeartbeatStaleTrialCallback.retry_history(trial)[-1:]
+        if (trial.state != TrialState.FAIL or "error" in trial.user_attrs) and taken_up.isdisjoint(died):
+            trials.append(trial)
+        taken_up.update(died)
+    return trials
 
 
 class Search:
@@ -133,8 +139,9 @@ class Search:
 
     def _try(self, study: optuna.Study, trial: Trial, slot: int) -> None:
         self._storage.record_heartbeat(trial._trial_id)  # Optuna has no public name for what this asks for
-        place = sum(other.number < trial.number for other in counted(study))
-        if place >= self.trials:  # another worker was faster
+        numbers = [other.number for other in counted(study)]
+        place = sum(number < trial.number for number in numbers)
+        if place >= self.trials or trial.number not in numbers:  # another worker was faster
             study.tell(trial, state=TrialState.FAIL)
             return
         # the seed follows from the place, so that a sweep that was broken off goes on as an unbroken one would have

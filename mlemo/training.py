@@ -148,6 +148,12 @@ class MlemoCLI(LightningCLI):
         """Parse; without Lightning's warning about `args` beside those of the process, which is how `run` works."""
         self.config = parser.parse_args(args)
 
+    def instantiate_classes(self) -> None:
+        """Make trainer, data and model; a checkpoint's encoder comes with it, whose files need not be there any more."""
+        super().instantiate_classes()
+        if self.subcommand is not None and (path := self._get(self.config, "ckpt_path")):
+            self.model.on_load_checkpoint(read_checkpoint(path))
+
     def _parse_ckpt_path(self) -> None:
         """Nothing to do: `run` has taken the whole config from the checkpoint, not its hyper-parameters alone."""
 

@@ -18,8 +18,8 @@ from rich.table import Table
 from mlemo.callbacks.outputs import Outputs, OutputsCallback, Stage
 from mlemo.callbacks.rule_comparison import RuleComparison
 from mlemo.callbacks.run_folder import run_folder
-from mlemo.callbacks.threshold_tuning import ThresholdTuning, tuned_rule
-from mlemo.metrics import MultiLabelMetrics
+from mlemo.callbacks.threshold_tuning import DECISION_METRICS, ThresholdTuning, tuned_rule
+from mlemo.metrics import MultiLabelMetrics, bootstrap_intervals
 from mlemo.metrics.calibration import expected_calibration_error
 from mlemo.models import MultiLabelModel
 
@@ -28,12 +28,15 @@ __all__ = ["Results"]
 SHOWN = ("jaccard", "micro_f1", "macro_f1", "samples_f1", "micro_precision", "micro_recall", "hamming_loss", "macro_ap",
          "label_ranking_ap", "ranking_loss", "coverage_error", "loss")  # fmt: skip
 
+WITH_INTERVAL = ("jaccard", "micro_f1", "macro_f1", "macro_ap")
+
 
 class Results(OutputsCallback):
     """Writes predictions of each sample, and prints a table of the metrics with the paths of everything.
 
     In the run's folder: ``predictions_<stage>.csv`` with id, gold labels, decided labels and the probability of every
-    label; ``thresholds.json``; ``results_<stage>.json`` with every metric; ``per_class_<stage>.csv`` with precision,
+    label; ``thresholds.json``; ``results_<stage>.json`` with every metric, and those of the test with their 95 %
+    bootstrap intervals over the texts (:func:`mlemo.metrics.bootstrap_intervals`) under ``intervals``; ``per_class_<stage>.csv`` with precision,
     recall and F1 of each label at 0.5 and tuned, its average precision, expected calibration error and positives in
     training; ``rules_<stage>.csv`` with Jaccard, micro-F1 and macro-F1 under several decision rules (see
     :class:`mlemo.callbacks.rule_comparison.RuleComparison`). After training, validation and test stand side by side, so
@@ -41,11 +44,18 @@ class Results(OutputsCallback):
 
     Args:
         predictions: Whether the predictions are written.
+        resamples: Resamples of each interval; 0 for none.
+
+    Raises:
+        ValueError: ``resamples`` is negative.
     """
 
-    def __init__(self, predictions: bool = True) -> None:
+    def __init__(self, predictions: bool = True, resamples: int = 1000) -> None:
         super().__init__()
-        self.predictions = predictions
+        if resamples < 0:
+            raise ValueError(f"Results.resamples must be at least 0, found {resamples}")
+        self.predictions, self.resamples = predictions, resamples
+        self._intervals: dict[str, tuple[float, float]] = {}
         self._paths: dict[str, Path] = {}
         self._values: dict[str, dict[str, float]] = {}
         self._rules = RuleComparison()
@@ -71,10 +81,29 @@ class Results(OutputsCallback):
             scores = self._rules.add(stage, outputs, trainer.ckpt_path, None if tuning is None else tuning.rule)
             self._paths["rules"] = folder / f"rules_{stage}.csv"
             scores.to_csv(self._paths["rules"])
+        if stage == "test":
+            self._intervals = self._test_intervals(outputs, tuning)
         if self.predictions:
             path = folder / f"predictions_{stage}.csv"
             self._table(trainer, pl_module, stage, outputs, tuning).to_csv(path, index=False)
             self._paths["predictions"] = path
+
+    def _test_intervals(self, outputs: Outputs, tuning: ThresholdTuning | None) -> dict[str, tuple[float, float]]:
+        """95 % intervals of all metrics, and as ``tuned_…`` of those of decisions under the tuned rule."""
+        if not self.resamples or not outputs.mask.any():
+            return {}
+        found = {}
+        for prefix in ("",) if tuning is None else ("", "tuned_"):
+            decisions = tuning.decide(outputs.probabilities) if tuning is not None and prefix else None
+            intervals = bootstrap_intervals(
+                outputs.probabilities, outputs.targets, decisions, outputs.mask, resamples=self.resamples
+            )
+            found |= {
+                prefix + name: (low, high)
+                for name, (low, _, high) in intervals.items()
+                if (name in DECISION_METRICS if prefix else name != "skipped_classes")
+            }
+        return found
 
     @staticmethod
     def _table(
@@ -119,7 +148,10 @@ class Results(OutputsCallback):
         if trainer.is_global_zero:
             path = run_folder(trainer) / f"results_{stage}.json"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps({"rule": _rule(trainer), **values}, indent=1) + "\n", encoding="utf-8")
+            content: dict[str, Any] = {"rule": _rule(trainer), **values}
+            if stage == "test" and self._intervals:
+                content["intervals"] = {name: list(ends) for name, ends in self._intervals.items()}
+            path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
             self._paths["results"] = path
 
     def _print(self, trainer: Trainer) -> None:
@@ -127,7 +159,9 @@ class Results(OutputsCallback):
             return
         data, model = trainer.datamodule, trainer.lightning_module  # type: ignore[attr-defined]
         table = Table(
-            "metric", title=f"{type(model).__name__} on {type(data).__name__}", caption=f"tuned: {_rule(trainer)}"
+            "metric",
+            title=f"{type(model).__name__} on {type(data).__name__}",
+            caption=f"tuned: {_rule(trainer)}" + ("; 95 %: bootstrap interval over the texts" if self._intervals else ""),
         )
         columns = [(stage, prefix) for stage in self._values for prefix in ("", "tuned_")]
         for stage, prefix in columns:
@@ -135,6 +169,9 @@ class Results(OutputsCallback):
         for name in SHOWN:
             cells = [self._values[stage].get(prefix + name) for stage, prefix in columns]
             table.add_row(name, *("" if cell is None else f"{cell:.4f}" for cell in cells))
+            ends = [self._intervals.get(prefix + name) if stage == "test" else None for stage, prefix in columns]
+            if name in WITH_INTERVAL and any(ends):
+                table.add_row("  95 %", *("" if end is None else f"[{end[0]:.3f}, {end[1]:.3f}]" for end in ends))
         Console().print(table)
         if self._rules.scores:
             Console().print(self._rules.table())

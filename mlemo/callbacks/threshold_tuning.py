@@ -33,8 +33,15 @@ class ThresholdTuning(OutputsCallback):
     checkpoint for test, predict or classification takes it from there. Metrics under the rule are logged as
     ``val/tuned_…`` (optimistic: fitted on the same rows) and ``test/tuned_…`` beside those at 0.5.
 
+    A ``rule`` that is another one than the checkpoint's takes its place: it is fitted when training goes on or on
+    validation, and in test and prediction it can be used where it learns nothing from data.
+
     Args:
-        rule: Any rule of ``mlemo.thresholds``; by default the exact F1 cut of each class, averaged over 5 folds.
+        rule: Any rule of ``mlemo.thresholds``; ``None`` for that of the checkpoint, and in training for the exact F1 cut
+            of each class, averaged over 5 folds.
+
+    Raises:
+        ValueError: A test or prediction is asked for with a rule that learns and is not the checkpoint's.
     """
 
     KEY = "thresholds"
@@ -42,6 +49,7 @@ class ThresholdTuning(OutputsCallback):
     def __init__(self, rule: ThresholdRule | None = None) -> None:
         super().__init__()
         self.rule = PerClassThreshold(cross_fit=5) if rule is None else rule
+        self._asked = rule
         self.fitted = False
 
     def on_outputs(self, trainer: Trainer, pl_module: MultiLabelModel, stage: Stage, outputs: Outputs) -> None:
@@ -75,11 +83,25 @@ class ThresholdTuning(OutputsCallback):
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Take the fitted rule from the checkpoint."""
         if self.KEY in checkpoint:
-            self.rule = rule_from_dict(checkpoint[self.KEY])
-            self.fitted = True
+            stored = rule_from_dict(checkpoint[self.KEY])
+            if self._asked is None or _definition(self._asked) == _definition(stored):
+                self.rule, self.fitted = stored, True
+                return
+            self.rule, self.fitted = self._asked, not self._asked.learns
+            if not self.fitted and trainer.state.fn in (TrainerFn.TESTING, TrainerFn.PREDICTING):
+                raise ValueError(
+                    f"thresholds.rule: the checkpoint holds “{stored.describe()}”, asked for is “{self.rule.describe()}”, "
+                    "which has to be fitted on validation; leave thresholds.rule out, or fit rules on the predictions "
+                    "of a run: python -m mlemo.studies.rules RUN"
+                )
         elif trainer.state.fn != TrainerFn.FITTING:
             self.rule, self.fitted = FixedThreshold(0.5), True
             rank_zero_only(log.warning)("the checkpoint holds no thresholds; labels are decided at 0.5")
+
+
+def _definition(rule: ThresholdRule) -> dict[str, Any]:
+    """A rule without what was fitted."""
+    return {key: value for key, value in rule_to_dict(rule).items() if key != "state"}
 
 
 def tuned_rule(trainer: Trainer) -> ThresholdTuning | None:

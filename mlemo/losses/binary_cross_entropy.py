@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -24,10 +25,11 @@ class BinaryCrossEntropy(ElementwiseLoss):
     Electronics 2026) for w = 1. Targets may be soft.
 
     Args:
-        class_weights: w, one positive number per class, as `positive_weights` computes them; ``None`` = all 1.
+        class_weights: w, one positive number per class; ``balanced`` = what `positive_weights` computes of the training
+            split (1 until `observe` was called), kept in the checkpoint; ``None`` = all 1.
 
     Raises:
-        ValueError: Weights that are not positive, or (when called) not as many as there are classes.
+        ValueError: Another word, weights that are not positive, or (when called) not as many as there are classes.
 
     Example:
         >>> loss = BinaryCrossEntropy(class_weights=[1.0, 3.0])
@@ -37,10 +39,26 @@ class BinaryCrossEntropy(ElementwiseLoss):
 
     class_weights: Tensor | None
 
-    def __init__(self, class_weights: Sequence[float] | Tensor | None = None) -> None:
+    def __init__(self, class_weights: Sequence[float] | Literal["balanced"] | Tensor | None = None) -> None:
         super().__init__()
-        vector = None if class_weights is None else class_vector("class_weights", class_weights)
-        self.register_buffer("class_weights", vector, persistent=False)
+        if isinstance(class_weights, str) and class_weights != "balanced":
+            raise ValueError(f"class_weights must be numbers, balanced or null, found {class_weights!r}")
+        self.balanced = isinstance(class_weights, str)
+        if self.balanced or class_weights is None:
+            vector = None
+        else:
+            vector = class_vector("class_weights", class_weights)
+        self.register_buffer("class_weights", vector, persistent=self.balanced)
+
+    def bind(self, classes: int) -> None:
+        """Start with a weight of 1 for each class where the weights are to be balanced."""
+        if self.balanced:
+            self.class_weights = torch.ones(classes)
+
+    def observe(self, targets: Tensor, mask: Tensor) -> None:
+        """Take the weights from the training split where they are to be balanced."""
+        if self.balanced:
+            self.class_weights = positive_weights(targets, mask)
 
     def _elementwise(self, logits: Tensor, targets: Tensor) -> Tensor:
         weights = self.class_weights

@@ -129,7 +129,8 @@ class SmoothConfusionLoss(BatchLoss):
             −0.75 for images), which is allowed with a warning.
         eta: η, the offset in logits: one number, or one per class.
         f_beta: b of ``metric="f_beta"``: how many times recall weighs as much as precision.
-        learnable: Whether β and η are parameters, trained with the network by its optimizer.
+        learnable: Whether β and η are parameters, trained with the network by its optimizer. Of β the size |β| is
+            learned: it keeps the sign that it starts with, as a slope that crosses 0 turns the predictions round.
         classes: Number of classes, for a β and an η of each that start at ``beta`` and ``eta``; ``None`` = as many as
             these are.
         skip_absent: Whether the macro average leaves out the classes without a positive in the batch.
@@ -148,6 +149,7 @@ class SmoothConfusionLoss(BatchLoss):
 
     beta: Tensor
     eta: Tensor
+    _sign: Tensor
 
     def __init__(
         self,
@@ -183,6 +185,7 @@ class SmoothConfusionLoss(BatchLoss):
                 self.register_parameter(name, nn.Parameter(tensor))
             else:
                 self.register_buffer(name, tensor, persistent=False)
+        self.register_buffer("_sign", self.beta.detach().sign(), persistent=False)
         if (self.beta == 0).any():
             raise ValueError(f"beta must not be 0, found {self.beta.tolist()}")
         if (self.beta < 0).any():
@@ -193,7 +196,8 @@ class SmoothConfusionLoss(BatchLoss):
             )
 
     def _batch_loss(self, logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
-        predictions = torch.sigmoid(self._per_class("beta", logits) * (logits + self._per_class("eta", logits)))
+        slope = self._sign * self._per_class("beta", logits).abs()
+        predictions = torch.sigmoid(slope * (logits + self._per_class("eta", logits)))
         if self.average == "micro":  # all entries as those of one class
             predictions, targets, mask = (part.reshape(-1, 1) for part in (predictions, targets, mask))
         counts = confusion_counts(predictions, targets, mask)

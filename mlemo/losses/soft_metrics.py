@@ -35,7 +35,8 @@ class SoftJaccardLoss(Loss):
 
     Hurtado et al. (2019), eq. 9. The index of two empty sets is 1, as in the scorer of SemEval-2018; that takes o = 0
     throughout, and with o > 0 a sample without positive labels has an index of 0 and no gradient: such samples teach
-    nothing. Samples without annotated labels are not counted. Targets may be soft.
+    nothing. Samples without annotated labels are not counted. Targets may be soft. It is a mean over samples: over
+    micro-batches or processes with as many samples each it is that of the joined batch, and there is nothing to gather.
 
     Example:
         >>> loss = SoftJaccardLoss()

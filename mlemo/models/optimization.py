@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 from torch.optim.lr_scheduler import LambdaLR
 
+from mlemo.losses import Loss
+
 __all__ = ["JointOptimizer", "Optimization"]
 
 
@@ -65,8 +67,8 @@ class Optimization:
     Args:
         optimizer: ``adamw``, or what older systems were published with: ``adam``, ``rmsprop``.
         learning_rate: Peak rate.
-        weight_decay: Decoupled decay with AdamW, an L2 penalty with the others; not applied to biases and normalisation
-            weights.
+        weight_decay: Decoupled decay with AdamW, an L2 penalty with the others; not applied to biases, normalisation
+            weights, and learnable numbers of the loss (a slope, an offset), which it would pull towards 0.
         beta1: Decay of the first moment (AdamW and Adam).
         beta2: Decay of the second moment; RMSprop's smoothing constant.
         epsilon: The optimizer's ε.
@@ -121,7 +123,9 @@ class Optimization:
             id(parameter)
             for module in model.modules()
             for name, parameter in module.named_parameters(recurse=False)
-            if isinstance(module, nn.LayerNorm | nn.BatchNorm1d) or name.endswith("bias")
+            if isinstance(module, nn.LayerNorm | nn.BatchNorm1d)
+            or name.endswith("bias")
+            or (isinstance(module, Loss) and parameter.ndim < 2)
         }
         encoder = getattr(model, "encoder", None)
         in_encoder = {id(p) for p in encoder.parameters()} if isinstance(encoder, nn.Module) else set()

@@ -106,7 +106,12 @@ class ThresholdRule(ABC):
 
     A rule keeps each of its ``__init__`` arguments under the argument's own name, as plain numbers, strings, lists,
     ``None`` or another rule: :func:`mlemo.thresholds.rule_to_dict` reads them there.
+
+    Attributes:
+        learns: Whether what it decides depends on the data that it was fitted on.
     """
+
+    learns: bool = True
 
     def fit(self, probabilities: Tensor, targets: Tensor, mask: Tensor | None = None) -> Self:
         """Fit the rule.
@@ -227,6 +232,8 @@ class CutRule(ThresholdRule):
 
 class StatelessRule(ThresholdRule):
     """A rule with nothing to fit: :meth:`fit` only checks its input, and :meth:`predict` needs none."""
+
+    learns = False
 
     def _fit(self, probabilities: Tensor, targets: Tensor, mask: Tensor) -> None:
         pass

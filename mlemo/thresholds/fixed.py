@@ -27,6 +27,8 @@ class FixedThreshold(CutRule):
         tensor([[ True, False]])
     """
 
+    learns = False
+
     def __init__(self, threshold: float = 0.5) -> None:
         if not 0 <= threshold <= 1:
             raise ValueError(f"threshold must lie in [0, 1], found {threshold}")

@@ -16,8 +16,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from mlemo.callbacks import Results, ThresholdTuning
 from mlemo.callbacks.results import _program
-from mlemo.metrics import expected_calibration_error
-from mlemo.thresholds import AtLeastOne, FixedThreshold, PerClassThreshold
+from mlemo.metrics import bootstrap_interval, expected_calibration_error
+from mlemo.thresholds import AtLeastOne, PerClassThreshold
 
 Maker = Callable[..., Any]
 
@@ -90,7 +90,7 @@ def test_every_run_ends_with_its_scores_under_several_rules(
     assert rules["val"]["macro_f1"].idxmax() == "a threshold per class for f1 (exact)"
     # from the checkpoint alone: nothing is fitted on the test
     again = tmp_path / "again"
-    run = trainer(callbacks=[ThresholdTuning(FixedThreshold(0.1)), Results()], default_root_dir=again)
+    run = trainer(callbacks=[ThresholdTuning(), Results()], default_root_dir=again)
     run.test(classifier(), datamodule=module, ckpt_path=checkpoint, verbose=False, weights_only=True)
     alone = pd.read_csv(again / "rules_test.csv", index_col="rule")
     kept = ["fixed threshold 0.5", "largest expected f1", "a threshold per class for f1 (exact)"]
@@ -111,6 +111,34 @@ def test_each_label_has_its_calibration_error_and_a_rule_without_cuts_leaves_its
     assert table["calibration_error"].tolist() == pytest.approx(expected.tolist(), abs=1e-6)
     stored = json.loads((tmp_path / "thresholds.json").read_text())
     assert stored == {"rule": tuning.rule.describe(), "state": tuning.rule.state_dict()}
+
+
+def test_a_test_ends_with_intervals(
+    classifier: Maker, data: Maker, trainer: Maker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tuning, model, module = ThresholdTuning(PerClassThreshold()), classifier(), data()
+    run = trainer(callbacks=[tuning, Results(resamples=200)])
+    run.validate(model, datamodule=module, verbose=False)
+    assert "intervals" not in json.loads((tmp_path / "results_val.json").read_text())  # the rule was fitted on it
+    run.test(model, datamodule=module, verbose=False)
+    printed = capsys.readouterr().out
+    results = json.loads((tmp_path / "results_test.json").read_text())
+    corpus, predictions = module.corpus("test"), pd.read_csv(tmp_path / "predictions_test.csv")
+    probabilities = torch.tensor(predictions[list(corpus.label_space.names)].to_numpy(), dtype=torch.float32)
+    for prefix, decisions in (("", probabilities >= 0.5), ("tuned_", tuning.decide(probabilities))):
+        for name in ("jaccard", "macro_f1"):
+            low, value, high = bootstrap_interval(name, decisions, corpus.labels, corpus.mask, resamples=200)
+            assert results["intervals"][prefix + name] == pytest.approx([low, high], abs=1e-6)
+            assert results[prefix + name] == pytest.approx(value, abs=1e-6)
+            assert low < high
+            assert f"[{low:.3f}, {high:.3f}]" in printed
+    assert "macro_ap" in results["intervals"]
+    assert not {"tuned_macro_ap", "skipped_classes", "loss"} & set(results["intervals"])
+    run = trainer(callbacks=[Results(resamples=0)])
+    run.test(model, datamodule=module, verbose=False)
+    assert "intervals" not in json.loads((tmp_path / "results_test.json").read_text())
+    with pytest.raises(ValueError, match=r"Results\.resamples must be at least 0, found -1"):
+        Results(resamples=-1)
 
 
 def test_rules_fitted_before_a_training_are_forgotten_by_it(

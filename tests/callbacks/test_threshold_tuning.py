@@ -18,6 +18,7 @@ from mlemo.thresholds import (
     FixedThreshold,
     GlobalThreshold,
     PerClassThreshold,
+    TopK,
     rule_from_dict,
 )
 
@@ -54,7 +55,7 @@ def test_the_rule_is_fitted_on_what_was_validated_and_lies_in_the_checkpoint(
     assert torch.equal(rule_from_dict(saved).thresholds(), expected.thresholds())
     assert not torch.equal(expected.thresholds(), torch.full_like(expected.thresholds(), 0.5))
     # a fresh trainer takes the rule from the file, fits nothing on test, and logs the decisions under it
-    again, test = ThresholdTuning(GlobalThreshold()), Seen()
+    again, test = ThresholdTuning(), Seen()
     run = trainer(callbacks=[again, test])
     run.test(classifier(), datamodule=module, ckpt_path=tmp_path / "end.ckpt", verbose=False, weights_only=True)
     assert torch.equal(again.rule.thresholds(), expected.thresholds())
@@ -85,14 +86,35 @@ def test_a_rule_around_a_rule_comes_back_from_the_checkpoint(
     assert again.decide(probabilities).any(dim=1).all()
 
 
-def test_validating_a_checkpoint_keeps_its_rule(classifier: Maker, data: Maker, trainer: Maker, tmp_path: Path) -> None:
-    model, module = classifier(), data()
-    callbacks = [ThresholdTuning(FixedThreshold(0.123)), ModelCheckpoint(dirpath=tmp_path, filename="end")]
+def test_another_rule_than_the_checkpoints_takes_its_place_or_is_refused(
+    classifier: Maker, data: Maker, trainer: Maker, tmp_path: Path
+) -> None:
+    model, module, seen = classifier(), data(), Seen()
+    callbacks = [ThresholdTuning(GlobalThreshold()), ModelCheckpoint(dirpath=tmp_path, filename="end")]
     trainer(callbacks=callbacks, enable_checkpointing=True).fit(model, datamodule=module)
-    tuning = ThresholdTuning(PerClassThreshold())
-    run = trainer(callbacks=tuning)
-    run.validate(model, datamodule=module, ckpt_path=tmp_path / "end.ckpt", verbose=False, weights_only=True)
-    assert torch.equal(tuning.rule.thresholds().unique(), torch.tensor([0.123]))
+    stored = callbacks[0].rule.state_dict()
+
+    def again(rule: Any, evaluate: str) -> ThresholdTuning:
+        tuning = ThresholdTuning(rule)
+        run = trainer(callbacks=[tuning, seen])
+        getattr(run, evaluate)(
+            model, datamodule=module, ckpt_path=tmp_path / "end.ckpt", verbose=False, weights_only=True
+        )
+        return tuning
+
+    for evaluate in ("validate", "test"):
+        for rule in (None, GlobalThreshold()):  # not given, and given as it was
+            assert again(rule, evaluate).rule.state_dict() == stored
+        for other in (FixedThreshold(0.123), TopK(2), AtLeastOne(TopK(2))):  # nothing to fit
+            tuning = again(other, evaluate)
+            outputs = seen.last["val" if evaluate == "validate" else "test"]
+            assert torch.equal(tuning.decide(outputs.probabilities), other.predict(outputs.probabilities))
+    fitted = again(PerClassThreshold(), "validate").rule
+    outputs = seen.last["val"]
+    expected = PerClassThreshold().fit(outputs.probabilities, outputs.targets, outputs.mask)
+    assert fitted.state_dict() == expected.state_dict()
+    with pytest.raises(ValueError, match="the checkpoint holds “one threshold .*, asked for is “a threshold per class"):
+        again(PerClassThreshold(), "test")
 
 
 def test_a_checkpoint_without_thresholds_is_decided_at_one_half_and_says_so(

@@ -71,6 +71,23 @@ def test_positive_weights_balance_the_classes(labels: Tensor) -> None:
     assert logits.grad.sum().item() == pytest.approx(0.0, abs=1e-7)
 
 
+def test_balanced_weights_are_those_of_the_training_split_and_travel_with_the_state(labels: Tensor) -> None:
+    mask = torch.ones_like(labels, dtype=torch.bool)
+    loss = BinaryCrossEntropy("balanced")
+    logits = torch.linspace(-2, 2, 16).view(4, 4)
+    assert loss(logits, labels).item() == pytest.approx(BinaryCrossEntropy()(logits, labels).item())
+    loss.bind(4)
+    loss.observe(labels, mask)
+    expected = BinaryCrossEntropy(positive_weights(labels))(logits, labels).item()
+    assert loss(logits, labels).item() == pytest.approx(expected)
+    again = BinaryCrossEntropy("balanced")
+    again.bind(4)
+    again.load_state_dict(loss.state_dict())
+    assert again(logits, labels).item() == pytest.approx(expected)
+    with pytest.raises(ValueError, match="class_weights must be numbers, balanced or null, found 'even'"):
+        BinaryCrossEntropy("even")  # type: ignore[arg-type]
+
+
 def test_positive_weights_refuse_what_is_no_label_matrix() -> None:
     with pytest.raises(ValueError, match=r"targets must have shape \(N, C\), found \(3,\)"):
         positive_weights(torch.ones(3))

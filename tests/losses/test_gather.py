@@ -25,8 +25,8 @@ LOSSES: dict[str, Callable[[bool], Loss]] = {
     "unbounded F1": lambda gather: UnboundedF1Loss(gather=gather),
     "precision": lambda gather: SmoothConfusionLoss("precision", "micro", gather=gather),
 }
-#: Where the second process begins: uneven shares, and no rows for it at all.
-CUTS = {"uneven": 4, "one-sided": ROWS}
+#: Where the second process begins: even and uneven shares, and no rows for it at all.
+CUTS = {"even": ROWS // 2, "uneven": 4, "one-sided": ROWS}
 
 
 class Network(nn.Module):

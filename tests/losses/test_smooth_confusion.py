@@ -158,6 +158,30 @@ def test_slope_and_offset_are_learnt_with_the_network(classes: int | None) -> No
     assert torch.all(loss.eta != 0)
 
 
+@pytest.mark.parametrize("start", [0.05, -0.05])
+def test_a_learnt_slope_keeps_its_sign(start: float) -> None:
+    # right predictions that are to become wrong ones: a free slope would cross 0
+    logits, targets = torch.tensor([[4.0], [-4.0]]), torch.tensor([[0.0], [1.0]])
+    if start < 0:
+        targets = 1 - targets
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        loss = SmoothConfusionLoss(beta=start, learnable=True)
+    fixed = 1.0 if start > 0 else -1.0
+    optimizer = torch.optim.SGD(loss.parameters(), lr=1.0)
+    crossed = False
+    for _ in range(10):
+        optimizer.zero_grad()
+        loss(logits, targets).backward()
+        optimizer.step()
+        crossed = crossed or loss.beta.item() * fixed < 0
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            same = SmoothConfusionLoss(beta=fixed * loss.beta.abs().item(), eta=loss.eta.item())
+        assert loss(logits, targets).item() == pytest.approx(same(logits, targets).item())
+    assert crossed  # of the raw parameter, without which nothing was shown
+
+
 def test_one_slope_per_class_is_one_loss_per_class() -> None:
     logits, targets, _ = make_batch()
     whole = SmoothConfusionLoss("f1", "macro", SLOPES, OFFSETS)(logits, targets).item()

@@ -1,5 +1,6 @@
 """KimCNN against its formula by loops, and what padding may and may not do."""
 
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -288,6 +289,10 @@ def test_a_whole_run_and_its_checkpoint_without_the_files(files: list[str], tmp_
     expected = torch.tensor(predictions[names].to_numpy(), dtype=torch.float32)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
     assert (expected.std(0) > 0).all()
+    again: Any = main(["test", f"--ckpt_path={folder / 'checkpoints' / 'best.ckpt'}"])
+    results = [json.loads((path / "results_test.json").read_text()) for path in (folder, Path(again.trainer.log_dir))]
+    assert folder != Path(again.trainer.log_dir)
+    assert results[0] == results[1]
 
 
 def test_the_published_settings_are_those_of_the_experiments() -> None:

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.optim import SGD, AdamW
 
+from mlemo.losses import SigmoidF1Loss
 from mlemo.models.optimization import JointOptimizer, Optimization
 
 
@@ -62,6 +63,13 @@ def test_biases_and_normalisations_are_not_decayed() -> None:
         assert group["betas"] == (0.9, 0.98)
         assert group["eps"] == 1e-8
         assert group["fused"]
+
+
+def test_what_a_loss_learns_is_not_decayed() -> None:
+    network = nn.Module()
+    network.head, network.loss = nn.Linear(2, 2, bias=False), SigmoidF1Loss(learnable=True, classes=2)
+    optimizer, _ = Optimization(learning_rate=0.1, weight_decay=0.02, warmup=0).build(network, [], 10)
+    assert groups(network, optimizer) == {(0.1, 0.02): {"head.weight"}, (0.1, 0.0): {"loss.beta", "loss.eta"}}
 
 
 def test_everything_but_the_encoder_may_have_its_own_rate() -> None:

@@ -61,7 +61,15 @@ HARMLESS = (
 
 
 class Parser(LightningArgumentParser):
-    """Lightning's parser, which answers a misspelt class name with the nearest existing ones."""
+    """Lightning's parser, which answers a misspelt class name with the nearest existing ones, and reads every null."""
+
+    def parse_args(  # type: ignore[override]  # argparse has three signatures of it
+        self, args: Sequence[str] | None = None, *others: Any, **settings: Any
+    ) -> Any:
+        """Parse; a nested parser is handed the null that the outer one has read as the word None."""
+        if args is not None and not self.exit_on_error:
+            args = [word.removesuffix("None") + "null" if word.endswith("=None") else word for word in args]
+        return super().parse_args(args, *others, **settings)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Exit with the message (without hundreds of lines of usage) and the nearest names of an unknown class."""
@@ -149,7 +157,7 @@ class MlemoCLI(LightningCLI):
         self.config = parser.parse_args(args)
 
     def instantiate_classes(self) -> None:
-        """Make trainer, data and model; a checkpoint's encoder comes with it, whose files need not be there any more."""
+        """Make trainer, data and model; a checkpoint brings its encoder, whose files need not be there any more."""
         super().instantiate_classes()
         if self.subcommand is not None and (path := self._get(self.config, "ckpt_path")):
             self.model.on_load_checkpoint(read_checkpoint(path))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mlemo.training import default_precision, nearest_classes
+from mlemo.training import default_precision, instantiate, nearest_classes
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,12 @@ def test_hints_name_near_classes_and_only_these() -> None:
     assert "LabelShuffle" in nearest_classes("Expected a dot import path string: mlemo.callbacks.LabelShufle")
     assert nearest_classes("Expected a dot import path string: Zzzzzz") == ""
     assert nearest_classes("Expected a dot import path string: BertWDL") == ""
+
+
+def test_null_switches_off_a_setting_of_a_part_of_a_part() -> None:
+    words = ["--data=SyntheticEmotions", "--model=TransformerClassifier", "--trainer.logger=false"]
+    words += ["--trainer.accelerator=cpu", "--model.cleaning=ArabicTweets"]
+    assert instantiate([*words, "--model.cleaning.urls=URL"]).model.cleaning.urls == "URL"
+    for name in ("urls", "mentions", "repeated_letters", "unicode_form"):
+        found = instantiate([*words, f"--model.cleaning.{name}", "null"]).model.cleaning
+        assert getattr(found, name) is None

@@ -20,7 +20,7 @@ from mlemo.thresholds import AtLeastOne, Calibrated
 
 __all__ = ["EvaluationFigures", "class_f1_figure", "correlation_figure", "label_correlation", "reliability_figure"]
 
-PANELS, COLUMNS = 12, 4  # of the reliability figure; one panel is for all labels
+PANELS, COLUMNS = 32, 4  # of the reliability figure; one panel is for all labels
 CURVES = (("#0072b2", "o"), ("#d55e00", "s"))  # colours that colour-blind readers tell apart, and marks
 
 

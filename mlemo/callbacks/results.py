@@ -36,11 +36,11 @@ class Results(OutputsCallback):
 
     In the run's folder: ``predictions_<stage>.csv`` with id, gold labels, decided labels and the probability of every
     label; ``thresholds.json``; ``results_<stage>.json`` with every metric, and those of the test with their 95 %
-    bootstrap intervals over the texts (:func:`mlemo.metrics.bootstrap_intervals`) under ``intervals``; ``per_class_<stage>.csv`` with precision,
-    recall and F1 of each label at 0.5 and tuned, its average precision, expected calibration error and positives in
-    training; ``rules_<stage>.csv`` with Jaccard, micro-F1 and macro-F1 under several decision rules (see
-    :class:`mlemo.callbacks.rule_comparison.RuleComparison`). After training, validation and test stand side by side, so
-    that the optimism of a rule fitted on validation is seen.
+    bootstrap intervals over the texts (:func:`mlemo.metrics.bootstrap_intervals`) under ``intervals``;
+    ``per_class_<stage>.csv`` with precision, recall and F1 of each label at 0.5 and tuned, its average precision,
+    expected calibration error and positives in training; ``rules_<stage>.csv`` with Jaccard, micro-F1 and macro-F1
+    under several decision rules (see :class:`mlemo.callbacks.rule_comparison.RuleComparison`). After training,
+    validation and test stand side by side, so that the optimism of a rule fitted on validation is seen.
 
     Args:
         predictions: Whether the predictions are written.
@@ -92,7 +92,7 @@ class Results(OutputsCallback):
         """95 % intervals of all metrics, and as ``tuned_…`` of those of decisions under the tuned rule."""
         if not self.resamples or not outputs.mask.any():
             return {}
-        found = {}
+        found: dict[str, tuple[float, float]] = {}
         for prefix in ("",) if tuning is None else ("", "tuned_"):
             decisions = tuning.decide(outputs.probabilities) if tuning is not None and prefix else None
             intervals = bootstrap_intervals(
@@ -161,7 +161,7 @@ class Results(OutputsCallback):
         table = Table(
             "metric",
             title=f"{type(model).__name__} on {type(data).__name__}",
-            caption=f"tuned: {_rule(trainer)}" + ("; 95 %: bootstrap interval over the texts" if self._intervals else ""),
+            caption=f"tuned: {_rule(trainer)}" + ("; 95 %: bootstrap over the texts" if self._intervals else ""),
         )
         columns = [(stage, prefix) for stage in self._values for prefix in ("", "tuned_")]
         for stage, prefix in columns:

@@ -37,8 +37,8 @@ class ThresholdTuning(OutputsCallback):
     validation, and in test and prediction it can be used where it learns nothing from data.
 
     Args:
-        rule: Any rule of ``mlemo.thresholds``; ``None`` for that of the checkpoint, and in training for the exact F1 cut
-            of each class, averaged over 5 folds.
+        rule: Any rule of ``mlemo.thresholds``; ``None`` for that of the checkpoint, and in training for the exact F1
+            cut of each class, averaged over 5 folds.
 
     Raises:
         ValueError: A test or prediction is asked for with a rule that learns and is not the checkpoint's.
@@ -90,9 +90,9 @@ class ThresholdTuning(OutputsCallback):
             self.rule, self.fitted = self._asked, not self._asked.learns
             if not self.fitted and trainer.state.fn in (TrainerFn.TESTING, TrainerFn.PREDICTING):
                 raise ValueError(
-                    f"thresholds.rule: the checkpoint holds “{stored.describe()}”, asked for is “{self.rule.describe()}”, "
-                    "which has to be fitted on validation; leave thresholds.rule out, or fit rules on the predictions "
-                    "of a run: python -m mlemo.studies.rules RUN"
+                    f"thresholds.rule: the checkpoint holds “{stored.describe()}”, asked for is "
+                    f"“{self.rule.describe()}”, which has to be fitted on validation; leave thresholds.rule out, or "
+                    "fit rules on the predictions of a run: python -m mlemo.studies.rules RUN"
                 )
         elif trainer.state.fn != TrainerFn.FITTING:
             self.rule, self.fitted = FixedThreshold(0.5), True

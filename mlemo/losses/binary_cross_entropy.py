@@ -44,10 +44,8 @@ class BinaryCrossEntropy(ElementwiseLoss):
         if isinstance(class_weights, str) and class_weights != "balanced":
             raise ValueError(f"class_weights must be numbers, balanced or null, found {class_weights!r}")
         self.balanced = isinstance(class_weights, str)
-        if self.balanced or class_weights is None:
-            vector = None
-        else:
-            vector = class_vector("class_weights", class_weights)
+        given = None if isinstance(class_weights, str) else class_weights
+        vector = None if given is None else class_vector("class_weights", given)
         self.register_buffer("class_weights", vector, persistent=self.balanced)
 
     def bind(self, classes: int) -> None:

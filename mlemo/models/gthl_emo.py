@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import torch
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torch_geometric.utils import degree
 
@@ -72,6 +73,7 @@ class GTHLEmo(TextModel):
             nearest text of the memory.
         percentile: See ``threshold``.
         neighbors: Most neighbours a text hears from.
+        temperature: T of the gradient that passes through the threshold (``BatchGraph``).
         network: ``sage``, ``gcn`` or ``gat``.
         depth: Layers of the graph network.
         label_layers: Layers of the label transformer; ``None`` leaves out the labels' embeddings and all their uses.
@@ -99,6 +101,7 @@ class GTHLEmo(TextModel):
         threshold: float | None = None,
         percentile: float = 75.0,
         neighbors: int = 5,
+        temperature: float = 0.07,
         network: Kind = "sage",
         depth: int = 2,
         label_layers: int | None = 2,
@@ -116,7 +119,7 @@ class GTHLEmo(TextModel):
                 f"{graph_inference!r}, found {memory_rows}"
             )
         self.top_k, self.graph, self.neighbors = top_k, graph, neighbors
-        self.threshold, self.percentile = threshold, percentile
+        self.threshold, self.percentile, self.temperature = threshold, percentile, temperature
         self.network, self.depth, self.dropout = network, depth, dropout
         self.label_layers, self.label_heads, self.label_attention = label_layers, label_heads, label_attention
         self.graph_inference, self.memory_rows = graph_inference, memory_rows
@@ -127,7 +130,7 @@ class GTHLEmo(TextModel):
         self.pooling = AttentionPooling(width, self.top_k)
         self.linker = self.graph_network = None
         if self.graph != "none":
-            self.linker = BatchGraph(self.graph, self.threshold, self.percentile, self.neighbors)
+            self.linker = BatchGraph(self.graph, self.threshold, self.percentile, self.neighbors, self.temperature)
             self.graph_network = GraphNetwork(width, self.network, self.depth, self.dropout)
         self.label_transformer = None
         if self.label_layers is not None:
@@ -179,8 +182,11 @@ class GTHLEmo(TextModel):
             seen = (batch["labels"], batch.get("label_mask")) if self.training else (None, None)
             graph = self.linker(embeddings, *seen)
             return graph, self.graph_network(embeddings, graph.edges, graph.weights)
-        if inference == "memory" and self.memory is not None:
-            return None, self._from_memory(embeddings, self.memory)
+        if inference == "memory":
+            if self.memory is not None:
+                return None, self._from_memory(embeddings, self.memory)
+            if self._trainer is not None and not self.trainer.sanity_checking:
+                rank_zero_warn("there is no memory, which a validation in training makes: no text hears from another")
         alone = torch.empty(2, 0, dtype=torch.long, device=embeddings.device)
         return None, self.graph_network(embeddings, alone, embeddings.new_empty(0))
 

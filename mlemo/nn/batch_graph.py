@@ -36,6 +36,7 @@ class BatchGraph(nn.Module):
     Similarity ``S = λ₁ · Jaccard(labels) + λ₂ · cos(embeddings)``, ``(λ₁, λ₂) = softmax(LambdaNet(statistics of the
     batch))``. Text i hears from j where ``S_ij ≥ τ``, from its ``neighbors`` strongest at most, and never from itself.
     (The paper has ``>``; at the percentile of a batch of two, whose only pair is the percentile, that links nobody.)
+    By labels alone (``jaccard``) texts without a common label are never linked: where most pairs have none, τ is 0.
 
     A threshold has no gradient, so that LambdaNet would never learn: edges weigh 1 in the forward pass and have the
     gradient of ``σ((S − τ) / T)``. Where there is no threshold they have that of S.
@@ -90,7 +91,8 @@ class BatchGraph(nn.Module):
             if self.construction == "random":
                 return self._link(self._draw(embeddings, labels), None)
             similarity, mixture = self._similarity(embeddings.float(), labels, mask)
-            return self._link(similarity, mixture)
+            by_labels = self.construction == "jaccard" and labels is not None
+            return self._link(similarity, mixture, above=0.0 if by_labels else None)
 
     def _similarity(
         self, embeddings: Tensor, labels: Tensor | None, mask: Tensor | None
@@ -112,8 +114,10 @@ class BatchGraph(nn.Module):
         means = [between(matrix).sum() / pairs for matrix in (cosine, jaccard)]
         return self.lambda_net(torch.stack([means[0], entropy, means[1]])).softmax(0)
 
-    def _link(self, similarity: Tensor, mixture: Tensor | None) -> Graph:
+    def _link(self, similarity: Tensor, mixture: Tensor | None, above: float | None = None) -> Graph:
         allowed = ~torch.eye(len(similarity), dtype=torch.bool, device=similarity.device)
+        if above is not None:
+            allowed = allowed & (similarity.detach() > above)
         threshold = self._threshold(similarity.detach())
         if threshold is not None:
             allowed = allowed & (similarity.detach() >= threshold)

@@ -38,10 +38,11 @@ def trial_folder(folder: Path, number: int) -> Path:
 def counted(study: optuna.Study) -> list[FrozenTrial]:
     """Trials without those that were given up because their worker died or was broken off.
 
-    A trial whose training failed by itself has the reason as its ``error`` and counts. Workers that see at the same time
-    that another one died may each queue its trial again (SQLite locks no rows); the first of these counts.
+    A trial whose training failed by itself has the reason as its ``error`` and counts. Workers that see at the same
+    time that another one died may each queue its trial again (SQLite locks no rows); the first of these counts.
     """
-    trials, taken_up = [], set()
+    trials: list[FrozenTrial] = []
+    taken_up: set[int] = set()
     for trial in study.get_trials(deepcopy=False):
         died = RetryHeartbeatStaleTrialCallback.retry_history(trial)[-1:]
         if (trial.state != TrialState.FAIL or "error" in trial.user_attrs) and taken_up.isdisjoint(died):

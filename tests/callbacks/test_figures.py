@@ -56,22 +56,22 @@ def test_both_correlations_share_one_scale() -> None:
 
 def calibration_data() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
-    logits = torch.randn(80, 20, generator=generator)
-    targets = (torch.rand(80, 20, generator=generator) < logits.sigmoid()).float()
-    mask = torch.rand(80, 20, generator=generator) < 0.9
+    logits = torch.randn(80, 40, generator=generator)
+    targets = (torch.rand(80, 40, generator=generator) < logits.sigmoid()).float()
+    mask = torch.rand(80, 40, generator=generator) < 0.9
     mask[:, 5] = False
-    return (torch.linspace(0.5, 4, 20) * logits).sigmoid(), targets, mask
+    return (torch.linspace(0.5, 4, 40) * logits).sigmoid(), targets, mask
 
 
 def test_reliability_shows_all_labels_and_then_the_worst_ones() -> None:
     probabilities, targets, mask = calibration_data()
-    names = [f"label {label}" for label in range(20)]
+    names = [f"label {label}" for label in range(40)]
     figure = reliability_figure(names, {"model": probabilities}, targets, mask)
     titles = [axes.get_title() for axes in figure.axes if axes.axison]
     errors = expected_calibration_error(probabilities, targets, mask)
     pooled = expected_calibration_error(probabilities[mask][:, None], targets[mask][:, None]).item()
     assert titles[0] == f"all labels\nECE {pooled:.3f}"
-    worst = [label for label in errors.argsort(descending=True).tolist() if label != 5][:11]
+    worst = [label for label in errors.argsort(descending=True).tolist() if label != 5][:31]
     assert titles[1:] == [f"{names[label]}\nECE {errors[label]:.3f}" for label in worst]
     # the curve of the worst label: share of positives against mean probability
     bins = reliability(probabilities, targets, mask)

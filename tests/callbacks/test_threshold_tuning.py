@@ -113,7 +113,9 @@ def test_another_rule_than_the_checkpoints_takes_its_place_or_is_refused(
     outputs = seen.last["val"]
     expected = PerClassThreshold().fit(outputs.probabilities, outputs.targets, outputs.mask)
     assert fitted.state_dict() == expected.state_dict()
-    with pytest.raises(ValueError, match="the checkpoint holds “one threshold .*, asked for is “a threshold per class"):
+    with pytest.raises(
+        ValueError, match=r"the checkpoint holds “one threshold .*, asked for is “a threshold per class"
+    ):
         again(PerClassThreshold(), "test")
 
 

@@ -168,3 +168,23 @@ def test_wrong_settings_are_refused() -> None:
         HybridLoss(low=2)
     with pytest.raises(ValueError, match="margin"):
         HybridLoss(margin=0)
+
+
+def test_every_setting_reaches_its_term() -> None:
+    loss = HybridLoss(
+        low=0.25,
+        high=3.0,
+        smoothing=0.5,
+        margin=0.2,
+        gamma_min=0.5,
+        gamma_max=4.0,
+        negative_term=True,
+        cooccurrence="batch",
+        confidence=True,
+    )
+    focal, ranks, graph = (loss.terms[name] for name in ("focal", "ranking", "correlation"))
+    assert (focal.gamma_min, focal.gamma_max, focal.negative_term) == (0.5, 4.0, True)
+    assert ranks.margin == 0.2
+    assert (graph.cooccurrence, graph.confidence) == ("batch", True)
+    assert loss.controller is not None
+    assert (loss.controller.low, loss.controller.high, loss.controller.smoothing) == (0.25, 3.0, 0.5)

@@ -1,7 +1,9 @@
 """What all models share, shown on the plain classifier and on Bert-WDL."""
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from lightning.pytorch import Callback
 
 from mlemo.data import Corpus, EmotionDataModule, TokenizedCorpus
 from mlemo.labels import LabelSpace
-from mlemo.losses import BinaryCrossEntropy, FocalLoss, WeightedDifferenceLoss
+from mlemo.losses import BinaryCrossEntropy, FocalLoss, SoftMacroF1Loss, WeightedDifferenceLoss
 from mlemo.metrics import MultiLabelMetrics
 from mlemo.models import BertWDL, MultiLabelModel, Optimization, TextModel, TransformerClassifier
 from mlemo.nn.encoder import FromScratch
@@ -127,6 +129,24 @@ def test_evaluation_metrics_are_those_of_all_rows_at_once(
         assert len(expected) > 15
         assert {name: logged[name] for name in expected} == pytest.approx(expected, abs=1e-6, nan_ok=True)
         assert logged[f"{stage}/loss"] > 0
+
+
+@pytest.mark.parametrize(
+    ("accumulated", "processes", "gather", "warned"),
+    [(1, 1, False, False), (2, 1, True, True), (1, 2, False, True), (1, 2, True, False)],
+)
+def test_a_loss_of_the_batch_warns_where_it_sees_parts_of_it(
+    accumulated: int, processes: int, gather: bool, warned: bool, classifier: Maker, data: Maker
+) -> None:
+    model, module = classifier(loss=SoftMacroF1Loss(gather=gather)), data()
+    module.setup("fit")
+    model._trainer = SimpleNamespace(
+        datamodule=module, accumulate_grad_batches=accumulated, world_size=processes, strategy=None
+    )
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        model.on_fit_start()
+    assert any("SoftMacroF1Loss judges a batch as a whole" in str(warning.message) for warning in found) is warned
 
 
 def test_validation_metrics_start_anew_each_time(classifier: Maker, data: Maker, trainer: Maker) -> None:

@@ -215,6 +215,48 @@ def test_parts_can_be_left_out_one_by_one(gthl: Maker, corpus: Corpus) -> None:
     assert model.read(batch_of(model, corpus, ROWS), "batch").label_weights is None
 
 
+def test_every_setting_reaches_its_part(gthl: Maker, corpus: Corpus) -> None:
+    settings = {"threshold": None, "percentile": 60.0, "neighbors": 3, "temperature": 0.5}
+    model = gthl(**settings, top_k=4, network="gat", depth=3, label_layers=1, dropout=0.3)
+    assert {name: getattr(model.linker, name) for name in settings} == settings
+    assert gthl(threshold=0.4).linker.threshold == 0.4
+    assert model.pooling.top_k == 4
+    assert [type(layer).__name__ for layer in model.graph_network.convolutions] == ["GATConv"] * 3
+    layers = model.label_transformer.layers
+    assert [layer.self_attn.num_heads for layer in layers] == [2]
+    for part in (model.graph_network, model.label_transformer, model.head):
+        rates = [module.p for module in part.modules() if isinstance(module, torch.nn.Dropout)]
+        assert set(rates) == {0.3}, part
+    assert layers[0].self_attn.dropout == 0.3
+
+
+@torch.no_grad()
+def test_a_threshold_that_no_text_reaches_leaves_nobody_to_hear_from(gthl: Maker, data: Maker, trainer: Maker) -> None:
+    model = gthl(threshold=2.0, graph_inference="memory")
+    with torch.enable_grad():
+        trainer().fit(model, datamodule=data(batch_size=8))
+    model.eval()
+    batch = batch_of(model, data().corpus("test"), list(range(6)))
+    assert model.memory is not None
+    assert torch.equal(model.read(batch, "memory").logits, model.read(batch, "none").logits)
+
+
+@torch.no_grad()
+def test_what_is_watched_of_the_graph_is_what_it_is(gthl: Maker, corpus: Corpus) -> None:
+    model = gthl(threshold=0.2)
+    reading = model.read(batch_of(model, corpus, ROWS), "batch")
+    assert reading.graph is not None
+    assert reading.graph.mixture is not None
+    heard_from = [[target for target in reading.graph.edges[1].tolist() if target == i] for i in range(len(ROWS))]
+    lengths = [len(neighbors) for neighbors in heard_from]
+    assert max(lengths) > min(lengths)
+    values = {name: float(value) for name, value in model._diagnostics(reading).items()}
+    assert values["edges_per_node"] == pytest.approx(sum(lengths) / len(ROWS))
+    assert values["isolated_nodes"] == pytest.approx(lengths.count(0) / len(ROWS))
+    assert [values["lambda_jaccard"], values["lambda_cosine"]] == pytest.approx(reading.graph.mixture.tolist())
+    assert values["lambda_jaccard"] != pytest.approx(values["lambda_cosine"], abs=1e-3)
+
+
 def test_gradients_reach_every_part(gthl: Maker, corpus: Corpus) -> None:
     model = gthl(dropout=0.0)
     batch = batch_of(model, corpus, ROWS)
@@ -455,6 +497,7 @@ def test_experiments_have_the_values_of_table_2(path: Path) -> None:
     assert (settings.optimizer, settings.learning_rate) == ("adamw", 1e-5 if small else 2e-5)
     assert (settings.weight_decay, settings.warmup, settings.schedule) == (0.02, 0.0, "constant")
     assert (model.max_length, model.top_k, model.neighbors, model.depth) == (128, 5, 5, 2)
+    assert model.temperature == 0.07
     assert (model.network, model.graph, model.graph_inference) == ("sage", "mixed", "batch")
     assert (model.label_layers, model.label_heads) == (2, 8)
     assert model.dropout == (0.1 if "semeval2018" in path.stem else 0.3)

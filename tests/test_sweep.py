@@ -68,7 +68,7 @@ def wait_for(path: Path) -> None:
 def work(path: Path, folder: Path) -> None:
     """What another process does."""
     torch.set_num_threads(1)  # as conftest.py does: another number of threads rounds differently
-    sweep(path, folder, grace=4)
+    sweep(path, folder, grace=20)
 
 
 def test_a_sweep_that_was_broken_off_and_shared_ends_as_an_unbroken_one(
@@ -121,7 +121,7 @@ def test_a_sweep_that_was_broken_off_and_shared_ends_as_an_unbroken_one(
     other.start()
     wait_for(trials / "trial_0001" / "config.yaml")
     killers[1].start()
-    study = sweep(path, broken, workers=2, grace=4)
+    study = sweep(path, broken, workers=2, grace=20)
     killers[1].join()
     assert found(study) == found(whole)
     states = [trial.state for trial in study.trials]

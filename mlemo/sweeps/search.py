@@ -124,13 +124,16 @@ class Search:
         try:
             study = self._open()
             while not self._stop.is_set():
-                optuna.storages.fail_stale_trials(study)
-                trials = counted(study)
-                if sum(trial.state.is_finished() for trial in trials) >= self.trials:
-                    return
-                if len(trials) < self.trials or any(trial.state == TrialState.WAITING for trial in trials):
-                    self._try(study, study.ask(), slot)
-                else:
+                with self._lock:  # between a trial's failing and its being queued again nobody may count
+                    optuna.storages.fail_stale_trials(study)
+                    trials = counted(study)
+                    if sum(trial.state.is_finished() for trial in trials) >= self.trials:
+                        return
+                    free = len(trials) < self.trials or any(trial.state == TrialState.WAITING for trial in trials)
+                    taken = self._take(study) if free else None
+                if taken is not None:
+                    self._try(study, *taken, slot)
+                elif not free:
                     self._stop.wait(1.0)  # other workers have the rest; one of them may die
         except BaseException as error:  # shown by the main thread, which ends the others
             self._error = error
@@ -138,13 +141,18 @@ class Search:
         finally:
             self._storage.remove_session()
 
-    def _try(self, study: optuna.Study, trial: Trial, slot: int) -> None:
+    def _take(self, study: optuna.Study) -> tuple[Trial, int] | None:
+        """A trial with its place among those that count, or nothing where another worker was faster."""
+        trial = study.ask()
         self._storage.record_heartbeat(trial._trial_id)  # Optuna has no public name for what this asks for
         numbers = [other.number for other in counted(study)]
         place = sum(number < trial.number for number in numbers)
-        if place >= self.trials or trial.number not in numbers:  # another worker was faster
+        if place >= self.trials or trial.number not in numbers:
             study.tell(trial, state=TrialState.FAIL)
-            return
+            return None
+        return trial, place
+
+    def _try(self, study: optuna.Study, trial: Trial, place: int, slot: int) -> None:
         # the seed follows from the place, so that a sweep that was broken off goes on as an unbroken one would have
         seed = int(np.random.SeedSequence([self.sweep.seed, place]).generate_state(1)[0])
         startup = self.sweep.startup_trials

@@ -68,7 +68,7 @@ def wait_for(path: Path) -> None:
 def work(path: Path, folder: Path) -> None:
     """What another process does."""
     torch.set_num_threads(1)  # as conftest.py does: another number of threads rounds differently
-    sweep(path, folder, grace=20)
+    sweep(path, folder, grace=4)
 
 
 def test_a_sweep_that_was_broken_off_and_shared_ends_as_an_unbroken_one(
@@ -121,26 +121,43 @@ def test_a_sweep_that_was_broken_off_and_shared_ends_as_an_unbroken_one(
     other.start()
     wait_for(trials / "trial_0001" / "config.yaml")
     killers[1].start()
-    study = sweep(path, broken, workers=2, grace=20)
+    # a dead worker's trial is in between its being failed and queued again, or the reverse, for as long as can be
+    requeue = RetryHeartbeatStaleTrialCallback.__call__
+
+    def slowly(*given: Any) -> None:
+        time.sleep(1.5)
+        requeue(*given)
+        time.sleep(1.5)
+
+    monkeypatch.setattr(RetryHeartbeatStaleTrialCallback, "__call__", slowly)
+    study = sweep(path, broken, workers=2, grace=4)
+    monkeypatch.setattr(RetryHeartbeatStaleTrialCallback, "__call__", requeue)
     killers[1].join()
     assert found(study) == found(whole)
     states = [trial.state for trial in study.trials]
     assert TrialState.RUNNING not in states
     assert states.count(TrialState.FAIL) >= 2  # the one broken off and the one killed
-    assert "the best" in capsys.readouterr().out
+    assert "best: trial" in capsys.readouterr().out
 
     # two workers saw at the same time that one died, and both queued its trial: it is trained once
-    again = RetryHeartbeatStaleTrialCallback()
-    dead = study.ask()
-    for key, space in load_sweep(path).space.items():
-        dead._suggest(key, space)
-    study.tell(dead, state=TrialState.FAIL)
-    frozen = study.trials[dead.number]
+    space = load_sweep(path).space
+    params = {"model.optimization.learning_rate": 0.02, "model.hidden_width": 12}
+    study.add_trial(optuna.create_trial(state=TrialState.FAIL, params=params, distributions=space))
+    dead = study.trials[-1]
     for _ in range(2):
-        again(study, copy.deepcopy(frozen))
+        requeue(RetryHeartbeatStaleTrialCallback(), study, copy.deepcopy(dead))
     study = sweep(path, broken, trials=5, workers=1)
     assert len({str(trial) for trial in found(study)}) == len(found(study)) == 5
     assert len(study.trials) == dead.number + 4  # the dead one, its two retries, and a fifth
+
+    # a worker that was taken for dead was alive and ended its trial after all: that counts, and not the queued one
+    study.add_trial(optuna.create_trial(state=TrialState.COMPLETE, value=0.99, params=params, distributions=space))
+    alive = study.trials[-1]
+    requeue(RetryHeartbeatStaleTrialCallback(), study, copy.deepcopy(alive))
+    study = sweep(path, broken, trials=6, workers=1)
+    assert [trial.number for trial in counted(study)][-1] == alive.number
+    assert len(study.trials) == alive.number + 2
+    assert f"best: trial {alive.number}, macro_auroc 0.9900" in capsys.readouterr().out
 
     # the trials of another sweep are not mixed in
     with pytest.raises(ValueError, match=r"mine\.yaml: metric: .* holds trials of another sweep .*, with macro_auroc"):

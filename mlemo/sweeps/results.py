@@ -20,7 +20,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mlemo.studies.runs import resolve
-from mlemo.sweeps.search import counted, show
+from mlemo.sweeps.search import best_trial, counted, show
 from mlemo.sweeps.sweep_file import Sweep
 
 __all__ = ["trial_table", "write_results"]
@@ -61,15 +61,14 @@ def write_results(study: optuna.Study, sweep: Sweep, folder: Path, console: Cons
     def say(text: str) -> None:
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    if complete:
-        words = sweep.command(study.best_params)
-        best = folder / "best.yaml"
-        best.write_text(yaml.safe_dump(resolve(words), allow_unicode=True), encoding="utf-8")
-        say(f"best: trial {study.best_trial.number}, {sweep.metric} {study.best_value:.4f} on validation")
+    if best := best_trial(study):
+        words = sweep.command(best.params)
+        config = folder / "best.yaml"
+        config.write_text(yaml.safe_dump(resolve(words), allow_unicode=True), encoding="utf-8")
+        say(f"best: trial {best.number}, {sweep.metric} {best.value:.4f} on validation")
         say(f"  mlemo fit {shlex.join(words)}")
-        say(f"  mlemo fit --config {best}")
-    if len(complete) > 1:
+        say(f"  mlemo fit --config {config}")
+    if sum(trial.state == TrialState.COMPLETE for trial in counted(study)) > 1:
         _draw(study, sweep, folder)
     say(f"table and pictures: {folder}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import multiprocessing
@@ -9,6 +10,9 @@ import shutil
 import threading
 import time
 import warnings
+from collections import defaultdict
+from contextlib import suppress
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +20,9 @@ import numpy as np
 import optuna
 import torch
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 from rich.console import Console
 from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
@@ -25,7 +31,7 @@ from mlemo.sweeps.sweep_file import Sweep
 from mlemo.sweeps.trial_process import train
 from mlemo.worker_process import reason, run_all
 
-__all__ = ["Search", "counted", "trial_folder"]
+__all__ = ["Search", "best_trial", "counted", "trial_folder"]
 
 RETRIES = 3  # of a trial whose worker died: it may be the trial that kills
 
@@ -36,19 +42,28 @@ def trial_folder(folder: Path, number: int) -> Path:
 
 
 def counted(study: optuna.Study) -> list[FrozenTrial]:
-    """Trials without those that were given up because their worker died or was broken off.
+    """One trial of each place of the sweep, in order of their numbers.
 
-    A trial whose training failed by itself has the reason as its ``error`` and counts. Workers that see at the same
-    time that another one died may each queue its trial again (SQLite locks no rows); the first of these counts.
+    A trial whose worker died or was broken off is queued again before it is failed, so that no place is ever without a
+    trial. Where workers saw the death at the same time, or the worker was alive after all, a place has several that go
+    on: the first that ended counts, or else the first. One whose training failed by itself has the reason as its
+    ``error`` and counts.
     """
-    trials: list[FrozenTrial] = []
-    taken_up: set[int] = set()
+    places: dict[int, list[FrozenTrial]] = defaultdict(list)
     for trial in study.get_trials(deepcopy=False):
-        died = RetryHeartbeatStaleTrialCallback.retry_history(trial)[-1:]
-        if (trial.state != TrialState.FAIL or "error" in trial.user_attrs) and taken_up.isdisjoint(died):
-            trials.append(trial)
-        taken_up.update(died)
-    return trials
+        given_up = trial.state == TrialState.FAIL and "error" not in trial.user_attrs
+        if not given_up:
+            history = RetryHeartbeatStaleTrialCallback.retry_history(trial)
+            places[(history or [trial.number])[0]].append(trial)
+    found = (min(trials, key=lambda trial: not trial.state.is_finished()) for trials in places.values())
+    return sorted(found, key=lambda trial: trial.number)
+
+
+def best_trial(study: optuna.Study) -> FrozenTrial | None:
+    """The best of the trials that count, or None where none is complete."""
+    complete = [trial for trial in counted(study) if trial.state == TrialState.COMPLETE]
+    first = max if study.direction == StudyDirection.MAXIMIZE else min
+    return first(complete, key=attrgetter("value"), default=None)
 
 
 class Search:
@@ -124,16 +139,13 @@ class Search:
         try:
             study = self._open()
             while not self._stop.is_set():
-                with self._lock:  # between a trial's failing and its being queued again nobody may count
-                    optuna.storages.fail_stale_trials(study)
-                    trials = counted(study)
-                    if sum(trial.state.is_finished() for trial in trials) >= self.trials:
-                        return
-                    free = len(trials) < self.trials or any(trial.state == TrialState.WAITING for trial in trials)
-                    taken = self._take(study) if free else None
-                if taken is not None:
-                    self._try(study, *taken, slot)
-                elif not free:
+                self._take_up_dead(study)
+                trials = counted(study)
+                if sum(trial.state.is_finished() for trial in trials) >= self.trials:
+                    return
+                if len(trials) < self.trials or any(trial.state == TrialState.WAITING for trial in trials):
+                    self._try(study, study.ask(), slot)
+                else:
                     self._stop.wait(1.0)  # other workers have the rest; one of them may die
         except BaseException as error:  # shown by the main thread, which ends the others
             self._error = error
@@ -141,18 +153,26 @@ class Search:
         finally:
             self._storage.remove_session()
 
-    def _take(self, study: optuna.Study) -> tuple[Trial, int] | None:
-        """A trial with its place among those that count, or nothing where another worker was faster."""
-        trial = study.ask()
+    def _take_up_dead(self, study: optuna.Study) -> None:
+        """Queue again what workers had that died; Optuna's own function fails a trial before it queues it again."""
+        for identity in self._storage._get_stale_trial_ids(study._study_id):
+            trial = self._storage.get_trial(identity)
+            if trial.state == TrialState.RUNNING:
+                self._give_back(study, trial, RETRIES)
+
+    def _give_back(self, study: optuna.Study, trial: FrozenTrial, retries: int | None = None) -> None:
+        """Queue a trial again, unless that was done too often, and then give it up, so that it is never missing."""
+        RetryHeartbeatStaleTrialCallback(max_retry=retries)(study, copy.deepcopy(trial))
+        with suppress(UpdateFinishedTrialError):  # another worker did the same
+            self._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+
+    def _try(self, study: optuna.Study, trial: Trial, slot: int) -> None:
         self._storage.record_heartbeat(trial._trial_id)  # Optuna has no public name for what this asks for
         numbers = [other.number for other in counted(study)]
         place = sum(number < trial.number for number in numbers)
-        if place >= self.trials or trial.number not in numbers:
+        if place >= self.trials or trial.number not in numbers:  # another worker was faster
             study.tell(trial, state=TrialState.FAIL)
-            return None
-        return trial, place
-
-    def _try(self, study: optuna.Study, trial: Trial, place: int, slot: int) -> None:
+            return
         # the seed follows from the place, so that a sweep that was broken off goes on as an unbroken one would have
         seed = int(np.random.SeedSequence([self.sweep.seed, place]).generate_state(1)[0])
         startup = self.sweep.startup_trials
@@ -178,14 +198,13 @@ class Search:
             pruned = self._follow(trial, process, here)
             trial.set_user_attr("seconds", round(time.monotonic() - start, 1))
             if self._stop.is_set() and process.exitcode != 0:
-                study.tell(trial, state=TrialState.FAIL)
-                study.enqueue_trial(trial.params)
+                self._give_back(study, self._storage.get_trial(trial._trial_id))
                 return
             if pruned:
                 study.tell(trial, state=TrialState.PRUNED)
             else:
                 self._tell(study, trial, folder, process.exitcode)
-        except optuna.exceptions.UpdateFinishedTrialError:
+        except UpdateFinishedTrialError:
             return  # this worker was taken for dead, and the trial queued again
         with self._lock:
             self._report(study, trial.number)
@@ -225,14 +244,15 @@ class Search:
     def _report(self, study: optuna.Study, number: int) -> None:
         """A line on the trial; checkpoints are kept of the best one only."""
         finished = [trial for trial in counted(study) if trial.state.is_finished()]
-        trial = next(trial for trial in finished if trial.number == number)
-        complete = any(trial.state == TrialState.COMPLETE for trial in finished)
-        best = study.best_trial.number if complete else None
+        trial = next((trial for trial in finished if trial.number == number), None)
+        if trial is None:
+            return  # this worker was taken for dead, and the trial queued again
+        best = best_trial(study)
         for other in finished:
-            if other.number != best:
+            if best is None or other.number != best.number:
                 shutil.rmtree(trial_folder(self.folder, other.number) / "checkpoints", ignore_errors=True)
         if trial.state == TrialState.COMPLETE:
-            found = f"{self.sweep.metric} {trial.value:.4f}{', the best' if number == best else ''}"
+            found = f"{self.sweep.metric} {trial.value:.4f}{', the best' if best and number == best.number else ''}"
         elif trial.state == TrialState.PRUNED:
             found = f"pruned after epoch {trial.last_step}"
         else:
@@ -257,7 +277,6 @@ def _connect(url: str, beat: int, grace: int) -> RDBStorage:
                 engine_kwargs={"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {},
                 heartbeat_interval=beat,
                 grace_period=grace,
-                heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=RETRIES),
             )
         except (SQLAlchemyError, ImportError) as error:
             making = isinstance(error, (IntegrityError, OperationalError))  # another worker makes the tables just now

@@ -18,9 +18,10 @@ from rich.table import Table
 from mlemo.callbacks.outputs import Outputs, OutputsCallback, Stage
 from mlemo.callbacks.rule_comparison import RuleComparison
 from mlemo.callbacks.run_folder import run_folder
-from mlemo.callbacks.threshold_tuning import DECISION_METRICS, ThresholdTuning, tuned_rule
+from mlemo.callbacks.threshold_tuning import ThresholdTuning, tuned_rule
 from mlemo.metrics import MultiLabelMetrics, bootstrap_intervals
 from mlemo.metrics.calibration import expected_calibration_error
+from mlemo.metrics.weighted import DECISION_METRICS
 from mlemo.models import MultiLabelModel
 
 __all__ = ["Results"]
@@ -92,18 +93,16 @@ class Results(OutputsCallback):
         """95 % intervals of all metrics, and as ``tuned_…`` of those of decisions under the tuned rule."""
         if not self.resamples or not outputs.mask.any():
             return {}
-        found: dict[str, tuple[float, float]] = {}
-        for prefix in ("",) if tuning is None else ("", "tuned_"):
-            decisions = tuning.decide(outputs.probabilities) if tuning is not None and prefix else None
-            intervals = bootstrap_intervals(
-                outputs.probabilities, outputs.targets, decisions, outputs.mask, resamples=self.resamples
+        settings: dict[str, Any] = {"mask": outputs.mask, "resamples": self.resamples}
+        found = bootstrap_intervals(outputs.probabilities, outputs.targets, **settings)
+        del found["skipped_classes"]
+        if tuning is not None:
+            decisions = tuning.decide(outputs.probabilities)
+            tuned = bootstrap_intervals(
+                outputs.probabilities, outputs.targets, decisions, metrics=DECISION_METRICS, **settings
             )
-            found |= {
-                prefix + name: (low, high)
-                for name, (low, _, high) in intervals.items()
-                if (name in DECISION_METRICS if prefix else name != "skipped_classes")
-            }
-        return found
+            found |= {f"tuned_{name}": interval for name, interval in tuned.items()}
+        return {name: (low, high) for name, (low, _, high) in found.items()}
 
     @staticmethod
     def _table(

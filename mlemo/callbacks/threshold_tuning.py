@@ -11,14 +11,9 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from mlemo.callbacks.outputs import Outputs, OutputsCallback, Stage
 from mlemo.metrics import MultiLabelMetrics
+from mlemo.metrics.weighted import DECISION_METRICS
 from mlemo.models import MultiLabelModel
 from mlemo.thresholds import FixedThreshold, PerClassThreshold, ThresholdRule, rule_from_dict, rule_to_dict
-
-# what depends on the decisions; ranking metrics and areas under curves look at probabilities only
-DECISION_METRICS = frozenset(
-    {f"{average}_{name}" for average in ("micro", "macro", "samples") for name in ("f1", "precision", "recall")}
-    | {"weighted_f1", "jaccard", "subset_accuracy", "hamming_loss"}
-)
 
 __all__ = ["ThresholdTuning", "tuned_rule"]
 

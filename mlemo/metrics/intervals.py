@@ -82,26 +82,28 @@ def bootstrap_intervals(
     decisions: Tensor | None = None,
     mask: Tensor | None = None,
     *,
+    metrics: Sequence[str] = DECISION_METRICS + PROBABILITY_METRICS,
     resamples: int = 5000,
     confidence: float = 0.95,
     seed: int = 0,
 ) -> dict[str, tuple[float, float, float]]:
-    """Percentile bootstrap intervals of all metrics of the collection, from the same resamples.
+    """Percentile bootstrap intervals of metrics of the collection, from the same resamples.
 
     Args:
         probabilities: ``(N, C)`` float in [0, 1].
         targets: ``(N, C)``, 0 or 1.
         decisions: ``(N, C)``, 0 or 1; ``probabilities >= 0.5`` if left out.
         mask: ``(N, C)`` bool, ``False`` = not annotated; ``None`` = all annotated.
+        metrics: Names of :class:`~mlemo.metrics.MultiLabelMetrics`; all of them if left out.
         resamples: Number of resamples.
         confidence: Share of the resamples inside the interval.
         seed: Seed of the draws.
 
     Returns:
-        ``(low, value, high)`` by the names of :class:`~mlemo.metrics.MultiLabelMetrics`.
+        ``(low, value, high)`` by the names of ``metrics``.
 
     Raises:
-        ValueError: Wrong shapes, dtypes or values, no annotated entry, or settings out of range.
+        ValueError: Unknown metrics, wrong shapes, dtypes or values, no annotated entry, or settings out of range.
 
     Example:
         >>> import torch
@@ -111,12 +113,12 @@ def bootstrap_intervals(
     """
     if decisions is None:
         decisions = probabilities >= 0.5
-    names = DECISION_METRICS + PROBABILITY_METRICS
-    (probabilities,), some, some_mask = annotated_samples(probabilities, targets, mask)
-    (decisions,), _, _ = annotated_samples(decisions, targets, mask)
-    metrics = WeightedMetrics(names, some, some_mask, decisions, probabilities)
-    values = bootstrap_values(metrics, some.shape, resamples, seed)
-    return {name: percentile_interval(row, confidence) for name, row in zip(names, values)}
+    (decisions,), some, some_mask = annotated_samples(decisions, targets, mask)
+    (scores,), _, _ = annotated_samples(probabilities, targets, mask)
+    ranked = scores if set(metrics).intersection(PROBABILITY_METRICS) else None  # sorting them is most of the work
+    evaluate = WeightedMetrics(metrics, some, some_mask, decisions, ranked)
+    values = bootstrap_values(evaluate, some.shape, resamples, seed)
+    return {name: percentile_interval(row, confidence) for name, row in zip(metrics, values)}
 
 
 def annotated_samples(outputs: Tensor, targets: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:

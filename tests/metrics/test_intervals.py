@@ -68,6 +68,11 @@ def test_all_metrics_at_once_are_those_of_the_collection_and_of_each_alone():
             break
         else:
             pytest.fail(name)
+    some = ("macro_f1", "jaccard")
+    chosen = bootstrap_intervals(probabilities, targets, decisions, mask, metrics=some, **settings)
+    assert list(chosen.items()) == [(name, intervals[name]) for name in some]
+    with pytest.raises(ValueError, match="unknown metric 'jacard'; did you mean 'jaccard'"):
+        bootstrap_intervals(probabilities, targets, metrics=["jacard"])
     default = bootstrap_intervals(probabilities, targets, resamples=40)
     assert default["jaccard"] == bootstrap_interval("jaccard", probabilities >= 0.5, targets, resamples=40)
 

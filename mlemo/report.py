@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+from sqlalchemy.exc import DBAPIError
 
 from mlemo.reports.classes import class_sections
 from mlemo.reports.document import Block, Document, Heading
@@ -116,10 +117,12 @@ def main(words: Sequence[str]) -> Path:
             f"{study.name}, scale {options.scale}: scoring {count} combinations", highlight=False, markup=False
         )
         document = make_report(results, options.resamples)
-    except (FileNotFoundError, ValueError) as error:
+        output = options.output or options.folder / "reports" / f"{study.name}_{options.scale}"
+        page = write_report(document, output)
+    except DBAPIError as error:
+        parser.exit(2, f"mlemo report: the database of the runs: {error.orig}\n")
+    except (OSError, ValueError) as error:
         parser.exit(2, f"mlemo report: {error}\n")
-    output = options.output or options.folder / "reports" / f"{study.name}_{options.scale}"
-    page = write_report(document, output)
     for suffix in (".md", ".tex", ".html"):
         console.print(f"written: {page.with_suffix(suffix)}", soft_wrap=True, highlight=False, markup=False)
     return page

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from sqlalchemy.exc import DBAPIError
 
 from mlemo.studies.claims import Claims
 from mlemo.studies.records import read_record, write_atomically
@@ -88,8 +89,11 @@ def reproduce(
     folder = folder.resolve()
     study = study.only(only) if only else study
     planned = len(study.expand(scale, variables))
+    if not planned:
+        raise ValueError(f"{study.path}: scale {scale} has no run with {_shown(only or {})}")
     console.print(f"{study.name}, scale {scale}: reading the settings of {planned} runs", highlight=False, markup=False)
     outcome = Outcome(list(study_runs(study, scale, variables)))
+    _check_folders(outcome.runs)
     for run in outcome.runs:
         if (record := read_record(run_folder_of(folder, run.address))) is not None:
             outcome.records[run.address] = record
@@ -109,7 +113,8 @@ def reproduce(
         ]
         _write_list(folder / f"{study.name}_{scale}.json", runs, keep_others=bool(only))
         with _Display(console, study, outcome, workers) as display:
-            Crew(outcome.runs, folder, claims, workers, retry_failed).work(display)
+            crew = Crew(outcome.runs, folder, claims, workers, retry_failed=retry_failed, shared=storage is not None)
+            crew.work(display)
     finally:
         claims.close()
     for address, text in outcome.failures.items():
@@ -123,6 +128,18 @@ def reproduce(
         words = f"mlemo report {wanted} --scale {scale} --folder {folder}"
         console.print(f"report: {words}", highlight=False, markup=False, soft_wrap=True)
     return outcome
+
+
+def _shown(only: Mapping[str, Collection[str]]) -> str:
+    return ", ".join(f"{setting} {' or '.join(labels)}" for setting, labels in only.items())
+
+
+def _check_folders(runs: Iterable[StudyRun]) -> None:
+    """Say at once what each run would find out by itself, after minutes."""
+    for run in runs:
+        place = run.config["data"].get("init_args", {}).get("data_dir")
+        if place is not None and not Path(place).is_dir():
+            raise ValueError(f"{run.name}: data_dir {place} is not a folder; give --set, as the study's file names it")
 
 
 def _write_list(path: Path, runs: list[dict[str, Any]], keep_others: bool) -> None:
@@ -280,7 +297,9 @@ def main(words: Sequence[str]) -> Outcome | None:
             retry_failed=options.retry_failed,
             dry_run=options.dry_run,
         )
-    except (FileNotFoundError, ValueError) as error:
+    except DBAPIError as error:
+        parser.exit(2, f"mlemo reproduce: the database of the runs: {error.orig}\n")
+    except (OSError, ValueError) as error:
         parser.exit(2, f"mlemo reproduce: {error}\n")
     except KeyboardInterrupt:
         parser.exit(130, "broken off; the same command goes on\n")

@@ -99,7 +99,7 @@ def main(words: Sequence[str]) -> optuna.Study:
             workers=options.workers,
             storage=options.storage,
         )
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:
         parser.exit(2, f"mlemo sweep: {error}\n")
     except KeyboardInterrupt:
         parser.exit(130, "broken off; the same command goes on\n")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -91,6 +93,17 @@ def test_a_worker_killed_in_mid_run_leaves_a_study_that_ends_as_an_unbroken_one(
     assert "1 of 1 runs are done already" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in killed.glob("runs/*/*")} == times
 
+    # a damaged record is named; what was deleted is run again
+    (record,) = killed.glob("runs/*/record.json")
+    record.write_text("{", encoding="utf-8")
+    with pytest.raises(SystemExit):
+        main([*words, str(killed)])
+    assert f"{record} is not a record" in capsys.readouterr().err
+    shutil.rmtree(record.parent)
+    main([*words, str(killed)])
+    assert records(killed)[record.parent.name]["results"] == whole[record.parent.name]["results"]
+    assert (record.parent / "predictions_test.csv").is_file()
+
 
 def test_a_failed_run_is_shown_and_tried_again_when_asked(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -157,6 +170,8 @@ def test_a_part_is_run_and_the_rest_is_added_to_it_later(tmp_path: Path) -> None
         (["wdl-losses", "--scale=small", "--set", "encoder"], "--set encoder: expected NAME=VALUE"),
         (["wdl-losses", "--scale=small"], "needs a value of data_dir"),
         (["wdl-losses", "--scale=tiny", "--only=loss"], "--only loss: expected SETTING=LABEL"),
+        (["wdl-losses", "--scale=tiny", "--only=seed=43"], "scale tiny has no run with seed 43"),
+        (["wdl-orders", "--scale=tiny", "--only=corpus=Ren-CECPs"], "scale tiny has no run with corpus Ren-CECPs"),
     ],
 )
 def test_what_cannot_be_understood_is_said(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -164,6 +179,28 @@ def test_what_cannot_be_understood_is_said(words: list[str], message: str, capsy
         main(["reproduce", *words])
     assert stopped.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_wrong_place_is_said_before_anything_is_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def said(path: str, folder: Path) -> str:
+        with pytest.raises(SystemExit) as stopped:
+            main(["reproduce", path, "--scale=tiny", f"--folder={folder}"])
+        assert stopped.value.code == 2
+        return capsys.readouterr().err
+
+    file = tmp_path / "file"
+    file.touch()
+    assert f"mlemo reproduce: [Errno 17] File exists: '{file}'" in said(study(tmp_path), file)
+    assert "mlemo reproduce: [Errno 20] Not a directory" in said(study(tmp_path), file / "runs")
+    connection = sqlite3.connect(tmp_path / "runs.db")
+    connection.execute("CREATE TABLE mlemo_runs (address TEXT)")
+    connection.close()
+    assert "mlemo reproduce: the database of the runs: no such column" in said(study(tmp_path), tmp_path)
+
+    scales = {"tiny": {"words": f"{WORDS} --data=GoEmotions --data.data_dir=/nowhere", "seeds": [1]}}
+    message = said(study(tmp_path, scales=scales), tmp_path / "new")
+    assert "BCE, seed 1: data_dir /nowhere is not a folder" in message
+    assert not (tmp_path / "new").exists()
 
 
 def test_the_studies_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from mlemo.reports.document import Block, Heading, Table
-from mlemo.reports.results import Results
+from mlemo.reports.results import Results, trained
 
 __all__ = ["provenance"]
 
@@ -23,6 +23,7 @@ def provenance(results: Results) -> Iterator[Block]:
     of_gpu = f"; of the GPU up to {max(gpu_memory) / 2**20:,.0f} MiB" if any(gpu_memory) else ""
     rows = [
         ("scale", results.scale),
+        *(("with " + name, _counted(values)) for name, values in _values(results).items()),
         ("different runs", str(len(records))),
         ("commit", _counted(_commit(record.get("git")) for record in records)),
         ("hardware", _counted(_hardware(record.get("hardware") or {}) for record in records)),
@@ -37,6 +38,13 @@ def provenance(results: Results) -> Iterator[Block]:
     ]
     yield Heading("How the runs were made")
     yield Table("From the records of the finished runs", ("what", "value"), tuple(rows), 2)
+
+
+def _values(results: Results) -> dict[str, list[str]]:
+    """What the shown runs were given where the study leaves it open; a file or folder by its checksum."""
+    shown = [run for combination in trained(results.combinations) for run in combination.runs]
+    names = dict.fromkeys(name for run in shown for name in run.values)
+    return {name: [_short(run.values[name]) for run in shown if name in run.values] for name in names}
 
 
 def _counted(values: Iterable[str]) -> str:
@@ -68,5 +76,9 @@ def _data(records: Iterable[dict[str, Any]]) -> str:
         for record in records
         for path, value in record.get("data", {}).items()
     }
-    short = sorted(f"{name} {value[: len('sha256:') + 12]}" for name, value in sums)
+    short = sorted(f"{name} {_short(value)}" for name, value in sums)
     return "; ".join(short) or "made by the runs themselves"
+
+
+def _short(value: str) -> str:
+    return value[: len("sha256:") + 12] if value.startswith("sha256:") else value

@@ -34,6 +34,7 @@ class Run:
         folder: Where it lies.
         record: Its record; ``None`` while it is not finished.
         state: ``done``, or why there is no record.
+        values: What it was run with where the study leaves it open (``--set``).
     """
 
     labels: Labels
@@ -41,6 +42,7 @@ class Run:
     folder: Path
     record: dict[str, Any] | None
     state: str
+    values: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -167,21 +169,24 @@ def read_results(study: Study, scale: str, folder: Path) -> Results:
     if not path.is_file():
         raise FileNotFoundError(f"no runs of {study.name} at scale {scale}: {path} is not there; `{command}` makes it")
     listed = _listed(path)
+    order = {address: place for place, (address, _) in enumerate(listed.values())}
     states = _states(folder)
-    runs, missing = [], []
+    runs = []
     for case in study.cases:
         if not _has(study, case, scale):
             continue
         for seed in study.scales[scale].seeds:
-            address = listed.pop((frozenset(case), seed), None)
-            run = (
-                Run(case, seed, folder, None, "not started")
-                if address is None
-                else _run(case, seed, folder, address, states)
-            )
+            address, words = listed.pop((frozenset(case), seed), ("", []))
+            values = study.values_in(words, case, seed, scale)
+            if not address:
+                run = Run(case, seed, folder, None, "not started")
+            elif values is None:
+                run = Run(case, seed, folder, None, f"run with other settings than the study has now; `{command}`")
+            else:
+                run = _run(case, seed, run_folder_of(folder, address), values, states.get(address, ("", "")))
             runs.append(run)
-            if run.record is None:
-                missing.append(f"{run.name}: {run.state}")
+    runs = _one_system_each(runs, order)
+    missing = [f"{run.name}: {run.state}" for run in runs if run.record is None]
     for labels, seed in listed:
         name = ", ".join(f"{setting} {label}" for setting, label in sorted(labels))
         missing.append(f"{name}, seed {seed}: run before, but the study no longer has it; not shown")
@@ -203,11 +208,23 @@ def read_results(study: Study, scale: str, folder: Path) -> Results:
     return Results(study, scale, folder, tuple(runs), combinations, missing)
 
 
-def _listed(path: Path) -> dict[tuple[frozenset[tuple[str, str]], int], str]:
-    """Address of each run that was planned when the study was last run, by its labels and its seed."""
+def _one_system_each(runs: Sequence[Run], order: Mapping[str, int]) -> list[Run]:
+    """The runs; those with other values than the last one of their labels are no seeds of it, and not shown."""
+    finished = [run for run in runs if run.record is not None]
+    last = {run.labels: run.values for run in sorted(finished, key=lambda run: order[run.folder.name])}
+    found = []
+    for run in runs:
+        wanted = last.get(run.labels, {})
+        other = [f"{name} {value}, not {wanted[name]}" for name, value in run.values.items() if value != wanted[name]]
+        found.append(replace(run, record=None, state=f"run with {', '.join(other)}; not shown") if other else run)
+    return found
+
+
+def _listed(path: Path) -> dict[tuple[frozenset[tuple[str, str]], int], tuple[str, list[str]]]:
+    """Address and words of each run when the study was last run, by its labels and its seed."""
     try:
         content: Sequence[Mapping[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
-        return {(frozenset(run["labels"].items()), run["seed"]): run["address"] for run in content}
+        return {(frozenset(run["labels"].items()), run["seed"]): (run["address"], run["words"]) for run in content}
     except (json.JSONDecodeError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{path} is not a list of runs: {error!r}; `mlemo reproduce` writes it anew") from error
 
@@ -230,12 +247,12 @@ def _has(study: Study, case: Labels, scale: str) -> bool:
     return all(scale in option for option in options if isinstance(option, Mapping))
 
 
-def _run(case: Labels, seed: int, folder: Path, address: str, states: Mapping[str, tuple[str, str]]) -> Run:
-    place = run_folder_of(folder, address)
+def _run(case: Labels, seed: int, place: Path, values: Mapping[str, str], claim: tuple[str, str]) -> Run:
     record = read_record(place)
     if record is not None:
-        return Run(case, seed, place, record, "done")
-    state, text = states.get(address, ("", ""))
+        data = record.get("data", {})  # a file or folder is the same wherever it lies
+        return Run(case, seed, place, record, "done", {name: data.get(value, value) for name, value in values.items()})
+    state, text = claim
     if state == "failed":
         reason = text.rstrip().rsplit("\n", 1)[-1]
         return Run(case, seed, place, None, f"failed: {reason}" if reason else "failed")

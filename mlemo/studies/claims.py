@@ -123,6 +123,12 @@ class Claims:
         with self._engine.begin() as connection:
             connection.execute(sql.delete(RUNS).where(self._mine(address)))
 
+    def forget(self, address: str, text: str) -> None:
+        """Let a run that was done be run again, unless that has happened since it gave this text."""
+        with self._engine.begin() as connection:
+            done = (RUNS.c.address == address) & (RUNS.c.state == "done") & (RUNS.c.text == text)
+            connection.execute(sql.delete(RUNS).where(done))
+
     def _mine(self, address: str) -> sql.ColumnElement[bool]:
         return (RUNS.c.address == address) & (RUNS.c.owner == self.owner) & (RUNS.c.state == "running")
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 
-import mlemo
 from mlemo.callbacks.cost import peak_memory
 from mlemo.studies.runs import StudyRun
 
@@ -25,7 +24,9 @@ PACKAGES = ("mlemo", "torch", "lightning", "transformers", "tokenizers", "torchm
             "scikit-learn", "numpy", "pandas")  # fmt: skip
 
 
-def make_record(run: StudyRun, folder: Path, seconds: float, resumed: bool) -> dict[str, Any]:
+def make_record(
+    run: StudyRun, folder: Path, seconds: float, resumed: bool, git: dict[str, Any] | None
+) -> dict[str, Any]:
     """The record of a run that this process has just finished.
 
     Args:
@@ -33,6 +34,7 @@ def make_record(run: StudyRun, folder: Path, seconds: float, resumed: bool) -> d
         folder: Its folder, with the result files.
         seconds: How long this process took for it.
         resumed: Whether it went on from a checkpoint, so that ``seconds`` are not all of it.
+        git: State of the code when this process read it, from :func:`git_state`.
 
     Returns:
         Values that JSON can hold; peak memory in bytes.
@@ -69,7 +71,7 @@ def make_record(run: StudyRun, folder: Path, seconds: float, resumed: bool) -> d
             "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         },
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
-        "git": git_state(Path(mlemo.__file__).parents[1]),
+        "git": git,
     }
 
 

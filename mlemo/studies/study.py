@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from string import Template
@@ -211,10 +212,9 @@ class Study:
         values = {"here": str(self.path.resolve().parent), **size.variables, **given}
         runs, used = [], set()
         for case in self.cases:
-            options = [self._option(setting, label, scale) for setting, label in case]
-            if any(option is None for option in options):
+            templates = self._templates(case, scale)
+            if templates is None:
                 continue
-            templates = [*size.words, *(word for option in options for word in option or ()), *size.seed_words]
             for seed in size.seeds:
                 words = tuple(self._fill(word, {**values, "seed": str(seed)}, scale) for word in templates)
                 runs.append(PlannedRun(case, seed, words))
@@ -222,6 +222,31 @@ class Study:
         if unknown := sorted(given.keys() - used):
             raise ValueError(f"{self.path}, scale {scale}: no run uses {', '.join(unknown)}; used are {sorted(used)}")
         return runs
+
+    def values_in(self, words: Sequence[str], case: Labels, seed: int, scale: str) -> dict[str, str] | None:
+        """The values of ``${name}`` with which the study has these words for a run; None where it has other words.
+
+        Args:
+            words: The words of a run, as it was run.
+            case: Its labels.
+            seed: Its seed.
+            scale: ``tiny``, ``small`` or ``paper``.
+        """
+        templates = self._templates(case, scale)
+        if templates is None:
+            return None
+        found = re.fullmatch(_pattern("\0".join(templates)), "\0".join(words))
+        if found is None or found.groupdict().get("seed", str(seed)) != str(seed):
+            return None
+        return {name: value for name, value in found.groupdict().items() if name not in ("seed", "here")}
+
+    def _templates(self, case: Labels, scale: str) -> list[str] | None:
+        """The words of a combination before they are filled in; None where the scale does not have it."""
+        size = self.scales[scale]
+        options = [self._option(setting, label, scale) for setting, label in case]
+        if any(option is None for option in options):
+            return None
+        return [*size.words, *(word for option in options for word in option or ()), *size.seed_words]
 
     def _option(self, setting: str, label: str, scale: str) -> tuple[str, ...] | None:
         option = self.varies[setting][label]
@@ -237,3 +262,15 @@ class Study:
             ) from None
         except ValueError as error:
             raise ValueError(f"{self.path}, scale {scale}: {word!r}: {error}") from None
+
+
+def _pattern(template: str) -> str:
+    """What a template may become, as a regular expression with a group for each variable."""
+    pattern, end = "", 0
+    for found in Template.pattern.finditer(template):
+        name = found["named"] or found["braced"]
+        group = rf"\{Template.delimiter}" if name is None else rf"(?P<{name}>[^\0]*)"
+        again = name is not None and f"(?P<{name}>" in pattern
+        pattern += re.escape(template[end : found.start()]) + (f"(?P={name})" if again else group)
+        end = found.end()
+    return pattern + re.escape(template[end:])

@@ -8,8 +8,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import mlemo
 from mlemo.checkpoints import read_checkpoint
-from mlemo.studies.records import RECORD, make_record, write_atomically
+from mlemo.studies.records import RECORD, git_state, make_record, write_atomically
 from mlemo.studies.runs import StudyRun
 from mlemo.training import run as mlemo_run
 from mlemo.worker_process import LOG, begin
@@ -17,6 +18,7 @@ from mlemo.worker_process import LOG, begin
 __all__ = ["FINISHED", "train"]
 
 FINISHED = f"{RECORD}.finished"  # becomes the record when the worker finds that the run is still its own
+CODE = git_state(Path(mlemo.__file__).parents[1])  # when it was imported; there may be commits while runs are trained
 
 
 def train(run: StudyRun, folder: Path, threads: int, gpu: int | None) -> None:
@@ -31,7 +33,7 @@ def train(run: StudyRun, folder: Path, threads: int, gpu: int | None) -> None:
     begin(folder, threads, gpu)
     start = time.perf_counter()
     resumed = fit_and_test(run, folder)
-    record = make_record(run, folder, time.perf_counter() - start, resumed)
+    record = make_record(run, folder, time.perf_counter() - start, resumed, CODE)
     write_atomically(folder / FINISHED, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
 
 

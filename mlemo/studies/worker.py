@@ -52,14 +52,24 @@ class Crew:
         claims: Who has which.
         workers: How many runs are trained at once by this process.
         retry_failed: Whether runs that failed before are tried again, once.
+        shared: Whether workers with other folders use the same claims: a run that is done there has its record here
+            too. Where not, a run without a record is run again, so that deleting what is damaged is enough.
     """
 
     def __init__(
-        self, runs: Iterable[StudyRun], folder: Path, claims: Claims, workers: int = 1, retry_failed: bool = False
+        self,
+        runs: Iterable[StudyRun],
+        folder: Path,
+        claims: Claims,
+        workers: int = 1,
+        *,
+        retry_failed: bool = False,
+        shared: bool = False,
     ) -> None:
         self.runs = {run.address: run for run in runs}
         self.folder, self.claims, self.workers = folder.resolve(), claims, workers
         self._retry = set(self.runs) if retry_failed else set()
+        self._shared = shared
         self._open = dict(self.runs)
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -107,15 +117,18 @@ class Crew:
                 run = self._open.get(address)
                 if run is None or state == "running" or (state == "failed" and address in self._retry):
                     continue
+                folder = run_folder_of(self.folder, address)
+                if state == "done" and not (folder / RECORD).exists():
+                    if not self._shared:
+                        self.claims.forget(address, text)
+                        continue
+                    folder.mkdir(parents=True, exist_ok=True)
+                    write_atomically(folder / RECORD, text)
                 del self._open[address]
                 if state == "failed":
                     listener.failed(run, text)
-                    continue
-                folder = run_folder_of(self.folder, address)
-                if not (folder / RECORD).exists():  # done by a machine with another folder
-                    folder.mkdir(parents=True, exist_ok=True)
-                    write_atomically(folder / RECORD, text)
-                listener.finished(run, json.loads(text), here=False)
+                else:
+                    listener.finished(run, json.loads(text), here=False)
 
     def _do(self, run: StudyRun, slot: int, listener: Listener) -> None:
         folder = run_folder_of(self.folder, run.address)

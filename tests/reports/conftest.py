@@ -116,6 +116,7 @@ class InventedStudy:
         self.study: Study = load_study(self.file)
         self.runs: dict[tuple[str, ...], InventedRun] = {}
         self.listed: list[dict[str, Any]] = []
+        self.variables: dict[str, str] = {}
         self.folder.mkdir()
 
     def run(self, *labels: str, seed: int, errors: float = 0.2, rows: int = 60, fold: int = 0) -> InventedRun:
@@ -129,7 +130,9 @@ class InventedStudy:
         """A run that is only listed; gives its address."""
         address = "r" + "-".join([*labels, str(seed)])
         named = dict(zip(self.study.varies, labels))
-        self.listed.append({"labels": named, "seed": seed, "address": address, "words": []})
+        planned = self.study.expand("tiny", self.variables)
+        words = [run.words for run in planned if dict(run.labels) == named and run.seed == seed]
+        self.listed.append({"labels": named, "seed": seed, "address": address, "words": words[0] if words else []})
         (self.folder / f"{self.study.name}_tiny.json").write_text(json.dumps(self.listed), encoding="utf-8")
         return address
 

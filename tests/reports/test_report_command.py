@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from mlemo import cli, report
 
@@ -208,9 +209,32 @@ def test_nothing_to_report(invented: Maker, capsys: pytest.CaptureFixture[str]) 
     assert "no scale 'small'; it has tiny" in refused([words[0], "--scale=small", words[2]], capsys)
 
 
+def test_runs_with_other_values_are_no_seeds_of_the_same_system(
+    invented: Maker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scales = {"tiny": {"words": "--data_dir=${data_dir} --rate=${rate}", "seeds": [1, 2, 3]}}
+    study = invented(scales=scales)
+    for seed, rate, data_dir in ((1, "3.0", "/some/where/corpus"), (2, "0.1", "/some/where/corpus"), (3, "0.1", "/x")):
+        study.variables = {"rate": rate, "data_dir": data_dir}
+        study.run("BCE", seed=seed).write_record(data={data_dir: "sha256:" + "ab" * 32})
+    text = report_of(study)
+    assert cells(text, "F1, scale tiny")[1][:2] == ["BCE", "2 of 3"]  # the same data lie in two places
+    assert "- BCE, seed 1: run with rate 3.0, not 0.1; not shown" in text
+    made = dict(cells(text, "From the records of the finished runs"))
+    assert made["with rate"] == "0.1"
+    assert made["with data_dir"] == "sha256:" + "ab" * 6
+
+    # the study's file changes: what was run before is no longer what it says
+    scales["tiny"]["words"] += " --epochs=3"
+    study.file.write_text(yaml.safe_dump(yaml.safe_load(study.file.read_text()) | {"scales": scales}))
+    message = refused([str(study.file), "--scale=tiny", f"--folder={study.folder}"], capsys)
+    assert "the first, BCE, seed 1: run with other settings than the study has now; `mlemo reproduce" in message
+
+
 def test_files_that_cannot_be_read(two_losses: Any, capsys: pytest.CaptureFixture[str]) -> None:
     words = [str(two_losses.file), "--scale=tiny", f"--folder={two_losses.folder}"]
     assert "--resamples must be at least 1, found 0" in refused([*words, "--resamples=0"], capsys)
+    assert "Not a directory" in refused([*words, f"--output={two_losses.file}"], capsys)
     record = two_losses.runs["BCE", "1"].folder / "record.json"
     record.write_text("{")
     assert f"{record} is not a record" in refused(words, capsys)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mlemo.studies.claims import Claims
+from mlemo.studies.claims import Claims, _host
 
 RACE = """
 import sys
@@ -35,7 +35,13 @@ def claims(url: str) -> Iterator[Claims]:
     table.close()
 
 
-def test_no_run_is_claimed_by_two_processes(url: str) -> None:
+@pytest.mark.parametrize("left_by_a_dead_worker", [False, True])
+def test_no_run_is_claimed_by_two_processes(url: str, left_by_a_dead_worker: bool) -> None:
+    if left_by_a_dead_worker:
+        gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+        dead = Claims(url, owner=f"{_host()}:{int(gone.stdout)}:x")
+        assert all(dead.take(f"r{number}") for number in range(150))
+        dead.close()
     words = [sys.executable, "-c", RACE, url]
     workers = [subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     for worker in workers:

@@ -11,10 +11,10 @@ def test_a_record_holds_what_the_run_cost(tmp_path: Path) -> None:
     run = StudyRun(name="x", labels={}, seed=1, words=(), config={}, data={}, address="r1")
     for split in ("val", "test"):
         (tmp_path / f"results_{split}.json").write_text("{}", encoding="utf-8")
-    assert make_record(run, tmp_path, 2.0, resumed=False)["cost"] == {}
+    assert make_record(run, tmp_path, 2.0, resumed=False, git=None)["cost"] == {}
     cost = {"parameters": 7, "train_samples_per_second": 3.5}
     (tmp_path / "cost.json").write_text(json.dumps(cost), encoding="utf-8")
-    record = make_record(run, tmp_path, 2.0, resumed=False)
+    record = make_record(run, tmp_path, 2.0, resumed=False, git=None)
     assert record["cost"] == cost
     assert "cost.json" in record["files"]
     assert record["peak_memory"] > 1e8

@@ -179,3 +179,15 @@ def test_variables_without_value_or_use_are_named(tmp_path: Path) -> None:
 def test_a_misspelt_study_is_answered_with_the_nearest() -> None:
     with pytest.raises(FileNotFoundError, match="no study 'wdl-loses'; did you mean 'wdl-losses'"):
         load_study("wdl-loses")
+
+
+def test_the_values_that_a_run_had_are_read_back_from_its_words(tmp_path: Path) -> None:
+    words = "--dir=${dir} --both=${rate}/${dir} --cost=5$$ --seed=${seed}"
+    study = load_study(write(tmp_path, STUDY | {"scales": {"tiny": {"words": words, "seeds": [1, 2]}}}))
+    run = study.expand("tiny", {"dir": "/a (b)*", "rate": "0.1"})[1]
+    assert study.values_in(run.words, run.labels, run.seed, "tiny") == {"dir": "/a (b)*", "rate": "0.1"}
+    assert study.values_in(run.words, run.labels, 1, "tiny") is None
+    assert study.values_in(run.words[:-1], run.labels, run.seed, "tiny") is None
+    for place, word in ((1, "--both=0.1//c"), (2, "--cost=6$")):
+        other = [*run.words[:place], word, *run.words[place + 1 :]]
+        assert study.values_in(other, run.labels, run.seed, "tiny") is None

@@ -10,6 +10,7 @@ from scipy.io import savemat
 from sklearn.preprocessing import MinMaxScaler
 
 from mlemo.data import Corpus, Mulan, statistics
+from mlemo.data.mulan_published import LABELS_AT_END, SHIFTS
 from mlemo.labels import LabelSpace
 
 FIXTURES = Path(__file__).parent / "mulan"
@@ -521,3 +522,8 @@ def test_statistics_need_inputs_and_pass_over_labels_that_never_occur():
     assert statistics(Corpus(space, labels, ["0", "1"], features=torch.zeros(2, 4))).mean_ir == 1.5
     with raises("statistics of a text corpus: it has no inputs to count"):
         statistics(Corpus(space, labels, ["0", "1"], texts=["a", "b"]))
+
+
+def test_the_faults_of_the_published_data_are_the_known_ones() -> None:
+    assert SHIFTS == {"rcv1subset1": 1, "rcv1subset2": 12, "rcv1subset3": 14}
+    assert (LABELS_AT_END["yahoo-Arts"], LABELS_AT_END["yahoo-Business"], LABELS_AT_END["llog"]) == (25, 28, 75)

@@ -26,10 +26,11 @@ class C2AE(FeatureModel):
         objective = ‖C_x − C_e‖² / B + ½ (‖C_xᵀC_x − I‖² + ‖C_eᵀC_e − I‖²) / B + output_weight · loss(F_d(C_e), y)
 
     As in the authors' code the output loss sees ``F_d(F_e(y))`` only, and F_x learns from the first two terms alone.
-    The authors sum over the batch; here everything is divided by B, so that the loss is a mean as every loss of mlemo.
-    Adam does not see that, but for the penalty: the authors' 10⁻³ ‖W‖² is a ``weight_decay`` of 2·10⁻³ / B here. The Gram terms ask for codes that are orthonormal *in the batch*, so their size depends on
-    B, and they cannot vanish where K > B. Labels that are not annotated enter F_e as 0. The weights start as the
-    authors'; their penalty on them is the optimizer's ``weight_decay``.
+    The authors sum over the batch; here everything is divided by B, so that the loss is a mean as every loss of
+    mlemo. Adam does not see that, but for the penalty: the authors' 10⁻³ ‖W‖² is a ``weight_decay`` of 2·10⁻³ / B
+    here. The Gram terms ask for codes that are orthonormal *in the batch*, so their size depends on B, and they
+    cannot vanish where K > B. Labels that are not annotated enter F_e as 0. The weights start as the authors';
+    their penalty on them is the optimizer's ``weight_decay``.
 
     Args:
         label_space: The labels.

@@ -74,7 +74,8 @@ class Overall:
         metric: Name among the study's metrics.
         difference: Mean of the differences.
         test: Wilcoxon's signed-rank test.
-        p_holm: Its p-value, corrected for the comparisons of this metric.
+        p_holm: Its p-value, corrected for the comparisons of this metric; within labels of a setting, for all of these.
+        within: Setting and label to which the combinations are restricted; ``None`` for all of them.
     """
 
     label: str
@@ -82,6 +83,7 @@ class Overall:
     difference: float
     test: SignedRanks
     p_holm: float
+    within: tuple[str, str] | None = None
 
 
 @dataclass
@@ -92,7 +94,8 @@ class Scores:
         first: The label of the last setting that the others are compared with: its first one with finished runs.
         by: Score of each combination's labels and metric; what no run has is not there.
         differences: Those between combinations that share all labels but the last.
-        overall: Those over all combinations.
+        overall: Those over all combinations, and over those of each label of one of the other settings.
+        published: The same tests on the numbers that the paper prints.
         problems: What could not be computed, and why.
     """
 
@@ -100,6 +103,7 @@ class Scores:
     by: dict[tuple[Labels, str], Score] = field(default_factory=dict)
     differences: list[Difference] = field(default_factory=list)
     overall: list[Overall] = field(default_factory=list)
+    published: list[Overall] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 
@@ -121,7 +125,9 @@ def score(results: Results, resamples: int = 5000, seed: int = 0) -> Scores:
         groups.setdefault(combination.labels[:-1], []).append(combination)
     for group in groups.values():
         _score_group(group, results.study.metrics, scores, resamples, seed)
-    scores.overall = list(_overall(results, scores))
+    means = {place: own.mean for place, own in scores.by.items() if isfinite(own.mean)}
+    scores.overall = list(_overall(results, scores.first, means))
+    scores.published = list(_overall(results, scores.first, _published(results)))
     return scores
 
 
@@ -260,20 +266,46 @@ def _score_folds(
             scores.differences.append(Difference(folds[label], name, result, p_holm, "folds"))
 
 
-def _overall(results: Results, scores: Scores) -> Iterator[Overall]:
-    """Wilcoxon's test of each label against the first over the combinations of all other settings."""
+def _published(results: Results) -> dict[tuple[Labels, str], float]:
+    """Numbers that the paper prints of whole combinations, by their labels and metric."""
+    found: dict[tuple[Labels, str], float] = {}
+    for row in results.study.published:
+        labels = dict(row.labels)
+        if not row.of_class and set(labels) == set(results.settings):
+            place = tuple((setting, labels[setting]) for setting in results.settings)
+            found |= {(place, name): value for name, value in row.values.items()}
+    return found
+
+
+def _overall(results: Results, first: str, means: Mapping[tuple[Labels, str], float]) -> Iterator[Overall]:
+    """Wilcoxon's test of each label of the last setting against the first, over combinations of the others."""
+    others = results.settings[:-1]
     for name in results.study.metrics:
-        means: dict[str, dict[Labels, float]] = {}
-        for combination in results.combinations:
-            own = scores.by.get((combination.labels, name))
-            if own is not None and isfinite(own.mean):
-                means.setdefault(combination.labels[-1][1], {})[combination.labels[:-1]] = own.mean
-        base = means.pop(scores.first, {})
-        found = {}
-        for label, values in means.items():
-            pairs = [(value, base[place]) for place, value in values.items() if place in base]
-            if len(pairs) >= FEWEST_PAIRS:
-                found[label] = (float(np.mean([a - b for a, b in pairs])), wilcoxon(*zip(*pairs)))
-        corrected = holm([test.p for _, test in found.values()])
-        for (label, (difference, test)), p_holm in zip(found.items(), corrected):
-            yield Overall(label, name, difference, test, p_holm)
+        found = list(_signed_ranks(first, {place: value for (place, key), value in means.items() if key == name}))
+        corrected = holm([test.p for _, _, test in found])
+        yield from (Overall(label, name, mean, test, p) for (label, mean, test), p in zip(found, corrected))
+    for setting in others if len(others) > 1 else ():
+        cells = [
+            (within, name, *cell)
+            for within in dict.fromkeys(dict(place)[setting] for place, _ in means)
+            for name in results.study.metrics
+            for cell in _signed_ranks(
+                first,
+                {place: value for (place, key), value in means.items() if key == name and (setting, within) in place},
+            )
+        ]
+        corrected = holm([test.p for *_, test in cells])
+        for (within, name, label, mean, test), p in zip(cells, corrected):
+            yield Overall(label, name, mean, test, p, (setting, within))
+
+
+def _signed_ranks(first: str, means: Mapping[Labels, float]) -> Iterator[tuple[str, float, SignedRanks]]:
+    """Label, mean difference and test of each label that has enough pairs with the first."""
+    by_label: dict[str, dict[Labels, float]] = {}
+    for place, value in means.items():
+        by_label.setdefault(place[-1][1], {})[place[:-1]] = value
+    base = by_label.pop(first, {})
+    for label, values in by_label.items():
+        pairs = [(value, base[place]) for place, value in values.items() if place in base]
+        if len(pairs) >= FEWEST_PAIRS:
+            yield label, float(np.mean([a - b for a, b in pairs])), wilcoxon(*zip(*pairs))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from mlemo.reports.document import Block, Bullets, Heading, Paragraph, Table
 from mlemo.reports.results import Combination, Results
-from mlemo.reports.scores import FEWEST_PAIRS, Scores
+from mlemo.reports.scores import FEWEST_PAIRS, Overall, Scores
 from mlemo.reports.units import Unit, number, published_rows, unit_of
 from mlemo.studies.study import Labels
 
@@ -103,29 +103,41 @@ def metric_sections(results: Results, scores: Scores) -> Iterator[Block]:
 
 
 def overall_section(results: Results, scores: Scores) -> Iterator[Block]:
-    """Wilcoxon's test of the last setting over all combinations of the others."""
-    if not scores.overall:
+    """Wilcoxon's test of the last setting over combinations of the others: ours, and from the published numbers."""
+    if not scores.overall and not scores.published:
         return
-    rows = []
-    for found in scores.overall:
-        unit = unit_of(results.study, found.metric)
-        tests = (found.test.p, found.p_holm, found.test.effect)
-        cells = (str(found.test.pairs), unit.show(found.difference, "+"), *(number(value, 4) for value in tests))
-        rows.append((unit.head, found.label, *cells))
     last = results.settings[-1]
-    yield Heading(f"{last}: each label against {scores.first}, over all combinations")
-    yield Table(
-        f"Differences from {last} {scores.first}, Wilcoxon's signed-rank test, scale {results.scale}",
-        ("metric", last, "pairs", "mean difference", "p", "p Holm", "effect"),
-        tuple(rows),
-        2,
-        (
-            "One pair for each combination of the other settings, of means over seeds; pairs without a difference do "
-            f"not count. Two-sided; at least {FEWEST_PAIRS} combinations. Holm: over the labels of one metric. Effect: "
-            "rank-biserial correlation, 1 where the label is larger in every pair. Combinations that share a corpus "
-            "are not independent.",
-        ),
-    )
+    yield Heading(f"{last}: each label against {scores.first}, over combinations")
+    caption = f"Differences from {last} {scores.first}, Wilcoxon's signed-rank test"
+    yield from _overall_tables(results, scores.overall, f"{caption}, scale {results.scale}")
+    yield from _overall_tables(results, scores.published, f"{caption}, from the published numbers")
+
+
+def _overall_tables(results: Results, tests: Sequence[Overall], caption: str) -> Iterator[Block]:
+    """A table over all combinations, and one for each setting within whose labels there are enough."""
+    last = results.settings[-1]
+    for setting in dict.fromkeys(found.within and found.within[0] for found in tests):
+        rows = []
+        for found in tests:
+            if (found.within and found.within[0]) != setting:
+                continue
+            unit = unit_of(results.study, found.metric)
+            values = (found.test.p, found.p_holm, found.test.effect)
+            shown = (str(found.test.pairs), unit.show(found.difference, "+"), *(number(value, 4) for value in values))
+            rows.append((*((found.within[1],) if found.within else ()), unit.head, found.label, *shown))
+        corrected = "of this table" if setting else "of one metric"
+        yield Table(
+            caption + (f", for each {setting}" if setting else ""),
+            (*((setting,) if setting else ()), "metric", last, "pairs", "mean difference", "p", "p Holm", "effect"),
+            tuple(rows),
+            3 if setting else 2,
+            (
+                "One pair for each combination of the other settings, of means over seeds; pairs without a difference "
+                f"do not count. Two-sided; at least {FEWEST_PAIRS} pairs. Holm: over the comparisons {corrected}."
+                " Effect: rank-biserial correlation, 1 where the label is larger in every pair. Combinations that share"
+                " a corpus are not independent.",
+            ),
+        )
 
 
 def published_alone(results: Results) -> Iterator[Block]:

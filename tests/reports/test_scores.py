@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from math import isnan
 from typing import Any
@@ -13,6 +14,8 @@ from scipy import stats
 from sklearn.metrics import f1_score
 
 from mlemo.metrics import bootstrap_interval, compare
+from mlemo.report import make_report
+from mlemo.reports.markdown import as_markdown
 from mlemo.reports.results import read_results
 from mlemo.reports.scores import Scores, score
 from mlemo.studies.rules import rule_scores
@@ -148,6 +151,52 @@ def test_wilcoxon_over_all_combinations(invented: Maker) -> None:
     assert found["Focal"].difference == pytest.approx(np.mean(means["Focal"]) - np.mean(means["BCE"]))
     assert found["Focal"].p_holm == pytest.approx(min(1, 2 * p["Focal"]))
     assert found["Focal"].test.pairs == 6
+
+
+def test_wilcoxon_within_each_network_and_from_the_published_numbers(invented: Maker) -> None:
+    corpora, networks, losses = [f"c{number}" for number in range(7)], ("A", "B"), ("BCE", "Focal")
+    draw = np.random.default_rng(0)
+    printed = {(n, c, loss): round(float(draw.random()), 4) for n in networks for c in corpora for loss in losses}
+    del printed["B", "c0", "Focal"]  # a row that the paper does not have
+    rows = [
+        {"network": network, "corpus": corpus, "loss": loss, "F1": value}
+        for (network, corpus, loss), value in printed.items()
+    ]
+    study = invented(
+        varies={
+            "network": dict.fromkeys(networks, ""),
+            "corpus": dict.fromkeys(corpora, ""),
+            "loss": dict.fromkeys(losses, ""),
+        },
+        scales={"tiny": {"seeds": [1]}},
+        published=[{"table": "Table 1", "unit": "1", "rows": rows}],
+    )  # fmt: skip
+    for network in networks:
+        for number, corpus in enumerate(corpora):
+            for loss, errors in (("BCE", 0.25), ("Focal", 0.15)):
+                study.run(network, corpus, loss, seed=1, errors=errors, rows=25, fold=number)
+    results = read_results(study.study, "tiny", study.folder)
+    scores = score(results, 20)
+    ours = {key: np.mean(study.values(*key)) for key in itertools.product(networks, corpora, losses)}
+    for tests, values in ((scores.overall, ours), (scores.published, printed)):
+        p = {}
+        for network in networks:
+            pairs = [
+                (values[network, c, "Focal"], values[network, c, "BCE"])
+                for c in corpora
+                if (network, c, "Focal") in values
+            ]
+            p[network] = stats.wilcoxon(*zip(*pairs)).pvalue
+        found = {own.within: own for own in tests}
+        assert set(found) == {None, ("network", "A"), ("network", "B")}  # two networks are too few for each corpus
+        less, more = sorted(networks, key=lambda network: p[network])
+        assert found["network", less].test.p == pytest.approx(p[less])
+        assert found["network", more].test.p == pytest.approx(p[more])
+        assert found["network", less].p_holm == pytest.approx(min(1, 2 * p[less]))
+        assert found["network", more].p_holm == pytest.approx(max(p[more], min(1, 2 * p[less])))
+    text = as_markdown(make_report(results, 20), "figures")
+    assert "Wilcoxon's signed-rank test, scale tiny, for each network" in text
+    assert "Wilcoxon's signed-rank test, from the published numbers, for each network" in text
 
 
 def test_rules_after_the_fact_are_fitted_on_validation_and_scored_on_the_test(invented: Maker) -> None:

@@ -116,26 +116,26 @@ def overall_section(results: Results, scores: Scores) -> Iterator[Block]:
 def _overall_tables(results: Results, tests: Sequence[Overall], caption: str) -> Iterator[Block]:
     """A table over all combinations, and one for each setting within whose labels there are enough."""
     last = results.settings[-1]
-    for setting in dict.fromkeys(found.within and found.within[0] for found in tests):
-        rows = []
-        for found in tests:
-            if (found.within and found.within[0]) != setting:
-                continue
-            unit = unit_of(results.study, found.metric)
-            values = (found.test.p, found.p_holm, found.test.effect)
-            shown = (str(found.test.pairs), unit.show(found.difference, "+"), *(number(value, 4) for value in values))
-            rows.append((*((found.within[1],) if found.within else ()), unit.head, found.label, *shown))
+    tables: dict[str, list[tuple[str, ...]]] = {}
+    for found in tests:
+        setting, *within = found.within or ("",)
+        unit = unit_of(results.study, found.metric)
+        values = (found.test.p, found.p_holm, found.test.effect)
+        shown = (str(found.test.pairs), unit.show(found.difference, "+"), *(number(value, 4) for value in values))
+        tables.setdefault(setting, []).append((*within, unit.head, found.label, *shown))
+    for setting, rows in tables.items():
+        names = (setting, "metric", last) if setting else ("metric", last)
         corrected = "of this table" if setting else "of one metric"
         yield Table(
-            caption + (f", for each {setting}" if setting else ""),
-            (*((setting,) if setting else ()), "metric", last, "pairs", "mean difference", "p", "p Holm", "effect"),
+            f"{caption}, for each {setting}" if setting else caption,
+            (*names, "pairs", "mean difference", "p", "p Holm", "effect"),
             tuple(rows),
-            3 if setting else 2,
+            len(names),
             (
-                "One pair for each combination of the other settings, of means over seeds; pairs without a difference "
-                f"do not count. Two-sided; at least {FEWEST_PAIRS} pairs. Holm: over the comparisons {corrected}."
-                " Effect: rank-biserial correlation, 1 where the label is larger in every pair. Combinations that share"
-                " a corpus are not independent.",
+                "One pair for each combination of the other settings, ours of means over seeds; pairs without a "
+                f"difference do not count. Two-sided; at least {FEWEST_PAIRS} pairs. Holm: over the comparisons "
+                f"{corrected}. Effect: rank-biserial correlation, 1 where the label is larger in every pair. "
+                "Combinations that share a corpus are not independent.",
             ),
         )
 

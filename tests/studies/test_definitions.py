@@ -249,3 +249,65 @@ def check_columns(rows: Sequence[PublishedRow], found: list[float]) -> None:
     assert len(columns) == 18
     for key, values in columns.items():
         assert holds(found, values), (key, values)
+
+
+HU_TABLE_2 = {
+    "--data.batch_size": "16", "--early_stopping.patience": "5", "--model.optimization.learning_rate": "3e-5",
+    "--model.optimization.loss_learning_rate": "0.01", "--model.optimization.weight_decay": "0.01",
+    "--trainer.max_epochs": "100", "--model.optimization.warmup": "0.1", "--model.optimization.beta1": "0.9",
+    "--model.optimization.beta2": "0.98", "--model.optimization.epsilon": "1e-8", "--model.max_length": "512",
+    "--model.optimization.loss_momentum": "0.9", "--seed_everything": "42",
+}  # fmt: skip
+HURTADO = {
+    "--model.heights": "[1,2,3,4,5,6]", "--model.filters": "128", "--model.optimization.optimizer": "rmsprop",
+    "--trainer.max_epochs": "30", "--model.optimization.warmup": "0.0", "--thresholds.rule.threshold": "0.5",
+}  # fmt: skip
+BENEDICT = {"--data.batch_size": "256", "--trainer.max_epochs": "100"}
+ZHOU = {"--data.batch_size": "128", "--trainer.max_epochs": "101", "--early_stopping.patience": "101"}
+
+
+def paper_settings(name: str) -> list[tuple[str, int, dict[str, str]]]:
+    """Name, seed and the last value of each word of all runs at scale paper."""
+    runs = planned(load_study(name), "paper")
+    return [(run.name, run.seed, dict(word.partition("=")[::2] for word in run.words)) for run in runs]
+
+
+def check_paper_settings(name: str, wanted: dict[str, str]) -> list[tuple[str, int, dict[str, str]]]:
+    runs = paper_settings(name)
+    assert runs
+    for run, _, words in runs:
+        assert {key: words.get(key) for key in wanted} == wanted, run
+    return runs
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in DEFINITIONS.glob("wdl-*.yaml")))
+def test_at_scale_paper_bert_wdl_is_as_published(name: str) -> None:
+    # costs are measured over one epoch, for which no stopping is set
+    of_cost = {"--trainer.max_epochs": "1", "--early_stopping.patience": None} if name == "wdl-cost" else {}
+    check_paper_settings(name, HU_TABLE_2 | of_cost)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("name", "batches"), [("soft-losses", {"16"}), ("soft-batch", {"16", "32", "64", "128"})])
+def test_at_scale_paper_metric_losses_are_as_published(name: str, batches: set[str]) -> None:
+    runs = check_paper_settings(name, HURTADO)
+    assert {words["--data.batch_size"] for _, _, words in runs} == batches
+    assert {seed for _, seed, _ in runs} == {42, 43, 44, 45, 46}
+
+
+def test_at_scale_paper_sigmoidf1_is_as_published() -> None:
+    runs = check_paper_settings("sigmoidf1", BENEDICT)
+    assert len({seed for _, seed, _ in runs}) == 5
+    rules = load_study("sigmoidf1").rules
+    assert [rules[name].arguments["threshold"] for name in ("0.5", "0.05")] == [0.5, 0.05]
+
+
+@pytest.mark.parametrize("name", ["batch-selection", "batch-selection-chain", "batch-selection-parameters"])
+def test_at_scale_paper_batch_selection_is_as_in_the_public_code(name: str) -> None:
+    runs = [
+        run
+        for run in paper_settings(name)
+        if name != "batch-selection-parameters" or run[2]["--data.batch_size"] == "128"
+    ]
+    for run, _, words in runs:
+        assert {key: words.get(key) for key in ZHOU} == ZHOU, run
+    assert {words["--data.fold"] for _, _, words in runs} == {"0", "1", "2", "3", "4"}

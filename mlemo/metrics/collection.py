@@ -14,6 +14,7 @@ micro_f1              2 ΣTP / (2 ΣTP + ΣFP + ΣFN)                           
 macro_precision       mean_c TP_c / (TP_c + FP_c)                                                       1 3
 macro_recall          mean_c TP_c / (TP_c + FN_c)                                                       1
 macro_f1              mean_c F1_c, F1_c = 2 TP_c / (2 TP_c + FP_c + FN_c)                               0 1 2 3 4
+macro_f1_present      mean of F1_c over the labels with a positive
 weighted_f1           Σ_c n_c F1_c / Σ_c n_c, n_c = TP_c + FN_c                                         3
 samples_precision     mean_i |ŷ_i ∩ y_i| / |ŷ_i|                                                        1
 samples_recall        mean_i |ŷ_i ∩ y_i| / |y_i|                                                        1
@@ -28,7 +29,8 @@ coverage_error_base0  the same counted from 0: coverage_error − 1             
 macro_ap              mean_c AP_c, AP_c = Σ_n (R_n − R_{n−1}) P_n over the distinct scores of label c   0 1
 micro_ap              AP of all entries pooled
 label_ranking_ap      mean share of relevant labels above each relevant label                           0
-macro_auroc           mean_c area under the ROC curve of label c                                        4
+macro_auroc           mean_c area under the ROC curve of label c
+macro_auroc_zero      the same, where a label with one value only has an area of 0 and counts           4
 micro_auroc           area under the ROC curve of all entries pooled
 skipped_classes       number of labels left out of macro_ap and macro_auroc
 ===================== ================================================================================= =========
@@ -42,10 +44,12 @@ Conventions:
   perfect decision scores 1 everywhere). If only the decisions are empty the precision is 0, if only the targets the
   recall. scikit-learn's ``zero_division`` would set all these cases alike.
 - Label-wise and micro precision, recall and F1 are 0 for 0/0 and counted, as in scikit-learn with ``zero_division=0``:
-  a label with no positive and no prediction has an F1 of 0.
+  a label with no positive and no prediction has an F1 of 0. macro_f1_present leaves out the labels without a positive,
+  for whose F1 a decision can only be wrong or make no difference; with no label left it is NaN.
 - macro_ap and macro_auroc leave out labels whose annotated targets have one value only, and skipped_classes counts
   them; with no label left they are NaN, and so are micro_ap and micro_auroc where all targets are equal.
-  scikit-learn counts an AP of 0 (no positive) or 1 (no negative), and its AUROC is NaN.
+  scikit-learn counts an AP of 0 (no positive) or 1 (no negative), and its AUROC is NaN. macro_auroc_zero is at most the
+  share of labels that are not skipped.
 - Ranking metrics: a label that ties with an irrelevant one is not above it. Samples with no or only relevant labels
   have a ranking loss of 0, a label_ranking_ap of 1 and, without relevant labels, a coverage_error of 0 and a one_error
   of 1; coverage_error_base0 subtracts 1 from the mean, hence −1 for these. As in scikit-learn (which has no one-error).
@@ -54,7 +58,7 @@ Conventions:
 Where a paper means something else: sigmoidF1 swaps the names micro and macro (its eq. 9 is micro_f1, its eq. 10
 macro_f1, its eq. 12 macro_precision), does not divide the weights of eq. 11 by their sum, and its mAP (eq. 13–14)
 interpolates precision, which macro_ap does not. The code behind the adaptive batch selection paper counts a tie as
-right in macro-AUC, and a label with one value as 0.
+right in macro-AUC, where macro_auroc_zero counts a half.
 """
 
 from __future__ import annotations
@@ -178,6 +182,8 @@ class MultiLabelMetrics(Metric):
             for name, metric in LABEL_WISE.items():
                 values[f"{average}_{name}"] = metric(on, truth, average=average, **options)
         values["weighted_f1"] = multilabel_f1_score(on, truth, average="weighted", **options)
+        f1 = multilabel_f1_score(on, truth, average="none", **options).reshape(-1)
+        values["macro_f1_present"] = f1[(truth == 1).any(dim=0)].mean()
 
         annotated = mask.any(dim=1)
         values |= _over_samples(on[annotated], truth[annotated])
@@ -191,7 +197,10 @@ class MultiLabelMetrics(Metric):
         values["label_ranking_ap"] = label_ranking_average_precision(probabilities, targets, mask)
 
         for name, metric in (("ap", multilabel_average_precision), ("auroc", multilabel_auroc)):
-            values[f"macro_{name}"] = _per_label(metric, probabilities, truth).nanmean()
+            of_labels = _per_label(metric, probabilities, truth)
+            values[f"macro_{name}"] = of_labels.nanmean()
+            if name == "auroc":
+                values["macro_auroc_zero"] = of_labels.nan_to_num().mean()
             values[f"micro_{name}"] = _per_label(metric, probabilities.reshape(-1, 1), truth.reshape(-1, 1))[0]
         values["skipped_classes"] = (~_two_valued(truth)).sum().float()
         return values

@@ -29,12 +29,12 @@ __all__ = ["DECISION_METRICS", "PROBABILITY_METRICS", "Evaluate", "MetricLike", 
 
 #: Metrics of decided labels, and metrics of probabilities, as named in the collection.
 DECISION_METRICS = (
-    "micro_precision", "micro_recall", "micro_f1", "macro_precision", "macro_recall", "macro_f1", "weighted_f1",
-    "samples_precision", "samples_recall", "samples_f1", "jaccard", "subset_accuracy", "hamming_loss",
+    "micro_precision", "micro_recall", "micro_f1", "macro_precision", "macro_recall", "macro_f1", "macro_f1_present",
+    "weighted_f1", "samples_precision", "samples_recall", "samples_f1", "jaccard", "subset_accuracy", "hamming_loss",
 )  # fmt: skip
 PROBABILITY_METRICS = (
     "ranking_loss", "one_error", "coverage_error", "coverage_error_base0", "macro_ap", "micro_ap", "label_ranking_ap",
-    "macro_auroc", "micro_auroc", "skipped_classes",
+    "macro_auroc", "macro_auroc_zero", "micro_auroc", "skipped_classes",
 )  # fmt: skip
 SAMPLE_MEANS = ("samples_precision", "samples_recall", "samples_f1", "jaccard", "subset_accuracy",
                 "ranking_loss", "one_error", "coverage_error", "label_ranking_ap")  # fmt: skip
@@ -115,9 +115,10 @@ class WeightedMetrics:
         if "skipped_classes" in wanted:
             both = (weights @ self._signs).reshape(len(weights), 2, -1) > 0
             values["skipped_classes"] = (~both.all(axis=1)).sum(axis=1).astype(np.float64)
-        if wanted.intersection({"macro_ap", "macro_auroc"}):
+        if wanted.intersection({"macro_ap", "macro_auroc", "macro_auroc_zero"}):
             areas = np.stack([ranking.areas(counts) for ranking in self._labels])  # (C, 2, R)
             values |= dict(zip(("macro_ap", "macro_auroc"), _mean_of_defined(areas)))
+            values["macro_auroc_zero"] = np.nan_to_num(areas[:, 1]).mean(axis=0)
         if wanted.intersection({"micro_ap", "micro_auroc"}):
             values |= dict(zip(("micro_ap", "micro_auroc"), self._pooled.areas(counts)))
         return np.stack([values[name] for name in self.names])
@@ -127,6 +128,7 @@ class WeightedMetrics:
         values = {"hamming_loss": (fp + fn).sum(1) / (weights @ self._entries)}
         precision, recall, f1 = _precision_recall_f1(tp, fp, fn)
         values |= {"macro_precision": precision.mean(1), "macro_recall": recall.mean(1), "macro_f1": f1.mean(1)}
+        values["macro_f1_present"] = _mean_of_defined(np.where(tp + fn > 0, f1, np.nan).T)
         values["weighted_f1"] = _ratio((f1 * (tp + fn)).sum(1), (tp + fn).sum(1))
         micro = _precision_recall_f1(*(count.sum(1) for count in (tp, fp, fn)))
         return values | dict(zip(("micro_precision", "micro_recall", "micro_f1"), micro))

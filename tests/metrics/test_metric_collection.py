@@ -68,6 +68,9 @@ def on_whole_matrices(probabilities, targets, decisions):
     kept = [label for label in range(y.shape[1]) if len(set(y[:, label])) == 2]
     values["macro_ap"] = sk.average_precision_score(y[:, kept], p[:, kept], average="macro")
     values["macro_auroc"] = sk.roc_auc_score(y[:, kept], p[:, kept], average="macro")
+    values["macro_auroc_zero"] = values["macro_auroc"] * len(kept) / y.shape[1]
+    present = y.any(axis=0)
+    values["macro_f1_present"] = sk.f1_score(y[:, present], d[:, present], average="macro", zero_division=0)
     values["skipped_classes"] = y.shape[1] - len(kept)
     return values
 
@@ -85,9 +88,11 @@ def by_restriction(probabilities, targets, decisions, mask):
         values[f"micro_{name}"] = metric(y[m], d[m], zero_division=0)
         if name == "f1":
             values["weighted_f1"] = np.average(label_wise, weights=support)
+            values["macro_f1_present"] = np.mean([f1 for f1, positives in zip(label_wise, support) if positives])
     scored = [(t, s) for t, _, s in known if len(set(t)) == 2]
     values["macro_ap"] = np.mean([sk.average_precision_score(t, s) for t, s in scored])
     values["macro_auroc"] = np.mean([sk.roc_auc_score(t, s) for t, s in scored])
+    values["macro_auroc_zero"] = sum(sk.roc_auc_score(t, s) for t, s in scored) / y.shape[1]
     values["skipped_classes"] = y.shape[1] - len(scored)
     values["micro_ap"] = sk.average_precision_score(y[m], p[m])
     values["micro_auroc"] = sk.roc_auc_score(y[m], p[m])
@@ -194,6 +199,8 @@ def test_a_perfect_classifier():
     assert values["one_error"] == 0.25  # the row without a label has no right answer
     assert values["coverage_error"] == pytest.approx((1 + 1 + 2 + 0) / 4)
     assert values["macro_f1"] == pytest.approx(2 / 3)  # the label without positives counts as 0
+    assert values["macro_auroc_zero"] == pytest.approx(2 / 3)
+    assert values["macro_f1_present"] == 1
 
 
 def test_empty_sets():
@@ -222,10 +229,13 @@ def test_without_a_scorable_label_areas_are_nan():
     values = compute(torch.tensor([[0.4, 0.6], [0.2, 0.9]]), torch.tensor([[0, 1], [0, 1]]))
     assert np.isnan(values["macro_ap"])
     assert np.isnan(values["macro_auroc"])
+    assert values["macro_auroc_zero"] == 0
+    assert values["macro_f1_present"] == 1
     assert values["skipped_classes"] == 2
     assert values["micro_ap"] == 1
     assert values["micro_auroc"] == 1
     values = compute(torch.tensor([[0.4, 0.6]]), torch.tensor([[0, 0]]))
+    assert np.isnan(values["macro_f1_present"])
     assert np.isnan(values["micro_ap"])
     assert np.isnan(values["micro_auroc"])
 

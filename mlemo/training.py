@@ -16,12 +16,21 @@ from typing import Any, NoReturn
 import torch
 import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.utilities import rank_zero_warn
 
 import mlemo.losses
 import mlemo.thresholds
-from mlemo.callbacks import Cost, EvaluationFigures, LossWeightMonitor, ProgressBar, Results, ThresholdTuning
+from mlemo.callbacks import (
+    Cost,
+    EarlyStopping,
+    EvaluationFigures,
+    LossWeightMonitor,
+    ProgressBar,
+    Results,
+    ThresholdTuning,
+)
 from mlemo.callbacks.batch_selection import SelectionStrategy
 from mlemo.checkpoints import read_checkpoint
 from mlemo.data import EmotionDataModule
@@ -167,8 +176,12 @@ class MlemoCLI(LightningCLI):
 
     def after_fit(self) -> None:
         """Validate and test the best checkpoint, so that a run ends with a result."""
+        if not self._get(self.config, "test_after_fit"):
+            return
         best = self._get(self.config_init, "checkpoint").best_model_path
-        if self._get(self.config, "test_after_fit") and best:
+        if not best:
+            rank_zero_warn("nothing is tested: no validation in training chose a checkpoint")
+        else:
             for evaluate in (self.trainer.validate, self.trainer.test):
                 evaluate(self.model, datamodule=self.datamodule, ckpt_path=best, weights_only=True, verbose=False)
 

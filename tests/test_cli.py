@@ -125,6 +125,20 @@ def test_accumulation_clipping_and_mixed_precision_work_together(tmp_path: Path)
     assert torch.isfinite(raw).all()
 
 
+@pytest.mark.filterwarnings("ignore:.*could not find the monitored key")
+def test_a_training_without_a_validation_ends_and_says_that_nothing_is_tested(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="nothing is tested: no validation in training chose a checkpoint"):
+        cli = fit(tmp_path, "--trainer.max_steps=1", "--data.batch_size=8")
+    assert cli.trainer.global_step == 1
+    assert (Path(cli.trainer.log_dir) / "checkpoints" / "last.ckpt").is_file()
+    assert not list(Path(cli.trainer.log_dir).glob("results_*"))
+
+
+def test_early_stopping_still_refuses_a_metric_that_no_validation_has(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"val/nothing.*not available"):
+        fit(tmp_path, "--early_stopping.monitor=val/nothing")
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

@@ -2,6 +2,7 @@
 
 from mlemo.callbacks.batch_selection import BatchSelection
 from mlemo.callbacks.cost import Cost
+from mlemo.callbacks.early_stopping import EarlyStopping
 from mlemo.callbacks.ema import EMAWeights
 from mlemo.callbacks.figures import EvaluationFigures
 from mlemo.callbacks.gthl_figures import GTHLFigures
@@ -15,6 +16,7 @@ __all__ = [
     "BatchSelection",
     "Cost",
     "EMAWeights",
+    "EarlyStopping",
     "EvaluationFigures",
     "GTHLFigures",
     "LabelShuffle",

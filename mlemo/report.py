@@ -111,6 +111,8 @@ def main(words: Sequence[str]) -> Path:
     console = Console()
     try:
         study = load_study(options.study)
+        if options.compare is not None:
+            study = study.comparing(options.compare)
         results = read_results(study, options.scale, options.folder)
         count = len(results.combinations)
         console.print(
@@ -138,5 +140,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--folder", type=Path, default=Path("runs/studies"), metavar="DIR", help="where runs are kept (default: "
         "runs/studies)")  # fmt: skip
     add("--output", type=Path, metavar="DIR", help="where the report goes (default: reports/NAME_SCALE in that folder)")
+    add("--compare", metavar="SETTING", help="setting whose labels are compared with its first one (default: the one "
+        "that the study names)")  # fmt: skip
     add("--resamples", type=int, default=5000, metavar="R", help="number of bootstrap resamples (default: 5000)")
     return parser

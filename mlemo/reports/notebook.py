@@ -111,14 +111,19 @@ class StudyView:
         scale: ``tiny``, ``small`` or ``paper``.
         folder: Where runs are kept.
         resamples: Number of bootstrap resamples.
+        compare: Setting whose labels are compared with its first one; by default the one that the study names.
 
     Raises:
         FileNotFoundError: There is no such study.
-        ValueError: It has no such scale.
+        ValueError: It has no such scale or setting.
     """
 
-    def __init__(self, study: str | Path, scale: str, folder: str | Path, resamples: int = 5000) -> None:
+    def __init__(
+        self, study: str | Path, scale: str, folder: str | Path, resamples: int = 5000, compare: str | None = None
+    ) -> None:
         self.study, self.scale, self.resamples = load_study(study), scale, resamples
+        if compare is not None:
+            self.study = self.study.comparing(compare)
         if scale not in self.study.scales:
             raise ValueError(f"{self.study.path}: no scale {scale!r}; it has {', '.join(self.study.scales)}")
         self._found: tuple[Results, Scores] | None = None
@@ -174,7 +179,7 @@ class StudyView:
         return self._shown(where, section)
 
     def overall(self) -> Shown:
-        """Wilcoxon's test of the last setting over all combinations of the others; a word where they are too few."""
+        """Wilcoxon's test of the compared setting over combinations of the others; a word where they are too few."""
 
         def section(results: Results, scores: Scores) -> Iterator[Block]:
             found = list(overall_section(results, scores))

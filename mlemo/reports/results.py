@@ -18,7 +18,7 @@ from mlemo.studies.study import RULE_SETTING, Labels, Rule, Study
 from mlemo.studies.study_file import DEFINITIONS
 from mlemo.studies.worker import run_folder_of
 
-__all__ = ["Combination", "Results", "Run", "own_metric", "read_results", "trained"]
+__all__ = ["Combination", "Results", "Run", "apart", "own_metric", "read_results", "trained"]
 
 COST = "cost."
 TUNED = "tuned_"
@@ -124,13 +124,28 @@ class Results:
     @property
     def settings(self) -> tuple[str, ...]:
         """The settings that vary, decision rules after the fact last."""
-        return (*self.study.varies, *((RULE_SETTING,) if self.study.rules else ()))
+        return self.study.settings
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The settings beside the one whose labels are compared."""
+        return tuple(setting for setting in self.settings if setting != self.study.compare)
 
     def labels_of(self, setting: str) -> list[str]:
         """Labels of a setting that have finished runs, in the order of the study."""
         found = {dict(combination.labels)[setting] for combination in self.combinations}
         known = self.study.rules if setting == RULE_SETTING and self.study.rules else self.study.varies[setting]
         return [label for label in known if label in found]
+
+
+def apart(labels: Labels, setting: str) -> tuple[str, Labels]:
+    """The label of one setting, and those of the others.
+
+    Example:
+        >>> apart((("corpus", "SemEval"), ("loss", "BCE")), "loss")
+        ('BCE', (('corpus', 'SemEval'),))
+    """
+    return dict(labels)[setting], tuple(label for label in labels if label[0] != setting)
 
 
 def trained(combinations: Iterable[Combination]) -> list[Combination]:

@@ -1,8 +1,8 @@
-"""What the runs of a study say: each metric with its spread and interval, and its difference from the first label."""
+"""What the runs of a study say: each metric with its spread and interval, and differences between labels."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from math import isfinite, nan
 
@@ -13,8 +13,8 @@ from mlemo.metrics.compare import Comparison, SignedRanks, holm, mean_and_sd, wi
 from mlemo.metrics.weighted import DECISION_METRICS, PROBABILITY_METRICS, WeightedMetrics
 from mlemo.predictions import Predictions
 from mlemo.reports.folds import compare_folds, t_interval
-from mlemo.reports.results import Combination, Results, own_metric
-from mlemo.studies.study import Labels
+from mlemo.reports.results import Combination, Results, apart, own_metric
+from mlemo.studies.study import RULE_SETTING, Labels
 
 __all__ = ["COLLECTION", "FEWEST_PAIRS", "Difference", "Overall", "Score", "Scores", "score"]
 
@@ -48,7 +48,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Difference:
-    """A metric of a combination minus that of the one with the first label of the last setting.
+    """A metric of a combination minus that of the one with the first label of the compared setting.
 
     Args:
         labels: Of the combination.
@@ -67,7 +67,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Overall:
-    """A label of the last setting against the first one over all combinations of the others.
+    """A label of the compared setting against the first one over all combinations of the others.
 
     Args:
         label: The label.
@@ -91,10 +91,11 @@ class Scores:
     """The numbers of a study.
 
     Args:
-        first: The label of the last setting that the others are compared with: its first one with finished runs.
+        first: The label of the compared setting that the others are compared with: its first one with finished runs.
         by: Score of each combination's labels and metric; what no run has is not there.
-        differences: Those between combinations that share all labels but the last.
-        overall: Those over all combinations, and over those of each label of one of the other settings.
+        differences: Those between combinations that share all labels but that one.
+        overall: Those over all combinations, and over those of each label of one of the other settings; where runs are
+            scored under several decision rules, within each rule alone, as the rules share the runs.
         published: The same tests on the numbers that the paper prints.
         problems: What could not be computed, and why.
     """
@@ -119,12 +120,14 @@ def score(results: Results, resamples: int = 5000, seed: int = 0) -> Scores:
         resamples: Number of bootstrap resamples.
         seed: Seed of the draws.
     """
-    scores = Scores(results.labels_of(results.settings[-1])[0])
+    compare = results.study.compare
+    scores = Scores(results.labels_of(compare)[0])
     groups: dict[Labels, list[Combination]] = {}
     for combination in results.combinations:
-        groups.setdefault(combination.labels[:-1], []).append(combination)
+        groups.setdefault(apart(combination.labels, compare)[1], []).append(combination)
     for group in groups.values():
-        _score_group(group, results.study.metrics, scores, resamples, seed)
+        labelled = {apart(combination.labels, compare)[0]: combination for combination in group}
+        _score_group(labelled, results.study.metrics, scores, resamples, seed)
     means = {place: own.mean for place, own in scores.by.items() if isfinite(own.mean)}
     scores.overall = list(_overall(results, scores.first, means))
     scores.published = list(_overall(results, scores.first, _published(results)))
@@ -132,19 +135,19 @@ def score(results: Results, resamples: int = 5000, seed: int = 0) -> Scores:
 
 
 def _score_group(
-    group: Sequence[Combination], metrics: Mapping[str, str], scores: Scores, resamples: int, seed: int
+    group: Mapping[str, Combination], metrics: Mapping[str, str], scores: Scores, resamples: int, seed: int
 ) -> None:
-    """Score combinations that differ in the last setting alone."""
-    wanted = _by_decision(metrics, ruled=group[0].rule is not None)
-    labels = {combination.labels[-1][1]: combination.labels for combination in group}
+    """Score combinations that differ in the compared setting alone, by their labels of it."""
+    wanted = _by_decision(metrics, ruled=any(combination.rule is not None for combination in group.values()))
+    labels = {label: combination.labels for label, combination in group.items()}
     runs: dict[str, dict[int, Predictions]] = {}
-    for combination in group:
+    for label, combination in group.items():
         own, computed = _predictions(combination, wanted, scores)
         _add_values(combination, metrics, computed, scores)
         wrong = list(_contradictions(combination, metrics, computed))
         scores.problems.extend(wrong)
         if own and not wrong:
-            runs[combination.labels[-1][1]] = own
+            runs[label] = own
     same = {label: list(own.values()) for label, own in runs.items()}
     same = {label: own for label, own in same.items() if all(_same_samples(own[0], run) for run in own)}
     base = {label: own for label, own in same.items() if label == scores.first}
@@ -278,18 +281,23 @@ def _published(results: Results) -> dict[tuple[Labels, str], float]:
 
 
 def _overall(results: Results, first: str, means: Mapping[tuple[Labels, str], float]) -> Iterator[Overall]:
-    """Wilcoxon's test of each label of the last setting against the first, over combinations of the others."""
-    others = results.settings[:-1]
-    for name in results.study.metrics:
-        found = list(_signed_ranks(first, {place: value for (place, key), value in means.items() if key == name}))
+    """Wilcoxon's test of each label of the compared setting against the first, over combinations of the others."""
+    compare, others = results.study.compare, results.others
+    # one run under several rules gives several numbers, and no several pairs
+    pooled = not results.study.rules or compare == RULE_SETTING
+    within_settings = (others if len(others) > 1 else ()) if pooled else (RULE_SETTING,)
+    for name in results.study.metrics if pooled else ():
+        own = {place: value for (place, key), value in means.items() if key == name}
+        found = list(_signed_ranks(compare, first, own))
         corrected = holm([test.p for _, _, test in found])
         yield from (Overall(label, name, mean, test, p) for (label, mean, test), p in zip(found, corrected))
-    for setting in others if len(others) > 1 else ():
+    for setting in within_settings:
         cells = [
             (within, name, *cell)
             for within in dict.fromkeys(dict(place)[setting] for place, _ in means)
             for name in results.study.metrics
             for cell in _signed_ranks(
+                compare,
                 first,
                 {place: value for (place, key), value in means.items() if key == name and (setting, within) in place},
             )
@@ -299,11 +307,12 @@ def _overall(results: Results, first: str, means: Mapping[tuple[Labels, str], fl
             yield Overall(label, name, mean, test, p, (setting, within))
 
 
-def _signed_ranks(first: str, means: Mapping[Labels, float]) -> Iterator[tuple[str, float, SignedRanks]]:
+def _signed_ranks(compare: str, first: str, means: Mapping[Labels, float]) -> Iterator[tuple[str, float, SignedRanks]]:
     """Label, mean difference and test of each label that has enough pairs with the first."""
     by_label: dict[str, dict[Labels, float]] = {}
     for place, value in means.items():
-        by_label.setdefault(place[-1][1], {})[place[:-1]] = value
+        label, others = apart(place, compare)
+        by_label.setdefault(label, {})[others] = value
     base = by_label.pop(first, {})
     for label, values in by_label.items():
         pairs = [(value, base[place]) for place, value in values.items() if place in base]

@@ -103,19 +103,19 @@ def metric_sections(results: Results, scores: Scores) -> Iterator[Block]:
 
 
 def overall_section(results: Results, scores: Scores) -> Iterator[Block]:
-    """Wilcoxon's test of the last setting over combinations of the others: ours, and from the published numbers."""
+    """Wilcoxon's test of the compared setting over combinations of the others: ours, and from the published numbers."""
     if not scores.overall and not scores.published:
         return
-    last = results.settings[-1]
-    yield Heading(f"{last}: each label against {scores.first}, over combinations")
-    caption = f"Differences from {last} {scores.first}, Wilcoxon's signed-rank test"
+    compare = results.study.compare
+    yield Heading(f"{compare}: each label against {scores.first}, over combinations")
+    caption = f"Differences from {compare} {scores.first}, Wilcoxon's signed-rank test"
     yield from _overall_tables(results, scores.overall, f"{caption}, scale {results.scale}")
     yield from _overall_tables(results, scores.published, f"{caption}, from the published numbers")
 
 
 def _overall_tables(results: Results, tests: Sequence[Overall], caption: str) -> Iterator[Block]:
     """A table over all combinations, and one for each setting within whose labels there are enough."""
-    last = results.settings[-1]
+    compare = results.study.compare
     tables: dict[str, list[tuple[str, ...]]] = {}
     for found in tests:
         setting, *within = found.within or ("",)
@@ -124,7 +124,7 @@ def _overall_tables(results: Results, tests: Sequence[Overall], caption: str) ->
         shown = (str(found.test.pairs), unit.show(found.difference, "+"), *(number(value, 4) for value in values))
         tables.setdefault(setting, []).append((*within, unit.head, found.label, *shown))
     for setting, rows in tables.items():
-        names = (setting, "metric", last) if setting else ("metric", last)
+        names = (setting, "metric", compare) if setting else ("metric", compare)
         corrected = "of this table" if setting else "of one metric"
         yield Table(
             f"{caption}, for each {setting}" if setting else caption,
@@ -199,19 +199,19 @@ def _differences(results: Results, scores: Scores, name: str, unit: Unit) -> Ite
             interval = unit.interval(result.low, result.high, "+") + (" t" if found.over == "folds" else "")
             numbers = (unit.show(result.difference, "+"), interval, number(result.p, 4), number(found.p_holm, 4))
             rows.append((*_names(found.labels), *numbers))
-    last = results.settings[-1]
+    compare = results.study.compare
     if rows:
         remarks = {
             "samples": "Paired bootstrap on the same test samples, seeds drawn as well.",
             "folds": "t: paired by fold, with the paired t-test.",
         }
         yield Table(
-            f"{unit.head}: difference from {last} {scores.first}, scale {results.scale}",
+            f"{unit.head}: difference from {compare} {scores.first}, scale {results.scale}",
             (*results.settings, "difference", "95 % interval", "p", "p Holm"),
             tuple(rows),
             len(results.settings),
-            (" ".join(remarks[way] for way in sorted(ways)) + f" p: two-sided; Holm: over the labels of {last} beside "
-             "the same other labels.",),
+            (" ".join(remarks[way] for way in sorted(ways)) + f" p: two-sided; Holm: over the labels of {compare} "
+             "beside the same other labels.",),
         )  # fmt: skip
 
 

@@ -148,6 +148,7 @@ class Study:
         cases: Combinations of labels; all of them where the file gives none.
         rules: Decision rules that every run is scored under after the fact, by their label of the setting
             ``threshold``, which makes no runs; empty where each run is scored under its own rule.
+        compare: Setting whose labels are compared with its first one; it changes no run.
         published: Rows of the paper's tables.
         figures: Pictures of its runs.
         notes: What has to be said beside these numbers.
@@ -162,6 +163,7 @@ class Study:
     varies: Mapping[str, Mapping[str, tuple[str, ...] | Mapping[str, tuple[str, ...]]]]
     cases: tuple[Labels, ...]
     rules: Mapping[str, Rule]
+    compare: str
     published: tuple[PublishedRow, ...]
     figures: tuple[Figure, ...]
     notes: tuple[str, ...]
@@ -170,6 +172,21 @@ class Study:
     def name(self) -> str:
         """Its name on the command line."""
         return self.path.stem
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """The settings that vary, decision rules after the fact last."""
+        return (*self.varies, *((RULE_SETTING,) if self.rules else ()))
+
+    def comparing(self, setting: str) -> Study:
+        """The same study with the labels of another setting compared.
+
+        Raises:
+            ValueError: There is no such setting.
+        """
+        if setting not in self.settings:
+            raise ValueError(f"{self.path}: no setting {setting!r} to compare; it has {', '.join(self.settings)}")
+        return replace(self, compare=setting)
 
     def only(self, chosen: Mapping[str, Collection[str]]) -> Study:
         """A part of the study: the combinations of some labels, and some of the seeds.

@@ -18,8 +18,8 @@ __all__ = ["DEFINITIONS", "load_study"]
 DEFINITIONS = Path(__file__).parent / "definitions"
 SCALES = ("tiny", "small", "paper")
 SEED_WORDS = "--seed_everything=${seed} --data.seed=${seed}"
-KEYS = {"title", "paper", "metrics", "class_metrics", "scales", "varies", "cases", "rules", "published", "figures",
-        "notes"}  # fmt: skip
+KEYS = {"title", "paper", "metrics", "class_metrics", "scales", "varies", "cases", "rules", "compare", "published",
+        "figures", "notes"}  # fmt: skip
 EVERY_FIGURE = {"kind", "title", "source", "where"}
 # kind of figure -> the keys that it must have, and those that it may have
 FIGURES = {
@@ -134,6 +134,7 @@ class _Reader:
             varies=varies,
             cases=self.cases(content.get("cases"), varies),
             rules=rules,
+            compare=self.known("compare", content.get("compare", list(shown)[-1]), shown),
             published=tuple(
                 row
                 for key, table in self.items("published", content.get("published"))

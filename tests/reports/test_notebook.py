@@ -89,6 +89,18 @@ def test_labels_are_chosen(two_losses) -> None:
         shown.metric("F2")
 
 
+def test_another_setting_is_compared_on_request(invented: Callable) -> None:
+    study = invented(varies={"corpus": {"one": "", "two": ""}, "loss": {"BCE": "", "Focal": ""}})
+    for corpus in ("one", "two"):
+        for loss in ("BCE", "Focal"):
+            study.run(corpus, loss, seed=1)
+    assert "difference from loss BCE" in repr(view(study).metric("F1"))
+    shown = StudyView(study.file, "tiny", study.folder, resamples=50, compare="corpus")
+    assert "difference from corpus one" in repr(shown.metric("F1"))
+    with pytest.raises(ValueError, match="no setting 'seed' to compare; it has corpus, loss"):
+        StudyView(study.file, "tiny", study.folder, compare="seed")
+
+
 def test_one_figure_is_drawn_with_its_own_number(invented: Callable) -> None:
     figures = [
         {"kind": "bar", "title": "Bars", "metric": "F1", "across": "loss"},

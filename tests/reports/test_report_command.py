@@ -102,6 +102,18 @@ def test_classes_stand_beside_the_published_ones(two_losses: Any) -> None:
     assert other[0] == ["class", "training", "test", "F (%)"]
 
 
+def test_the_compared_setting_can_be_given(invented: Maker, capsys: pytest.CaptureFixture[str]) -> None:
+    study = invented(varies={"loss": {"BCE": "", "Focal": ""}, "order": {"up": "", "down": ""}}, compare="loss")
+    for loss in ("BCE", "Focal"):
+        for order in ("up", "down"):
+            study.run(loss, order, seed=1)
+    for words, caption in (((), "loss BCE"), (("--compare=order",), "order up")):
+        table = cells(report_of(study, *words), f"F1: difference from {caption}, scale tiny")
+        assert len(table) == 3
+    message = refused([str(study.file), "--scale=tiny", f"--folder={study.folder}", "--compare=losses"], capsys)
+    assert f"{study.file}: no setting 'losses' to compare; it has loss, order" in message
+
+
 def test_what_is_missing_is_named(invented: Maker) -> None:
     study = invented(
         varies={"loss": {"BCE": "", "Focal": "", "ASL": {}, "Huge": {"paper": ""}}},

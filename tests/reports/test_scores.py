@@ -229,6 +229,62 @@ def test_rules_after_the_fact_are_fitted_on_validation_and_scored_on_the_test(in
     )
 
 
+def test_labels_of_the_compared_setting_are_compared_beside_the_same_other_labels(invented: Maker) -> None:
+    study = invented(
+        varies={"loss": {"BCE": "", "Focal": ""}, "order": {"up": "", "down": ""}},
+        scales={"tiny": {"seeds": [1, 2]}},
+        compare="loss",
+    )
+    for loss, errors in (("BCE", 0.3), ("Focal", 0.15)):
+        for order in ("up", "down"):
+            for seed in (1, 2):
+                study.run(loss, order, seed=seed, errors=errors)
+    scores = scored(study)
+    assert scores.first == "BCE"
+    assert [dict(own.labels) for own in scores.differences] == [
+        {"loss": "Focal", "order": order} for order in ("up", "down")
+    ]
+    for own, order in zip(scores.differences, ("up", "down"), strict=True):
+        expected = np.mean(study.values("Focal", order)) - np.mean(study.values("BCE", order))
+        assert own.result.difference == pytest.approx(expected)
+    results = read_results(study.study, "tiny", study.folder)
+    assert "difference from loss BCE" in as_markdown(make_report(results, 20), "figures")
+    other = score(read_results(study.study.comparing("order"), "tiny", study.folder), RESAMPLES)
+    assert [dict(own.labels) for own in other.differences] == [
+        {"loss": loss, "order": "down"} for loss in ("BCE", "Focal")
+    ]
+    assert {place: own.values for place, own in other.by.items()} == {
+        place: own.values for place, own in scores.by.items()
+    }
+    assert not any(isnan(own.low) for own in (*scores.by.values(), *other.by.values()))
+
+
+def test_losses_under_rules_are_paired_within_each_rule_alone(invented: Maker) -> None:
+    """Rules share the runs: six corpora under two rules are six pairs, twice."""
+    corpora = [f"c{number}" for number in range(6)]
+    study = invented(
+        varies={"corpus": dict.fromkeys(corpora, ""), "loss": {"BCE": "", "Focal": ""}},
+        rules={cut: {"class_path": "FixedThreshold", "init_args": {"threshold": float(cut)}} for cut in ("0.5", "0.7")},
+        metrics={"F1": "tuned_macro_f1"},
+        scales={"tiny": {"seeds": [1]}},
+        compare="loss",
+    )
+    for number, corpus in enumerate(corpora):
+        for loss, errors in (("BCE", 0.25), ("Focal", 0.15)):
+            study.run(corpus, loss, seed=1, errors=errors, rows=25, fold=number)
+    scores = scored(study)
+    assert len(scores.differences) == 12
+    assert [own.within for own in scores.overall] == [("threshold", "0.5"), ("threshold", "0.7")]
+    for own in scores.overall:
+        assert own.within is not None
+        means = {
+            loss: [scores.by[(("corpus", corpus), ("loss", loss), own.within), "F1"].mean for corpus in corpora]
+            for loss in ("BCE", "Focal")
+        }
+        assert own.test.pairs == 6
+        assert own.test.p == pytest.approx(stats.wilcoxon(means["Focal"], means["BCE"]).pvalue)
+
+
 def test_missing_predictions_leave_the_mean_and_take_the_interval(two_losses: Any) -> None:
     (two_losses.runs["Focal", "2"].folder / "predictions_test.csv").unlink()
     scores = scored(two_losses)

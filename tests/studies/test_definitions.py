@@ -46,6 +46,12 @@ def test_every_study_is_whole(name: str) -> None:
     assert not re.search(r"(?<![\w}])/\w+/", text), "a path of somebody's machine"
 
 
+def test_studies_compare_what_their_titles_ask_for() -> None:
+    """Most ask about the setting that is varied last."""
+    compared = {name: study.compare for name in NAMES if (study := load_study(name)).compare != study.settings[-1]}
+    assert compared == {"sigmoidf1": "loss", "wdl-orders": "order"}
+
+
 def planned(study: Study, scale: str) -> list[PlannedRun]:
     """The runs, with a made-up value for every variable that has no default."""
     size = study.scales[scale]

@@ -85,6 +85,8 @@ def test_cases_name_labels_or_lists_of_them(tmp_path: Path) -> None:
         (["varies", "order", "up"], {"large": ""}, "varies.order.up: unknown key 'large'"),
         (["cases"], [{"loss": "BCE"}], r"cases\[0\]: no label of order"),
         (["cases"], [{"loss": "BCE", "order": "left"}], r"cases\[0\].order: unknown label 'left', expected one of up"),
+        (["compare"], "size", "compare: unknown label 'size', expected one of loss, order, threshold"),
+        (["compare"], ["loss"], r"compare: unknown label \['loss'\], expected one of loss, order, threshold"),
         (["published", 0, "unit"], "cm", r"published\[0\].unit: expected percent"),
         (["published", 0, "rows", 0, "loss"], "ASL", r"published\[0\].rows\[0\].loss: unknown label 'ASL'"),
         (["published", 0, "rows", 0, "G"], 1.0, r"published\[0\].rows\[0\]: unknown key 'G'"),
@@ -133,6 +135,20 @@ def test_figures_and_rules_are_read(tmp_path: Path) -> None:
     assert [run.words for run in study.expand("tiny")] == [
         run.words for run in load_study(write(tmp_path, STUDY)).expand("tiny")
     ]
+
+
+def test_the_compared_setting_is_the_last_or_the_one_that_the_file_names_and_changes_no_run(tmp_path: Path) -> None:
+    plain = load_study(write(tmp_path, STUDY))
+    assert plain.compare == "order"
+    assert load_study(write(tmp_path, STUDY | DRAWN)).compare == "threshold"
+    study = load_study(write(tmp_path, STUDY | DRAWN | {"compare": "loss"}))
+    assert study.compare == "loss"
+    assert study.expand("tiny") == plain.expand("tiny")
+    assert study.comparing("threshold").compare == "threshold"
+    assert study.comparing("order").expand("tiny") == plain.expand("tiny")
+    message = "no setting 'threshold' to compare; it has loss, order$"
+    with pytest.raises(ValueError, match=rf"mine\.yaml: {message}"):
+        plain.comparing("threshold")
 
 
 def test_a_part_of_a_study_needs_the_variables_of_that_part_only(tmp_path: Path) -> None:

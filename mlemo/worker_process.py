@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -52,6 +53,9 @@ def begin(folder: Path, threads: int, gpu: int | None) -> None:
     with (folder / LOG).open("ab") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
+    log = logging.getLogger("mlemo")  # a line an epoch, as `mlemo fit` prints it
+    log.setLevel(logging.INFO)
+    log.addHandler(logging.StreamHandler())
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu)
     torch.set_num_threads(threads)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import runpy
 import shutil
 import signal
 import sqlite3
@@ -133,6 +135,58 @@ def test_a_failed_run_is_shown_and_tried_again_when_asked(
     (tmp_path / "flag").unlink()
     outcome = main([*command, "--retry-failed"])
     assert len(outcome.records) == 1  # type: ignore[attr-defined]
+
+
+def test_a_run_that_was_killed_after_it_stopped_early_is_tested_and_not_trained_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "killing.py").write_text(
+        "import lightning.pytorch as pl, os, pathlib\n"
+        "class Kill(pl.Callback):\n"
+        "    def on_train_end(self, trainer, model):\n"
+        "        if pathlib.Path(__file__).with_name('flag').exists(): os.kill(os.getpid(), 9)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    make = runpy.run_path(str(Path(__file__).parent / "data" / "goemotions" / "make.py"))
+    make["write_hub"](tmp_path / "hub")
+    words = f"{WORDS} --data=GoEmotions --data.hub={tmp_path / 'hub'} --data.batch_size=20 --trainer.max_epochs=9"
+    words += " --early_stopping.patience=1 --early_stopping.min_delta=1 --trainer.callbacks+=killing.Kill"
+    path = study(tmp_path, scales={"tiny": {"words": words, "seeds": [1]}})
+
+    def reproduce(folder: str, *words: str) -> Path:
+        main(["reproduce", path, "--scale=tiny", f"--folder={tmp_path / folder}", *words])
+        (run,) = tmp_path.glob(f"{folder}/runs/*")
+        return run
+
+    whole = reproduce("whole")
+    times = {file: file.stat().st_mtime_ns for file in whole.rglob("*")}
+    assert reproduce("whole") == whole
+    assert {file: file.stat().st_mtime_ns for file in whole.rglob("*")} == times
+
+    (tmp_path / "flag").touch()
+    with pytest.raises(SystemExit):
+        reproduce("killed")
+    (tmp_path / "flag").unlink()
+    (last,) = tmp_path.glob("killed/runs/*/checkpoints/last.ckpt")
+    trained = last.stat().st_mtime_ns
+    killed = reproduce("killed", "--retry-failed")
+    first, second = (json.loads((run / "record.json").read_text()) for run in (whole, killed))
+    assert (first["resumed"], second["resumed"]) == (False, True)
+    for key in ("address", "config", "results", "files", "data"):
+        assert first[key] == second[key], key
+    assert first["cost"].keys() == second["cost"].keys() >= {"train_minutes", "test_ms_per_batch"}
+    for split in ("val", "test"):
+        name = f"predictions_{split}.csv"
+        assert (whole / name).read_bytes() == (killed / name).read_bytes()
+    assert (killed / "checkpoints/last.ckpt").stat().st_mtime_ns == trained
+    for run in (whole, killed):  # two of nine epochs
+        assert re.findall(r"epoch (\d)/9 ", (run / "log.txt").read_text()) == ["1", "2"]
+
+    # what was read is in the record, part by part, beside the folder as a whole
+    hub = tmp_path / "hub"
+    parts = [f"{hub}/simplified/{part}" for part in ("test", "train", "validation")]
+    assert sorted(first["data"]) == [str(hub), *parts]
+    assert len(set(first["data"].values())) == 4
 
 
 def test_a_dry_run_lists_and_runs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

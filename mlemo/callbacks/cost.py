@@ -19,7 +19,7 @@ __all__ = ["Cost", "peak_memory"]
 
 
 class Cost(Callback):
-    """Writes ``cost.json`` into the run's folder when training ends, and again when a test ends.
+    """Writes ``cost.json`` into the run's folder after every epoch, and again when a test ends.
 
     ============================ ==================================================================================
     key                          value
@@ -85,18 +85,12 @@ class Cost(Callback):
         self._paused += time.perf_counter() - self._pause_start
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep the epoch's seconds."""
+        """Keep the epoch's seconds, and write what training cost before the checkpoint that may be the last one."""
         self._stop(trainer, pl_module)
         self._epochs.append(_now(pl_module) - self._epoch_start - self._paused)
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write what training cost."""
-        cost = {}
+        cost = {"seconds_per_epoch": median(self._epochs), "train_minutes": sum(self._epochs) / 60}
         if self._samples:
             cost["train_samples_per_second"] = trainer.world_size * self._samples / self._seconds
-        if self._epochs:
-            cost["seconds_per_epoch"] = median(self._epochs)
-            cost["train_minutes"] = sum(self._epochs) / 60
         _write(trainer, pl_module, cost)
 
     def on_test_batch_start(

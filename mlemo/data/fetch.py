@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from mlemo.data.tables import Table, read_parquet
 
-__all__ = ["download", "find_file", "hub_table"]
+__all__ = ["download", "fetched", "find_file", "hub_table"]
+
+_FETCHED: dict[str, str] = {}
+
+
+def fetched() -> dict[str, str]:
+    """Checksum of everything that this process has read from the hub, or a folder in its layout, or an address.
+
+    Returns:
+        ``owner/name/config/split`` on the hub, with the SHA-256 of the cells in it (the same however they are cut into
+        files); or the address of a file, with the SHA-256 of the file.
+    """
+    return dict(_FETCHED)
 
 
 def find_file(data_dir: Path | None, candidates: Sequence[str], how_to_get: str) -> Path:
@@ -50,25 +64,42 @@ def hub_table(hub: str, config: str, split: str, how_to_get: str) -> Table:
         FileNotFoundError: No such data set, configuration or split, or the hub is out of reach.
         ValueError: A local file is no Parquet file or has no row.
     """
-    folder = Path(hub)
-    if folder.is_dir():
-        files = sorted(folder.glob(f"{config}/{split}-*.parquet"))
-        if not files:
-            raise FileNotFoundError(f"{folder} has no {config}/{split}-*.parquet. {how_to_get}")
-        tables = [read_parquet(file) for file in files]
-        if len(tables) == 1:
-            return tables[0]
-        columns = {name: [cell for table in tables for cell in table.column(name)] for name in tables[0].columns}
+    name = f"{hub}/{config}/{split}"
+    if Path(hub).is_dir():
+        table = _from_folder(Path(hub), config, split, how_to_get)
     else:
         import datasets  # noqa: PLC0415  # takes seconds, and only this way of reading needs it
 
         try:
-            columns = datasets.load_dataset(hub, config, split=split).to_dict()
+            table = _table(name, datasets.load_dataset(hub, config, split=split).to_dict())
         except Exception as error:  # of datasets, of the hub's client or of its HTTP library
             reason = f"{type(error).__name__}: {error}"
             raise FileNotFoundError(f"could not fetch {hub} ({config}, {split}): {reason}. {how_to_get}") from error
+    _FETCHED[name] = _checksum(table.columns)
+    return table
+
+
+def _from_folder(folder: Path, config: str, split: str, how_to_get: str) -> Table:
+    files = sorted(folder.glob(f"{config}/{split}-*.parquet"))
+    if not files:
+        raise FileNotFoundError(f"{folder} has no {config}/{split}-*.parquet. {how_to_get}")
+    tables = [read_parquet(file) for file in files]
+    if len(tables) == 1:
+        return tables[0]
+    columns = {name: [cell for table in tables for cell in table.column(name)] for name in tables[0].columns}
+    return _table(f"{folder}/{config}/{split}", columns)
+
+
+def _table(source: str, columns: dict[str, list[Any]]) -> Table:
     rows = max((len(cells) for cells in columns.values()), default=0)
-    return Table(f"{hub}/{config}/{split}", columns, range(1, rows + 1), unit="row")
+    return Table(source, columns, range(1, rows + 1), unit="row")
+
+
+def _checksum(columns: Mapping[str, Sequence[Any]]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(columns):
+        digest.update(json.dumps([name, list(columns[name])], ensure_ascii=False, default=repr).encode())
+    return f"sha256:{digest.hexdigest()}"
 
 
 def download(url: str, sha256: str, how_to_get: str) -> Path:
@@ -86,6 +117,7 @@ def download(url: str, sha256: str, how_to_get: str) -> Path:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mlemo"
     path = cache / f"{sha256[:12]}-{url.rsplit('/', 1)[-1]}"
     if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256:
+        _FETCHED[url] = f"sha256:{sha256}"
         return path
     try:
         cache.mkdir(parents=True, exist_ok=True)
@@ -94,4 +126,5 @@ def download(url: str, sha256: str, how_to_get: str) -> Path:
         raise FileNotFoundError(f"could not fetch {url}: {error}. {how_to_get}") from error
     except RuntimeError as error:  # how torch.hub reports a wrong checksum
         raise ValueError(f"{url} is not the file that was expected: {error}. {how_to_get}") from error
+    _FETCHED[url] = f"sha256:{sha256}"
     return path

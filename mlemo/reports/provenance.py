@@ -70,9 +70,9 @@ def _hardware(found: dict[str, Any]) -> str:
 
 
 def _data(records: Iterable[dict[str, Any]]) -> str:
-    """Checksums of the files and folders that runs read, by the last part of their path."""
+    """Checksums of what runs read: of files and folders by the last part of their path, of what was fetched by name."""
     sums = {
-        (path.rstrip("/").rsplit("/", 1)[-1], value)
+        (path.rstrip("/").rsplit("/", 1)[-1] if path.startswith("/") else path, value)
         for record in records
         for path, value in record.get("data", {}).items()
     }

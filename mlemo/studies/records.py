@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from mlemo.callbacks.cost import peak_memory
+from mlemo.data.fetch import fetched
 from mlemo.studies.runs import StudyRun
 
 __all__ = ["RECORD", "git_state", "make_record", "read_record", "write_atomically"]
@@ -27,7 +28,7 @@ PACKAGES = ("mlemo", "torch", "lightning", "transformers", "tokenizers", "torchm
 def make_record(
     run: StudyRun, folder: Path, seconds: float, resumed: bool, git: dict[str, Any] | None
 ) -> dict[str, Any]:
-    """The record of a run that this process has just finished.
+    """The record of a run that this process, which had no other, has just finished.
 
     Args:
         run: The run.
@@ -53,7 +54,7 @@ def make_record(
         "seed": run.seed,
         "words": list(run.words),
         "config": run.config,
-        "data": dict(run.data),
+        "data": {**run.data, **fetched()},
         "results": results,
         "files": files,
         "seconds": round(seconds, 3),

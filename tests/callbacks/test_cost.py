@@ -73,6 +73,18 @@ def test_training_is_timed_without_its_first_batches_and_without_validation(
     assert "test_ms_per_batch" not in cost
 
 
+def test_what_training_cost_is_written_before_training_ends(
+    classifier: Maker, data: Maker, trainer: Maker, tmp_path: Path
+) -> None:
+    class Break(Callback):
+        def on_train_end(self, *args: Any) -> None:
+            raise KeyError("killed")
+
+    with pytest.raises(KeyError, match="killed"):
+        trainer(callbacks=[Break(), Cost()], max_epochs=2).fit(classifier(), datamodule=data(batch_size=2))
+    assert read(tmp_path).keys() >= {"seconds_per_epoch", "train_minutes", "parameters"}
+
+
 def test_a_test_adds_its_own_time_and_keeps_that_of_training(
     clock: Clock, classifier: Maker, data: Maker, trainer: Maker, tmp_path: Path
 ) -> None:

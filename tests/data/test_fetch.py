@@ -5,7 +5,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from mlemo.data.fetch import download, find_file, hub_table
+from mlemo.data.fetch import download, fetched, find_file, hub_table
 
 HOW = "Ask the authors."
 
@@ -67,6 +67,34 @@ def test_hub_asks_the_datasets_library(monkeypatch):
     assert table.where(1) == "owner/name/simplified/validation, row 2"
 
 
+def test_what_was_read_from_the_hub_has_a_checksum_of_its_cells(tmp_path, monkeypatch):
+    import datasets
+
+    def checksum(hub: str) -> str:
+        hub_table(hub, "eng", "train", HOW)
+        return fetched()[f"{hub}/eng/train"]
+
+    def written(name: str, *parts: dict) -> str:
+        (tmp_path / name / "eng").mkdir(parents=True)
+        for number, part in enumerate(parts):
+            parquet.write_table(pyarrow.table(part), tmp_path / name / "eng" / f"train-{number}.parquet")
+        return checksum(str(tmp_path / name))
+
+    columns = {"text": ["é", "b"], "labels": [[0], [1, 2]]}
+    one = written("one", columns)
+    assert one.startswith("sha256:")
+    assert written("two", *({name: [cells[row]] for name, cells in columns.items()} for row in (0, 1))) == one
+    monkeypatch.setattr(datasets, "load_dataset", lambda *args, **kwargs: datasets.Dataset.from_dict(columns))
+    assert checksum("owner/name") == one
+    others = [
+        {"text": ["e", "b"], "labels": [[0], [1, 2]]},
+        {"text": ["é", "b"], "labels": [[0, 1], [2]]},
+        {"text": ["b", "é"], "labels": [[1, 2], [0]]},
+        {"words": ["é", "b"], "labels": [[0], [1, 2]]},
+    ]
+    assert len({one, *(written(f"other{number}", other) for number, other in enumerate(others))}) == 5
+
+
 def test_hub_out_of_reach(monkeypatch):
     import datasets
 
@@ -94,6 +122,7 @@ def test_download_keeps_the_file(source, tmp_path):
     path, checksum = source
     kept = download(path.as_uri(), checksum, HOW)
     assert kept.read_bytes() == path.read_bytes()
+    assert fetched()[path.as_uri()] == f"sha256:{checksum}"
     assert kept.parent == tmp_path / "cache" / "mlemo"
     assert kept.name.endswith("data.csv")
     path.unlink()

@@ -157,6 +157,9 @@ def test_how_the_runs_were_made(two_losses: Any) -> None:
     assert facts["seconds a run"] == "101 to 103, 612 in all; 2 were resumed, and count from there"
     assert facts["peak memory"] == "up to 1,024 MiB"
     assert facts["data"] == "corpus sha256:abababababab"
+    two_losses.runs["BCE", "1"].write_record(data={"owner/name/simplified/train": "sha256:" + "cd" * 32})
+    facts = dict(cells(report_of(two_losses), "From the records of the finished runs"))
+    assert facts["data"] == "corpus sha256:abababababab; owner/name/simplified/train sha256:cdcdcdcdcdcd"
     assert (facts["python"], facts["torch"]) == ("3.12.1", "2.9.0")
 
 

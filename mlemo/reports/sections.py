@@ -109,11 +109,11 @@ def overall_section(results: Results, scores: Scores) -> Iterator[Block]:
     compare = results.study.compare
     yield Heading(f"{compare}: each label against {scores.first}, over combinations")
     caption = f"Differences from {compare} {scores.first}, Wilcoxon's signed-rank test"
-    yield from _overall_tables(results, scores.overall, f"{caption}, scale {results.scale}")
-    yield from _overall_tables(results, scores.published, f"{caption}, from the published numbers")
+    yield from _overall_tables(results, scores.first, scores.overall, f"{caption}, scale {results.scale}")
+    yield from _overall_tables(results, scores.first, scores.published, f"{caption}, from the published numbers")
 
 
-def _overall_tables(results: Results, tests: Sequence[Overall], caption: str) -> Iterator[Block]:
+def _overall_tables(results: Results, first: str, tests: Sequence[Overall], caption: str) -> Iterator[Block]:
     """A table over all combinations, and one for each setting within whose labels there are enough."""
     compare = results.study.compare
     tables: dict[str, list[tuple[str, ...]]] = {}
@@ -122,14 +122,17 @@ def _overall_tables(results: Results, tests: Sequence[Overall], caption: str) ->
         unit = unit_of(results.study, found.metric)
         values = (found.test.p, found.p_holm, found.test.effect)
         shown = (str(found.test.pairs), unit.show(found.difference, "+"), *(number(value, 4) for value in values))
-        tables.setdefault(setting, []).append((*within, unit.head, found.label, *shown))
+        printed = _published_p(results, first, found)
+        tables.setdefault(setting, []).append((*within, unit.head, found.label, *shown, *printed))
     for setting, rows in tables.items():
         names = (setting, "metric", compare) if setting else ("metric", compare)
+        head = (*names, "pairs", "mean difference", "p", "p Holm", "effect", "published p", "table")
+        cut = len(head) if any(row[-1] != "–" for row in rows) else -2
         corrected = "of this table" if setting else "of one metric"
         yield Table(
             f"{caption}, for each {setting}" if setting else caption,
-            (*names, "pairs", "mean difference", "p", "p Holm", "effect"),
-            tuple(rows),
+            head[:cut],
+            tuple(row[:cut] for row in rows),
             len(names),
             (
                 "One pair for each combination of the other settings, ours of means over seeds; pairs without a "
@@ -138,6 +141,15 @@ def _overall_tables(results: Results, tests: Sequence[Overall], caption: str) ->
                 "Combinations that share a corpus are not independent.",
             ),
         )
+
+
+def _published_p(results: Results, first: str, found: Overall) -> tuple[str, str]:
+    """The p-value that the paper prints for a test, and its table."""
+    wanted = (results.study.compare, first, found.label, found.within)
+    for row in results.study.published_tests:
+        if (row.compare, row.first, row.label, row.within) == wanted and found.metric in row.p:
+            return number(row.p[found.metric], 4), row.table
+    return "–", "–"
 
 
 def published_alone(results: Results) -> Iterator[Block]:

@@ -12,7 +12,7 @@ from typing import Any
 from mlemo import thresholds
 from mlemo.thresholds import ThresholdRule
 
-__all__ = ["RULE_SETTING", "Figure", "Labels", "PlannedRun", "PublishedRow", "Rule", "Scale", "Study"]
+__all__ = ["RULE_SETTING", "Figure", "Labels", "PlannedRun", "PublishedRow", "PublishedTest", "Rule", "Scale", "Study"]
 
 RULE_SETTING = "threshold"
 
@@ -77,6 +77,27 @@ class PublishedRow:
     values: Mapping[str, float]
     plus_minus: Mapping[str, float]
     marked: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PublishedTest:
+    """Published p-values of one label against another one over combinations of the other settings.
+
+    Args:
+        table: Where they stand in the paper.
+        compare: Setting of the two labels.
+        first: The label that is compared with.
+        label: The other one.
+        within: Setting and label to which the combinations are restricted; ``None`` for all of them.
+        p: The p-value printed for each metric.
+    """
+
+    table: str
+    compare: str
+    first: str
+    label: str
+    within: tuple[str, str] | None
+    p: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -150,6 +171,7 @@ class Study:
             ``threshold``, which makes no runs; empty where each run is scored under its own rule.
         compare: Setting whose labels are compared with its first one; it changes no run.
         published: Rows of the paper's tables.
+        published_tests: Rows of the paper's tables of p-values.
         figures: Pictures of its runs.
         notes: What has to be said beside these numbers.
     """
@@ -165,6 +187,7 @@ class Study:
     rules: Mapping[str, Rule]
     compare: str
     published: tuple[PublishedRow, ...]
+    published_tests: tuple[PublishedTest, ...]
     figures: tuple[Figure, ...]
     notes: tuple[str, ...]
 

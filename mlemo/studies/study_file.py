@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from mlemo.studies.study import RULE_SETTING, Figure, Labels, PublishedRow, Rule, Scale, Study
+from mlemo.studies.study import RULE_SETTING, Figure, Labels, PublishedRow, PublishedTest, Rule, Scale, Study
 
 __all__ = ["DEFINITIONS", "load_study"]
 
@@ -19,7 +19,7 @@ DEFINITIONS = Path(__file__).parent / "definitions"
 SCALES = ("tiny", "small", "paper")
 SEED_WORDS = "--seed_everything=${seed} --data.seed=${seed}"
 KEYS = {"title", "paper", "metrics", "class_metrics", "scales", "varies", "cases", "rules", "compare", "published",
-        "figures", "notes"}  # fmt: skip
+        "published_tests", "figures", "notes"}  # fmt: skip
 EVERY_FIGURE = {"kind", "title", "source", "where"}
 # kind of figure -> the keys that it must have, and those that it may have
 FIGURES = {
@@ -123,6 +123,7 @@ class _Reader:
         if rules and RULE_SETTING in varies:
             raise self.wrong("rules", f"the setting {RULE_SETTING} varies already")
         shown = varies | ({RULE_SETTING: rules} if rules else {})
+        compare = self.known("compare", content.get("compare", list(shown)[-1]), shown)
         scales = self.mapping("scales", content["scales"], set(SCALES))
         return Study(
             path=self.path,
@@ -134,11 +135,16 @@ class _Reader:
             varies=varies,
             cases=self.cases(content.get("cases"), varies),
             rules=rules,
-            compare=self.known("compare", content.get("compare", list(shown)[-1]), shown),
+            compare=compare,
             published=tuple(
                 row
                 for key, table in self.items("published", content.get("published"))
                 for row in self.table(key, table, shown, metrics, class_metrics)
+            ),
+            published_tests=tuple(
+                row
+                for key, table in self.items("published_tests", content.get("published_tests"))
+                for row in self.tests(key, table, shown, metrics, compare)
             ),
             figures=tuple(
                 self.figure(key, figure, shown, metrics, class_metrics)
@@ -233,6 +239,31 @@ class _Reader:
                     ),
                 )
             )
+        return rows
+
+    def tests(
+        self,
+        key: str,
+        value: Any,
+        varies: Mapping[str, Mapping[str, Any]],
+        metrics: Mapping[str, str],
+        compare: str,
+    ) -> list[PublishedTest]:
+        table = self.mapping(key, value, {"table", "rows"})
+        name, rows = self.text(f"{key}.table", table.get("table")), []
+        for place, raw in self.items(f"{key}.rows", table.get("rows")):
+            row = self.mapping(place, raw, {*varies, *metrics})
+            within = [setting for setting in varies if setting in row and setting != compare]
+            if compare not in row or len(within) > 1:
+                raise self.wrong(place, f"expected a label of {compare} and of one other setting at most")
+            for setting in (compare, *within):
+                self.known(f"{place}.{setting}", row[setting], varies[setting])
+            p = self.numbers(place, {metric: row[metric] for metric in metrics if metric in row})
+            if wrong := [metric for metric, value in p.items() if not 0 <= value <= 1]:
+                raise self.wrong(f"{place}.{wrong[0]}", f"expected a p-value from 0 to 1, found {p[wrong[0]]!r}")
+            first = next(iter(varies[compare]))
+            own = (within[0], row[within[0]]) if within else None
+            rows.append(PublishedTest(name, compare, first, row[compare], own, p))
         return rows
 
     def numbers(self, key: str, values: dict[str, Any]) -> dict[str, float]:

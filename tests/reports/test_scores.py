@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from math import isnan
 from typing import Any
 
@@ -16,7 +18,7 @@ from sklearn.metrics import f1_score
 from mlemo.metrics import bootstrap_interval, compare
 from mlemo.report import make_report
 from mlemo.reports.markdown import as_markdown
-from mlemo.reports.results import read_results
+from mlemo.reports.results import Results, read_results
 from mlemo.reports.scores import Scores, score
 from mlemo.studies.rules import rule_scores
 
@@ -30,6 +32,14 @@ def scored(study: Any) -> Scores:
 
 def labels(study: Any, *names: str) -> tuple[tuple[str, str], ...]:
     return tuple(zip(study.study.varies, names))
+
+
+def of_part(study: Any, label: str) -> Results:
+    """The results without the runs of a label."""
+    results = read_results(study.study, "tiny", study.folder)
+    return replace(
+        results, combinations=tuple(own for own in results.combinations if label not in dict(own.labels).values())
+    )
 
 
 def macro_f1(truth: Any, decided: Any) -> float:
@@ -170,6 +180,7 @@ def test_wilcoxon_within_each_network_and_from_the_published_numbers(invented: M
         },
         scales={"tiny": {"seeds": [1]}},
         published=[{"table": "Table 1", "unit": "1", "rows": rows}],
+        published_tests=[{"table": "Table 2", "rows": [{"network": "A", "loss": "Focal", "F1": 0.0123}]}],
     )  # fmt: skip
     for network in networks:
         for number, corpus in enumerate(corpora):
@@ -197,6 +208,11 @@ def test_wilcoxon_within_each_network_and_from_the_published_numbers(invented: M
     text = as_markdown(make_report(results, 20), "figures")
     assert "Wilcoxon's signed-rank test, scale tiny, for each network" in text
     assert "Wilcoxon's signed-rank test, from the published numbers, for each network" in text
+    # printed p-values stand beside those of the same network, compared with the same label
+    shown = [line.split(" | ")[-2:] for line in text.splitlines() if re.match(r"\| [AB] \| F1 \| Focal \|", line)]
+    assert shown == [["0.0123", "Table 2 |"], ["–", "– |"]] * 2
+    assert text.count("| published p | table |") == 2
+    assert "published p" not in as_markdown(make_report(of_part(study, "BCE"), 20), "figures")
 
 
 def test_rules_after_the_fact_are_fitted_on_validation_and_scored_on_the_test(invented: Maker) -> None:

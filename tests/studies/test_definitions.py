@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from scipy import stats
 
 from mlemo import training
 from mlemo.labels import LabelSpace
@@ -225,6 +226,40 @@ def test_published_numbers_stand_in_the_papers(name: str) -> None:
             assert first.labels[:-1] == second.labels[:-1]
             both = [value for pair in zip(first.values.values(), second.values.values()) for value in pair]
             assert any(in_order(line, both) for line in lines), first
+
+
+def test_p_values_of_batch_selection_stand_in_the_paper_and_follow_from_its_table() -> None:
+    """But for the four that the study notes."""
+    study = load_study("batch-selection")
+    tests = {row.within: row for row in study.published_tests}
+    assert {(row.table, row.compare, row.first, row.label) for row in tests.values()} == {
+        ("Table 3", "selection", "Random", "Adaptive")
+    }
+    values: dict[tuple[str, str, str], dict[str, float]] = {}
+    for row in study.published:
+        labels = dict(row.labels)
+        for metric, value in row.values.items():
+            values.setdefault((labels["network"], metric, labels["selection"]), {})[labels["dataset"]] = value
+    others = set()
+    for network in study.varies["network"]:
+        for metric in ("Macro-F", "Micro-F", "Macro-AUC", "Ranking Loss", "Hamming Loss", "One Error"):
+            adaptive, random = (values[network, metric, label] for label in ("Adaptive", "Random"))
+            both = [(adaptive[name], random[name]) for name in adaptive.keys() & random.keys()]
+            own = stats.wilcoxon(*zip(*both)).pvalue
+            if not 0.5 < own / tests["network", network].p[metric] < 2:
+                others.add((network, metric))
+    assert others == {("C2AE", "Hamming Loss"), ("C2AE", "One Error"), ("PACA", "Hamming Loss"), ("DELA", "One Error")}
+    assert any("C2AE's Hamming Loss and One Error, PACA's Hamming Loss and DELA's One Error" in n for n in study.notes)
+    if PAPER_FOLDER is not None:
+        (file,) = Path(PAPER_FOLDER).glob("004_*.txt")
+        table = file.read_text(encoding="utf-8").split("**Table 3.**")[0].splitlines()[-10:]
+        columns = [f"\t{network}" for network in study.varies["network"]]
+        assert "".join(columns) in table
+        for metric in tests["network", "C2AE"].p:
+            (line,) = [line for line in table if line.startswith(f"{metric}\t")]
+            assert numbers(line) == [tests["network", name].p[metric] for name in study.varies["network"]]
+            for cell, name in zip(line.split("\t")[1:], study.varies["network"], strict=True):
+                assert ("win" in cell) == (tests["network", name].p[metric] < 0.05)
 
 
 def check_orders(rows: Sequence[PublishedRow], lines: list[list[float]], count: int) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from mlemo.studies.study import Figure
+from mlemo.studies.study import Figure, PublishedTest
 from mlemo.studies.study_file import load_study
 from mlemo.thresholds import PerClassThreshold
 
@@ -28,6 +28,7 @@ STUDY: dict[str, Any] = {
     "published": [{"table": "Table 1", "unit": "percent", "rows": [{"loss": "BCE", "F": 50.5}]}],
 }
 DRAWN: dict[str, Any] = {
+    "published_tests": [{"table": "Table 2", "rows": [{"threshold": "best", "order": "up", "F": 0.04}]}],
     "class_metrics": {"F1": "f1"},
     "rules": {"half": {"class_path": "FixedThreshold"}, "best": {"class_path": "PerClassThreshold"}},
     "figures": [
@@ -101,6 +102,19 @@ def test_cases_name_labels_or_lists_of_them(tmp_path: Path) -> None:
         (["figures", 1, "metric"], "F", r"figures\[1\].metric: unknown label 'F', expected one of F1"),
         (["figures", 2, "scalars"], [], r"figures\[2\].scalars: is missing, and a curve needs it"),
         (["figures", 2, "against"], "hours", r"figures\[2\].against: expected epoch, step or seconds, found 'hours'"),
+        (
+            ["published_tests", 0, "rows", 0],
+            {"order": "up", "F": 0.1},
+            r"published_tests\[0\].rows\[0\]: expected a label of threshold and of one other setting at most",
+        ),
+        (
+            ["published_tests", 0, "rows", 0, "loss"],
+            "BCE",
+            r"rows\[0\]: expected a label of threshold and of one other",
+        ),
+        (["published_tests", 0, "rows", 0, "order"], "left", r".*rows\[0\].order: unknown label 'left'"),
+        (["published_tests", 0, "rows", 0, "F"], 1.5, r".*rows\[0\].F: expected a p-value from 0 to 1, found 1.5"),
+        (["published_tests", 0, "rows", 0, "G"], 0.5, r"published_tests\[0\].rows\[0\]: unknown key 'G'"),
         (["rules", "best", "class_path"], "Best", r"rules.best: mlemo.thresholds has no rule 'Best'"),
         (["rules", "best", "init_args"], {"size": 1}, r"rules.best: .* unexpected keyword argument 'size'"),
         (["varies", "threshold"], {"low": ""}, "rules: the setting threshold varies already"),
@@ -131,6 +145,9 @@ def test_figures_and_rules_are_read(tmp_path: Path) -> None:
     assert rule.cross_fit == 3
     assert study.rules["best"].build() is not rule
     assert study.published[0].labels == (("loss", "BCE"), ("threshold", "best"))
+    assert study.published_tests == (
+        PublishedTest("Table 2", "threshold", "half", "best", ("order", "up"), {"F": 0.04}),
+    )
     # a rule makes no run of its own
     assert [run.words for run in study.expand("tiny")] == [
         run.words for run in load_study(write(tmp_path, STUDY)).expand("tiny")
@@ -141,7 +158,7 @@ def test_the_compared_setting_is_the_last_or_the_one_that_the_file_names_and_cha
     plain = load_study(write(tmp_path, STUDY))
     assert plain.compare == "order"
     assert load_study(write(tmp_path, STUDY | DRAWN)).compare == "threshold"
-    study = load_study(write(tmp_path, STUDY | DRAWN | {"compare": "loss"}))
+    study = load_study(write(tmp_path, STUDY | DRAWN | {"compare": "loss", "published_tests": []}))
     assert study.compare == "loss"
     assert study.expand("tiny") == plain.expand("tiny")
     assert study.comparing("threshold").compare == "threshold"

@@ -343,6 +343,6 @@ def _print_studies() -> None:
     table = Table("study", "published in", "asks", box=SIMPLE_HEAD, padding=0)
     for file in sorted(DEFINITIONS.glob("*.yaml")):
         study = load_study(file.stem)
-        tables = dict.fromkeys(row.table for row in (*study.published, *study.published_tests))
+        tables = dict.fromkeys([row.table for row in study.published] + [row.table for row in study.published_tests])
         table.add_row(study.name, escape(", ".join([study.paper, *tables])), escape(study.title))
     Console().print(table)

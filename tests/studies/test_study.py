@@ -110,7 +110,7 @@ def test_cases_name_labels_or_lists_of_them(tmp_path: Path) -> None:
         (
             ["published_tests", 0, "rows", 0, "loss"],
             "BCE",
-            r"rows\[0\]: expected a label of threshold and of one other",
+            r".*rows\[0\]: expected a label of threshold and of one other",
         ),
         (["published_tests", 0, "rows", 0, "order"], "left", r".*rows\[0\].order: unknown label 'left'"),
         (["published_tests", 0, "rows", 0, "F"], 1.5, r".*rows\[0\].F: expected a p-value from 0 to 1, found 1.5"),

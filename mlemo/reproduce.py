@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,18 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
+from rich.text import Text
 from sqlalchemy.exc import DBAPIError
 
 from mlemo.studies.claims import Claims
@@ -151,8 +162,20 @@ def _write_list(path: Path, runs: list[dict[str, Any]], keep_others: bool) -> No
     write_atomically(path, json.dumps(runs, indent=1, ensure_ascii=False) + "\n")
 
 
+class _TimeLeft(ProgressColumn):
+    """What a function says of the time left, asked again whenever the bar is drawn."""
+
+    def __init__(self, say: Callable[[], str]) -> None:
+        super().__init__()
+        self._say = say
+
+    def render(self, task: Task) -> Text:
+        """The words."""
+        return Text(self._say())
+
+
 class _Display:
-    """One line for each run that ends, which stays in a log, and below them, on a terminal, a bar."""
+    """One line for each run that ends, which stays in a log; below, on a terminal, a bar with the time left."""
 
     def __init__(self, console: Console, study: Study, outcome: Outcome, workers: int) -> None:
         self._console, self._study, self._outcome, self._workers = console, study, outcome, workers
@@ -163,12 +186,13 @@ class _Display:
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
+            _TimeLeft(self._time_left),
             console=console,
             transient=True,
             disable=not console.is_terminal,
         )
         self._task: TaskID
-        self._running: dict[str, str] = {}
+        self._running: dict[str, tuple[str, float]] = {}  # name, and when it was begun, by address
 
     def __enter__(self) -> _Display:
         if self._kept:
@@ -181,7 +205,7 @@ class _Display:
         self._progress.stop()
 
     def started(self, run: StudyRun) -> None:
-        self._running[run.address] = run.name
+        self._running[run.address] = (run.name, time.monotonic())
         self._update()
 
     def finished(self, run: StudyRun, record: dict[str, Any], here: bool) -> None:
@@ -192,7 +216,8 @@ class _Display:
             values = record["results"]["test"]
             shown = ", ".join(f"{name} {values[key]:.4f}" for name, key in self._study.metrics.items() if key in values)
             where = f"{record['seconds']:.0f} s" if here else "by another worker"
-            self._line(f"{self._place()} {run.name}: {shown} ({where}){self._time_left()}")
+            left = self._time_left()
+            self._line(f"{self._place()} {run.name}: {shown} ({where}){f'; {left}' if left else ''}")
         self._update()
 
     def failed(self, run: StudyRun, text: str) -> None:
@@ -209,20 +234,40 @@ class _Display:
         return f"[{self._settled()}/{len(self._addresses)}]"
 
     def _time_left(self) -> str:
-        settled = self._outcome.records.keys() | self._outcome.failures.keys()
-        seconds = _estimate(self._outcome, (run for run in self._outcome.runs if run.address not in settled))
-        return f"; about {_duration(seconds / self._workers)} left" if seconds else ""
+        now = time.monotonic()
+        spent = {address: now - since for address, (_, since) in self._running.copy().items()}
+        seconds = _seconds_left(self._outcome, spent, self._workers)
+        return f"about {_duration(seconds)} left" if seconds else ""
 
     def _update(self) -> None:
-        names = "; ".join(self._running.values()) or "waiting for other workers"
+        names = "; ".join(name for name, _ in self._running.values()) or "waiting for other workers"
         self._progress.update(self._task, description=names, completed=self._settled())
 
     def _line(self, text: str) -> None:
         self._progress.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
-def _estimate(outcome: Outcome, runs: Iterable[StudyRun]) -> float | None:
-    """Seconds that runs will take: as finished ones of the same labels did, else as all finished ones on average."""
+def _seconds_left(outcome: Outcome, spent: Mapping[str, float], workers: int) -> float | None:
+    """Seconds until all runs are settled, as far as finished ones tell; ``None`` where none is finished.
+
+    Args:
+        outcome: How the study stands.
+        spent: Seconds since each run in work was begun, by address.
+        workers: How many runs are in work at once.
+    """
+    settled = outcome.records.keys() | outcome.failures.keys()
+    estimates = _estimates(outcome, (run for run in outcome.runs if run.address not in settled))
+    if estimates is None:
+        return None
+    left = [max(0.0, seconds - spent.get(address, 0.0)) for address, seconds in estimates.items()]
+    return max(sum(left) / workers, *left) if left else 0.0
+
+
+def _estimates(outcome: Outcome, runs: Iterable[StudyRun]) -> dict[str, float] | None:
+    """Seconds that each run will take, by address; ``None`` where nothing is known.
+
+    As finished ones of the same labels did, else as all finished ones on average; resumed ones tell nothing.
+    """
     seconds: dict[tuple[str, ...], list[float]] = {}
     for run in outcome.runs:
         record = outcome.records.get(run.address)
@@ -231,11 +276,11 @@ def _estimate(outcome: Outcome, runs: Iterable[StudyRun]) -> float | None:
     everything = [value for values in seconds.values() for value in values]
     if not everything:
         return None
-    total = 0.0
-    for run in {run.address: run for run in runs}.values():
+    found = {}
+    for run in runs:
         values = seconds.get(tuple(run.labels.values()), everything)
-        total += sum(values) / len(values)
-    return total
+        found[run.address] = sum(values) / len(values)
+    return found
 
 
 def _duration(seconds: float) -> str:
@@ -249,21 +294,21 @@ def _print_plan(console: Console, outcome: Outcome, states: Mapping[str, str]) -
     for name in ("run", "address", "state"):
         table.add_column(name, no_wrap=name != "run", overflow="fold")
     table.add_column("time", justify="right")
-    to_do = []
+    to_do, estimates = [], _estimates(outcome, outcome.runs)
     for run in outcome.runs:
         record, state = outcome.records.get(run.address), states.get(run.address, "to do")
         if record is not None or state == "done":
-            time, state = (_duration(record["seconds"]) if record else ""), "done"
+            took, state = (_duration(record["seconds"]) if record else ""), "done"
         else:
             to_do.append(run)
-            seconds = _estimate(outcome, [run])
-            time = "" if seconds is None else f"about {_duration(seconds)}"
-        table.add_row(escape(run.name), run.address, state, time)
+            took = "" if estimates is None else f"about {_duration(estimates[run.address])}"
+        table.add_row(escape(run.name), run.address, state, took)
     console.print(table)
-    seconds = _estimate(outcome, to_do)
-    cost = "; nothing to estimate it from yet" if seconds is None else f", about {_duration(seconds)} for one worker"
-    runs = len({run.address for run in to_do})
-    console.print(f"{runs} to run{cost if runs else ''}", highlight=False, markup=False)
+    addresses = {run.address for run in to_do}
+    cost = "; nothing to estimate it from yet"
+    if estimates is not None:
+        cost = f", about {_duration(sum(estimates[address] for address in addresses))} for one worker"
+    console.print(f"{len(addresses)} to run{cost if addresses else ''}", highlight=False, markup=False)
 
 
 def main(words: Sequence[str]) -> Outcome | None:

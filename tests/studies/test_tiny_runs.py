@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mlemo import training
+from mlemo.callbacks import EvaluationFigures
 from mlemo.studies.rules import rule_scores
 from mlemo.studies.study_file import DEFINITIONS, load_study
 
@@ -48,8 +49,9 @@ def test_every_study_is_run() -> None:
 
 @pytest.mark.parametrize(("words", "studies"), CHOSEN.items(), ids=[names[0] for names in CHOSEN.values()])
 def test_a_tiny_run_gives_every_metric_of_its_studies(
-    words: tuple[str, ...], studies: list[str], tmp_path: Path
+    words: tuple[str, ...], studies: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(EvaluationFigures, "on_outputs", lambda *args: None)  # pictures take half of the time
     epochs = [] if "--trainer.callbacks+=BatchSelection" in words else ONE_EPOCH
     place = [f"--trainer.logger.save_dir={tmp_path}", "--trainer.logger.version=run"]
     training.run("fit", [*words, *SMALLER, *epochs, *place])

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
 
+import torch
 from torch import Tensor
 
 __all__ = ["Batch", "DataInput", "FeatureInput", "ModelOutput", "PromptLayout", "StepOutput", "TextInput"]
@@ -38,6 +39,7 @@ class StepOutput(TypedDict, total=False):
     index: Tensor  #: (B,) long
     labels: Tensor  #: (B, C)
     label_mask: Tensor  #: (B, C) bool
+    sample_losses: Tensor  #: (B,), detached: the part of each sample in the loss, where asked for and it can be said
     components: dict[str, Tensor]  #: scalars, detached: the terms of a composite loss, and those of the model
     diagnostics: dict[str, Tensor]  #: scalars, detached: what a network wants to be watched
 
@@ -48,7 +50,8 @@ class ModelOutput:
 
     Args:
         logits: ``(B, C)``, the prediction.
-        terms: Scalars that are added to the loss, weighted already; by name.
+        terms: What is added to the loss, weighted already, by name: a scalar, or ``(B,)`` values of the samples, whose
+            mean is added.
         context: What the loss may know beside logits and labels, passed on to it by name.
         loss_logits: ``(B, C)`` that the loss sees in place of ``logits``, where a network trains its decoder on another
             path than it predicts with.
@@ -60,6 +63,11 @@ class ModelOutput:
     context: dict[str, Any] = field(default_factory=dict)
     loss_logits: Tensor | None = None
     diagnostics: dict[str, Tensor] = field(default_factory=dict)
+
+    def of_samples(self) -> Tensor:
+        """Sum of the terms that are values of the samples, ``(B,)``; 0 where there are none."""
+        none = self.logits.new_zeros(len(self.logits), dtype=torch.float32)
+        return sum((term for term in self.terms.values() if term.ndim), none)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ __all__ = [
     "ElementwiseLoss",
     "Loss",
     "MultiTermLoss",
+    "SamplewiseLoss",
     "check_inputs",
     "check_targets",
     "class_vector",
@@ -56,6 +57,14 @@ class Loss(nn.Module, ABC):
                 1].
         """
 
+    def per_sample(self, logits: Tensor, targets: Tensor, mask: Tensor | None = None, **context: Any) -> Tensor | None:
+        """The loss of each sample as that of a batch of its own, ``(N,)``; arguments as in `forward`.
+
+        Where all is annotated, the loss of a batch is their mean. 0 for a sample without an annotated label; ``None``
+        where the loss judges a batch as a whole, or does not say.
+        """
+        return None
+
     def bind(self, classes: int) -> None:
         """Make what depends on the number of classes; a model calls this when it is made."""
 
@@ -95,6 +104,31 @@ class ElementwiseLoss(Loss):
         """
         logits, targets, mask = check_inputs(logits, targets, mask)
         return self._elementwise(logits, targets) * mask
+
+    def per_sample(self, logits: Tensor, targets: Tensor, mask: Tensor | None = None, **context: Any) -> Tensor:
+        """Mean of `elementwise` over the annotated labels of each sample; see `Loss.per_sample`."""
+        logits, targets, mask = check_inputs(logits, targets, mask)
+        return (self._elementwise(logits, targets) * mask).sum(1) / mask.sum(1).clamp(min=1)
+
+
+class SamplewiseLoss(Loss):
+    """A loss that is the mean, over the samples that have an annotated label, of one value per sample."""
+
+    @abstractmethod
+    def _per_sample(self, logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+        """Value of every sample, ``(N,)``, from checked inputs in computing precision; 0 where nothing is annotated."""
+
+    def forward(self, logits: Tensor, targets: Tensor, mask: Tensor | None = None, **context: Any) -> Tensor:
+        """The mean over the samples that have an annotated label; see `Loss.forward`."""
+        return self.of_checked(*check_inputs(logits, targets, mask))
+
+    def of_checked(self, logits: Tensor, targets: Tensor, mask: Tensor, **context: Any) -> Tensor:
+        """`forward` of inputs that `check_inputs` has returned."""
+        return masked_mean(self._per_sample(logits, targets, mask), mask.any(1))
+
+    def per_sample(self, logits: Tensor, targets: Tensor, mask: Tensor | None = None, **context: Any) -> Tensor:
+        """See `Loss.per_sample`."""
+        return self._per_sample(*check_inputs(logits, targets, mask))
 
 
 class BatchLoss(Loss):

@@ -52,6 +52,16 @@ class CompositeLoss(MultiTermLoss):
         """Every term before weighting; see `MultiTermLoss.components`."""
         return {name: term(logits, targets, mask, **context) for name, term in self.terms.items()}
 
+    def per_sample(self, logits: Tensor, targets: Tensor, mask: Tensor | None = None, **context: Any) -> Tensor | None:
+        """The weighted sum of the terms' values, where all say them; see `Loss.per_sample`."""
+        values = [
+            (self.scale[name], term.per_sample(logits, targets, mask, **context))  # type: ignore[operator]
+            for name, term in self.terms.items()
+        ]
+        if any(value is None for _, value in values):
+            return None
+        return torch.stack([scale * value for scale, value in values]).sum(0)
+
     def weights(self) -> dict[str, Tensor]:
         """The weights."""
         return {name: torch.tensor(weight) for name, weight in self.scale.items()}

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from mlemo.losses.base import Loss, check_inputs
+from mlemo.losses.base import SamplewiseLoss
 
 __all__ = ["PairwiseExponentialLoss", "pairwise_exponential"]
 
@@ -33,7 +31,7 @@ def pairwise_exponential(scores: Tensor, targets: Tensor, mask: Tensor, scale: f
     return torch.where(pairs > 0, below * above / (scale * pairs.clamp(min=1e-12)), 0.0)
 
 
-class PairwiseExponentialLoss(Loss):
+class PairwiseExponentialLoss(SamplewiseLoss):
     """``mean_i 1/(s |Y_i| |Ȳ_i|) Σ_{p ∈ Y_i, n ∉ Y_i} exp(−s (σ(z_ip) − σ(z_in)))``.
 
     The output loss of C2AE (Yeh et al. 2017, eq. 4), after Zhang and Zhou (2006), on probabilities. A sample with no
@@ -56,8 +54,5 @@ class PairwiseExponentialLoss(Loss):
             raise ValueError(f"scale must be positive, found {scale}")
         self.scale = scale
 
-    def forward(self, logits: Tensor, targets: Tensor, mask: Tensor | None = None, **context: Any) -> Tensor:
-        """The mean over the samples that have an annotated label; see `Loss.forward`."""
-        logits, targets, mask = check_inputs(logits, targets, mask)
-        values = pairwise_exponential(logits.sigmoid(), targets, mask, self.scale)
-        return values.sum() / mask.any(-1).sum().clamp(min=1)
+    def _per_sample(self, logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+        return pairwise_exponential(logits.sigmoid(), targets, mask, self.scale)

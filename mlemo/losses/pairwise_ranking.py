@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor
 
-from mlemo.losses.base import Loss, check_inputs
+from mlemo.losses.base import SamplewiseLoss
 
 __all__ = ["PairwiseRankingLoss"]
 
 
-class PairwiseRankingLoss(Loss):
+class PairwiseRankingLoss(SamplewiseLoss):
     """``mean_i 1/(|P_i| |N_i|) Σ_{p ∈ P_i, n ∈ N_i} max(0, m − (σ(x_ip) − σ(x_in)))``.
 
     Alrasheedy et al. (2026), eq. 18, on probabilities. A sample without a positive or without a negative label has no
@@ -35,14 +33,8 @@ class PairwiseRankingLoss(Loss):
             raise ValueError(f"margin is a distance between probabilities in (0, 1], found {margin}")
         self.margin = margin
 
-    def forward(self, logits: Tensor, targets: Tensor, mask: Tensor | None = None, **context: Any) -> Tensor:
-        """The mean over the samples that have an annotated label; see `Loss.forward`."""
-        return self.of_checked(*check_inputs(logits, targets, mask))
-
-    def of_checked(self, logits: Tensor, targets: Tensor, mask: Tensor, **context: Any) -> Tensor:
-        """`forward` of inputs that `check_inputs` has returned."""
+    def _per_sample(self, logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
         probabilities = logits.sigmoid()
         pairs = (targets * mask)[:, :, None] * ((1 - targets) * mask)[:, None, :]
         short = (self.margin - probabilities[:, :, None] + probabilities[:, None, :]).clamp(min=0)
-        values = (pairs * short).sum((1, 2)) / pairs.sum((1, 2)).clamp(min=1e-12)
-        return values.sum() / mask.any(1).sum().clamp(min=1)
+        return (pairs * short).sum((1, 2)) / pairs.sum((1, 2)).clamp(min=1e-12)

@@ -15,18 +15,16 @@ as its F1 there is 0 whatever is predicted.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from mlemo.losses.base import Loss, check_inputs, masked_mean
+from mlemo.losses.base import SamplewiseLoss
 from mlemo.losses.smooth_confusion import SmoothConfusionLoss, ratio
 
 __all__ = ["SoftJaccardLoss", "SoftMacroF1Loss", "SoftMicroF1Loss"]
 
 
-class SoftJaccardLoss(Loss):
+class SoftJaccardLoss(SamplewiseLoss):
     """1 − soft Jaccard index, the "accuracy" of multi-label classification, averaged over samples.
 
     With logit x, target y and o = σ(x), summed over the annotated labels of each sample,
@@ -44,14 +42,11 @@ class SoftJaccardLoss(Loss):
         tensor(0.6667)
     """
 
-    def forward(self, logits: Tensor, targets: Tensor, mask: Tensor | None = None, **context: Any) -> Tensor:
-        """Mean over the samples that have annotated labels; see `Loss.forward`."""
-        logits, targets, mask = check_inputs(logits, targets, mask)
+    def _per_sample(self, logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
         predictions = logits.sigmoid() * mask
         common = (targets * predictions).sum(1)
         union = (targets + predictions - targets * predictions).sum(1)
-        jaccard = torch.where(union > 0, ratio(common, union), 1.0)
-        return masked_mean(1 - jaccard, mask.any(1))
+        return 1 - torch.where(union > 0, ratio(common, union), 1.0)
 
 
 class SoftMicroF1Loss(SmoothConfusionLoss):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mlemo.losses.base import Loss, check_inputs
+from mlemo.losses.base import SamplewiseLoss
 
 __all__ = ["WassersteinLoss"]
 
@@ -18,7 +17,7 @@ __all__ = ["WassersteinLoss"]
 _LOG_ZERO = -1e30
 
 
-class WassersteinLoss(Loss):
+class WassersteinLoss(SamplewiseLoss):
     """Wasserstein distance between the normalised targets and the softmax of the logits.
 
     With r = y / Σy and q = softmax(x), both over the annotated labels of a row, the value of a row is
@@ -73,9 +72,7 @@ class WassersteinLoss(Loss):
         self.regularization = regularization
         self.iterations = iterations
 
-    def forward(self, logits: Tensor, targets: Tensor, mask: Tensor | None = None, **context: Any) -> Tensor:
-        """Mean distance of the rows; see `Loss.forward`."""
-        logits, targets, mask = check_inputs(logits, targets, mask)
+    def _per_sample(self, logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
         if self.cost is not None and len(self.cost) != logits.shape[1]:
             raise ValueError(f"a cost for {len(self.cost)} labels and logits of {logits.shape[1]}")
         log_prediction = logits.masked_fill(~mask, _LOG_ZERO).log_softmax(-1)
@@ -86,7 +83,7 @@ class WassersteinLoss(Loss):
             distance = 0.5 * ((target - log_prediction.exp()) * mask).abs().sum(-1)
         else:
             distance = self._transport(target, log_prediction, self.cost.to(logits.dtype))
-        return (distance * has_positive).sum() / mask.any(-1).sum().clamp(min=1)
+        return distance * has_positive
 
     def _transport(self, target: Tensor, log_prediction: Tensor, cost: Tensor) -> Tensor:
         """Cost of the regularised plan, ``(N,)``, between rows of two ``(N, C)`` distributions."""

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, cast
 
+import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
@@ -33,6 +34,7 @@ class MultiLabelModel(LightningModule):
     """
 
     loss_weight: float = 1.0  #: of the loss beside a network's own terms
+    tells_sample_losses: bool = False  #: whether training steps say the loss of each sample, for callbacks that ask
 
     def __init__(
         self,
@@ -84,13 +86,19 @@ class MultiLabelModel(LightningModule):
 
     def objective(self, batch: Batch, output: ModelOutput) -> Tensor:
         """``loss_weight · loss(logits) + Σ terms``, the scalar that training minimises."""
-        # every loss takes the context it knows and ignores the rest, so that any loss goes with any model
-        context = {"label_order": batch.get("label_order"), "index": batch["index"], **output.context}
-        logits = output.logits if output.loss_logits is None else output.loss_logits
-        loss = self.loss_weight * self.loss(logits, batch["labels"], batch.get("label_mask"), **context)
+        loss = self.loss_weight * self.loss(**_judged(batch, output))
         for term in output.terms.values():
-            loss = loss + term
+            loss = loss + term.mean()
         return loss
+
+    @torch.no_grad()
+    def sample_losses(self, batch: Batch, output: ModelOutput) -> Tensor | None:
+        """``loss_weight · loss_i + Σ terms_i``, the part of each sample in the objective, ``(B,)``.
+
+        Terms without values of the samples are left out; ``None`` where the loss has none, see `Loss.per_sample`.
+        """
+        values = self.loss.per_sample(**_judged(batch, output))
+        return None if values is None else self.loss_weight * values + output.of_samples()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Name the class, so that a checkpoint can be loaded without knowing what it holds."""
@@ -159,10 +167,15 @@ class MultiLabelModel(LightningModule):
 
     def _step(self, batch: Batch) -> StepOutput:
         output = self.outputs(batch)
+        # before the objective, as a loss may learn from each batch that it judges
+        asked = self.training and self.tells_sample_losses
+        sample_losses = self.sample_losses(batch, output) if asked else None
         loss = self.objective(batch, output)
         step: StepOutput = {"loss": loss, "logits": output.logits.detach(), "index": batch["index"]}
+        if sample_losses is not None:
+            step["sample_losses"] = sample_losses
         components = dict(self.loss.last_components) if isinstance(self.loss, MultiTermLoss) else {}
-        components |= {name: term.detach() for name, term in output.terms.items()}
+        components |= {name: term.detach().mean() for name, term in output.terms.items()}
         if components:
             step["components"] = components
         if output.diagnostics:
@@ -215,6 +228,13 @@ class MultiLabelModel(LightningModule):
             nn.utils.clip_grad_value_(network, gradient_clip_val)
         else:
             nn.utils.clip_grad_norm_(network, gradient_clip_val)
+
+
+def _judged(batch: Batch, output: ModelOutput) -> dict[str, Any]:
+    """What a loss is given; it takes the context it knows and ignores the rest, so that any loss goes with any model."""
+    logits = output.logits if output.loss_logits is None else output.loss_logits
+    known = {"logits": logits, "targets": batch["labels"], "mask": batch.get("label_mask")}
+    return {**known, "label_order": batch.get("label_order"), "index": batch["index"], **output.context}
 
 
 def _is_plain(value: Any) -> bool:

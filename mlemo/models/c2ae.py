@@ -81,7 +81,7 @@ class C2AE(FeatureModel):
         with torch.no_grad():
             prediction = self.decoder(codes)
         terms = {
-            "distance": (codes - label_codes).float().square().sum() / len(codes),
+            "distance": (codes - label_codes).float().square().sum(1),
             "orthogonality": 0.5 * (_gram_distance(codes) + _gram_distance(label_codes)) / len(codes),
         }
         return ModelOutput(prediction, terms, loss_logits=self.decoder(label_codes))

@@ -96,14 +96,17 @@ class DELA(FeatureModel):
 
 
 def noise_divergence(latent: Tensor, log_variance: Tensor, gates: Tensor) -> Tensor:
-    """``mean_{i,k} ½ Σ_d (−log σ² − 2 log s − 1 + σ² s² + z²)``, without making a ``B × C × D`` tensor.
+    """``mean_k ½ Σ_d (−log σ² − 2 log s − 1 + σ² s² + z²)`` of each sample, without making a ``B × C × D`` tensor.
 
     Args:
         latent: z, ``(B, D)``.
         log_variance: log σ², ``(B, D)``.
         gates: s, ``(C, D)``.
+
+    Returns:
+        ``(B,)`` float32.
     """
     latent, log_variance, gates = latent.float(), log_variance.float(), gates.float()
-    of_sample = (latent.square() - log_variance - 1).mean(0)
+    of_sample = latent.square() - log_variance - 1
     of_label = -2 * (gates + 1e-6).log().mean(0)
-    return 0.5 * (of_sample + of_label + log_variance.exp().mean(0) * gates.square().mean(0)).sum()
+    return 0.5 * (of_sample + of_label + log_variance.exp() * gates.square().mean(0)).sum(1)

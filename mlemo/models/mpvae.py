@@ -125,23 +125,29 @@ class MPVAE(FeatureModel):
         label_means = self._decode(self.label_head, features, perturbed(label_mean, label_log, noise))
         means = self._decode(self.feature_head, features, perturbed(mean, log_variance, noise))
         logits = self.probit.marginal_logits(means)
-        terms = {"kl": self.kl_weight * normal_divergence(label_mean, label_log, mean, log_variance).mean()}
+        terms = {"kl": self.kl_weight * normal_divergence(label_mean, label_log, mean, log_variance)}
         if not self.published:
             terms["label_branch"] = self.loss(self.probit.marginal_logits(label_means), batch["labels"], mask)
             return ModelOutput(logits, terms)
         draws = torch.randn(self.train_samples, len(features), self.probit.factor.shape[1], device=features.device)
         for name, branch in (("label", label_means), ("feature", means)):
             samples = self.probit.samples(branch, draws)
-            terms[f"{name}_nll"] = self.nll_weight * negative_log_likelihood(samples, targets, mask).mean()
+            terms[f"{name}_nll"] = self.nll_weight * negative_log_likelihood(samples, targets, mask)
             ranking = pairwise_exponential(torch.special.ndtr(samples), targets, mask, RANKING_SCALE)
-            terms[f"{name}_ranking"] = self.ranking_weight * ranking.mean()
+            terms[f"{name}_ranking"] = self.ranking_weight * ranking.mean(0)
         return ModelOutput(logits, terms)
 
     def objective(self, batch: Batch, output: ModelOutput) -> Tensor:
         """The published terms alone, or a loss of the user's with the KL term."""
         if self.published and self.training:
-            return torch.stack(list(output.terms.values())).sum()
+            return torch.stack(list(output.terms.values())).sum(0).mean()
         return super().objective(batch, output)
+
+    def sample_losses(self, batch: Batch, output: ModelOutput) -> Tensor | None:
+        """As `objective`, of each sample."""
+        if self.published and self.training:
+            return output.of_samples().detach()
+        return super().sample_losses(batch, output)
 
     def _decode(self, head: nn.Module, features: Tensor, latent: Tensor) -> Tensor:
         return head(self.decoder(torch.cat([features, latent], -1)))

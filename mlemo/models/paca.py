@@ -93,8 +93,8 @@ class PACA(FeatureModel):
         latent = perturbed(mean, log_variance, torch.randn_like(mean))
         label_latent = perturbed(label_mean, label_log, torch.randn_like(label_mean))
         entries = F.binary_cross_entropy_with_logits(self.label_decoder(label_latent), targets, reduction="none") * mask
-        label_error = len(self.label_space) * entries.sum() / mask.sum().clamp(min=1)
-        divergence = normal_divergence(mean, log_variance, label_mean, label_log).mean()
+        label_error = len(self.label_space) * entries.sum(1) / mask.sum(1).float().mean().clamp(min=1e-12)
+        divergence = normal_divergence(mean, log_variance, label_mean, label_log)
         codes = self._code(features, latent)
         terms = {
             "divergence": self.gamma * divergence,
@@ -111,5 +111,5 @@ class PACA(FeatureModel):
 
     def _reconstruction_error(self, decoded: Tensor, features: Tensor) -> Tensor:
         if self.binary_features:
-            return F.binary_cross_entropy_with_logits(decoded, features, reduction="sum") / len(features)
-        return (decoded.float() - features).square().sum() / len(features)
+            return F.binary_cross_entropy_with_logits(decoded, features, reduction="none").sum(1)
+        return (decoded.float() - features).square().sum(1)

@@ -4,7 +4,7 @@ from typing import ClassVar
 import pytest
 import torch
 
-from mlemo.losses import BinaryCrossEntropy, CompositeLoss, HybridLoss, Loss, PairwiseRankingLoss
+from mlemo.losses import BinaryCrossEntropy, CompositeLoss, HybridLoss, Loss, PairwiseRankingLoss, SoftMacroF1Loss
 from mlemo.losses import WeightedDifferenceLoss as WDL
 from mlemo.losses.adaptive_focal import AdaptiveFocalLoss
 
@@ -37,6 +37,10 @@ class TestCompositeLoss(LossTester):
         with CountSynchronisations() as synchronisations:
             loss(*make_batch(masked=True))
         assert synchronisations.count <= len(terms())
+
+
+def test_a_term_of_the_batch_as_a_whole_has_no_samples() -> None:
+    assert CompositeLoss({**terms(), "macro": SoftMacroF1Loss()}).per_sample(*make_batch()) is None
 
 
 def test_terms_are_told_of_classes_labels_and_context() -> None:

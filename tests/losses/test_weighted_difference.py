@@ -101,6 +101,7 @@ class TestWeightedDifferenceLoss(LossTester):
     single_class: ClassVar = lambda: WeightedDifferenceLoss(order=0)
     # the higher orders average over the rows that have labels enough
     batchwise_exceptions: ClassVar = frozenset({"adaptive", "adaptive, exact"})
+    says_samples: ClassVar = False  # its weights may be learnt, and a penalty on them is of no sample
 
     def reference(self, loss: WeightedDifferenceLoss, logits: Matrix, targets: Matrix, mask: list[list[bool]]) -> float:
         rows, labels = len(logits), len(logits[0])

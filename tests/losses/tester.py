@@ -74,12 +74,14 @@ class LossTester:
         soft_targets: Whether targets between 0 and 1 are allowed; where they are not, they must be refused.
         batchwise_exceptions: Names of ``losses`` whose settings make a mean over rows of a ``batchwise`` class, or the
             reverse.
+        says_samples: Whether it says the loss of each sample, as everything must that is no loss of a batch.
     """
 
     losses: ClassVar[dict[str, Callable[[], Loss]]]
     single_class: ClassVar[Callable[[], Loss]]
     soft_targets: ClassVar[bool] = True
     batchwise_exceptions: ClassVar[frozenset[str]] = frozenset()
+    says_samples: ClassVar[bool] = True
 
     def reference(self, loss: Any, logits: Matrix, targets: Matrix, mask: list[list[bool]]) -> float:
         """The formula, by loops."""
@@ -150,6 +152,24 @@ class LossTester:
         differs = mean != pytest.approx(loss(logits, targets).item(), rel=1e-6)
         exception = request.node.callspec.id in self.batchwise_exceptions
         assert differs is (loss.batchwise is not exception)
+
+    def test_the_loss_of_a_sample_is_that_of_a_batch_of_its_own(
+        self, make: Callable[[], Loss], request: pytest.FixtureRequest
+    ) -> None:
+        logits, targets, mask = make_batch(masked=True, seed=5)
+        loss = make()
+        values = loss.per_sample(logits, targets, mask)
+        of_batch = loss.batchwise or request.node.callspec.id in self.batchwise_exceptions
+        assert (values is None) is (of_batch or not self.says_samples)
+        if values is None:
+            return
+        rows = zip(logits.tolist(), targets.tolist(), mask.tolist())
+        expected = [self.reference(loss, *([part] for part in row)) for row in list(rows)[:-1]]
+        assert values.tolist() == pytest.approx([*expected, 0], rel=1e-6, abs=1e-9), "the last has no annotation"
+        values = loss.per_sample(logits.float(), targets, index=torch.arange(ROWS))
+        assert values is not None
+        assert values.dtype == torch.float32
+        assert values.mean().item() == pytest.approx(loss(logits.float(), targets).item(), rel=1e-5)
 
     @pytest.mark.parametrize("value", [0.0, 1.0])
     def test_targets_all_alike(self, make: Callable[[], Loss], value: float) -> None:

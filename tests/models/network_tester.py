@@ -208,9 +208,30 @@ class NetworkTester:
         output = model.outputs(batch)
         judged = output.logits if output.loss_logits is None else output.loss_logits
         value = loss()(judged, batch["labels"], batch["label_mask"])
-        expected = model.loss_weight * value + sum(output.terms.values())
+        expected = model.loss_weight * value + sum(term.mean() for term in output.terms.values())
         assert model.objective(batch, output).item() == pytest.approx(expected.item(), rel=1e-6)
         assert all(gradient.isfinite().all() for gradient in self.step(model, batch).values())
+
+    def test_the_losses_of_the_samples_make_up_the_objective(self) -> None:
+        model, batch = self.build(), make_batch()
+        model.train()
+        output = model.outputs(batch)
+        losses = model.sample_losses(batch, output)
+        assert losses.shape == (6,)
+        assert not losses.requires_grad
+        of_batch = sum(term for term in output.terms.values() if not term.ndim)
+        assert (losses.mean() + of_batch).item() == pytest.approx(model.objective(batch, output).item(), rel=1e-5)
+        assert self.build(loss=SoftMacroF1Loss()).train().sample_losses(batch, output) is None
+
+    def test_no_sample_has_part_in_the_loss_of_another(self) -> None:
+        model, batch = self.build(), make_batch()
+        model.train()
+        inputs = [batch["features"].requires_grad_(), batch["labels"].requires_grad_()]
+        for term in model.outputs(batch).terms.values():
+            if term.ndim:
+                gradients = torch.autograd.grad(term[2], inputs, retain_graph=True, allow_unused=True)
+                reached = torch.stack([part.any(1) for part in gradients if part is not None]).any(0)
+                assert reached.tolist() == [False, False, True, False, False, False]
 
     def test_bfloat16_steps_are_finite_and_close(self) -> None:
         model, batch = self.build(), make_batch()

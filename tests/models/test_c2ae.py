@@ -23,17 +23,19 @@ class TestC2AE(NetworkTester):
         codes = (model.feature_encoder(batch["features"]).sigmoid() - 0.5).tolist()
         label_codes = (model.label_encoder(batch["labels"]).sigmoid() - 0.5).tolist()
         size, latent = len(codes), len(codes[0])
-        distance = sum((codes[i][k] - label_codes[i][k]) ** 2 for i in range(size) for k in range(latent))
+        distances = [sum((codes[i][k] - label_codes[i][k]) ** 2 for k in range(latent)) for i in range(size)]
         gram = 0.0
         for side in (codes, label_codes):
             for k in range(latent):
                 for m in range(latent):
                     gram += (sum(row[k] * row[m] for row in side) - (k == m)) ** 2
-        assert output.terms["distance"].item() == pytest.approx(distance / size, rel=1e-5)
+        assert output.terms["distance"].tolist() == pytest.approx(distances, rel=1e-5)
         assert output.terms["orthogonality"].item() == pytest.approx(0.5 * gram / size, rel=1e-5)
         assert set(output.terms) == {"distance", "orthogonality"}
-        loss = PairwiseExponentialLoss(5.0)(output.loss_logits, batch["labels"])
-        expected = (distance + 0.5 * gram) / size + 0.5 * loss.item()
+        losses = PairwiseExponentialLoss(5.0).per_sample(output.loss_logits, batch["labels"]).tolist()
+        samples = [distance + 0.5 * loss for distance, loss in zip(distances, losses)]
+        assert model.sample_losses(batch, output).tolist() == pytest.approx(samples, rel=1e-5)
+        expected = (sum(samples) + 0.5 * gram) / size
         assert model.objective(batch, output).item() == pytest.approx(expected, rel=1e-5)
 
     def test_the_loss_sees_the_codes_of_the_labels_and_the_prediction_those_of_the_features(self) -> None:
@@ -49,7 +51,7 @@ class TestC2AE(NetworkTester):
         output = model.outputs(batch)
         parameters = dict(model.named_parameters())
         loss = model.loss(output.loss_logits, batch["labels"], batch["label_mask"])
-        embedding = output.terms["distance"] + output.terms["orthogonality"]
+        embedding = output.terms["distance"].mean() + output.terms["orthogonality"]
 
         def reached(value: torch.Tensor) -> set[str]:
             gradients = torch.autograd.grad(value, list(parameters.values()), allow_unused=True, retain_graph=True)
@@ -57,7 +59,7 @@ class TestC2AE(NetworkTester):
 
         assert reached(loss) == {"label_encoder", "decoder"}
         assert reached(embedding) == {"feature_encoder", "label_encoder"}
-        assert reached(output.terms["distance"]) == {"feature_encoder", "label_encoder"}
+        assert reached(output.terms["distance"].mean()) == {"feature_encoder", "label_encoder"}
 
     @pytest.mark.parametrize(("labels", "ratio", "latent"), [(38, 0.8, 30), (5, 0.8, 4), (1, 0.3, 1), (10, 0.25, 2)])
     def test_the_latent_dimension(self, labels: int, ratio: float, latent: int) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal, Unpack
 
+import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
@@ -14,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics.utilities.distributed import gather_all_tensors
 
+from mlemo.callbacks.run_folder import run_folder
 from mlemo.data import EmotionDataModule
 from mlemo.data.collate import BatchedCorpus, FeatureCorpus
 from mlemo.nn.features import TextFeatures
@@ -26,6 +29,8 @@ from mlemo.samplers import (
     SelectionOptions,
     SelectionSampler,
     instance_weights,
+    minority_labels,
+    put_losses,
 )
 
 __all__ = ["Adaptive", "BatchSelection", "Chain", "Hard", "Random", "SelectionStrategy"]
@@ -134,17 +139,23 @@ class BatchSelection(Callback):
     resume its checkpoint of the end of the warm-up with each of them. Batches are not grouped by length. Once an epoch
     are logged:
     ``selection/distinct``, share of the corpus that the epoch's batches held; ``selection/ratio``, largest probability
-    over the smallest; ``selection/loss``, mean of the known losses.
+    over the smallest; ``selection/loss``, mean of the known losses; and, where the model says what its own loss of each
+    sample is (`MultiLabelModel.sample_losses`), ``selection/correlation``, Pearson's, of it and the cross-entropy.
 
     Args:
         strategy: By default `Adaptive`.
+        ranked_by: Draw by the cross-entropy, or by the model's own loss of each sample.
+        record_epochs: After these epochs, counted from 1, the cross-entropies last seen of all samples are kept in the
+            run's folder, in ``selection_losses.npz``: ``epochs`` (E,), ``losses`` (E, n), and ``minority_labels`` (n,),
+            how many of its labels have IRLbl > MeanIR.
         warmup_epochs: γ, epochs of shuffled passes, in which the losses get known.
         refresh: When new losses take effect: at the next ``"batch"``, as in the paper, or at the next ``"epoch"``.
         replacement: Whether a batch may hold a sample twice.
         short_last_batch: End an epoch with a smaller batch, as shuffled passes do.
 
     Raises:
-        ValueError: When training starts: there is no datamodule of mlemo.
+        ValueError: Epochs below 1. When training starts: there is no datamodule of mlemo, or the model cannot say its
+            loss of each sample and is to be ranked by it.
     """
 
     def __init__(
@@ -154,8 +165,14 @@ class BatchSelection(Callback):
         refresh: Literal["batch", "epoch"] = "batch",
         replacement: bool = False,
         short_last_batch: bool = False,
+        *,
+        ranked_by: Literal["bce", "model"] = "bce",
+        record_epochs: Sequence[int] = (),
     ) -> None:
+        if any(epoch < 1 for epoch in record_epochs):
+            raise ValueError(f"record_epochs are counted from 1, found {list(record_epochs)}")
         self.strategy = Adaptive() if strategy is None else strategy
+        self.ranked_by, self.record_epochs = ranked_by, tuple(record_epochs)
         self.options: SelectionOptions = {
             "warmup_epochs": warmup_epochs,
             "refresh": refresh,
@@ -163,29 +180,77 @@ class BatchSelection(Callback):
             "short_last_batch": short_last_batch,
         }
         self.sampler: SelectionSampler  # there as soon as the training batches are
+        self.tables: dict[str, Tensor] = {}  #: latest losses (n,) of all samples, "bce" and "model"; infinite: none yet
+        self.recorded: dict[int, Tensor] = {}  #: the first of them after an epoch
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Have the datamodule make its training batches with the sampler."""
+        """Have the datamodule make its training batches with the sampler, and the model say its losses."""
         if stage == "fit":
+            self.tables, self.recorded = {}, {}
+            pl_module.tells_sample_losses = True  # type: ignore[assignment]  # to torch, attributes are modules
             datamodule = self._datamodule(trainer)
             datamodule.make_sampler = partial(self._make_sampler, datamodule)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Leave the datamodule as it was."""
+        """Leave datamodule and model as they were."""
         if stage == "fit":
+            pl_module.tells_sample_losses = False  # type: ignore[assignment]
             datamodule = self._datamodule(trainer)
             datamodule.make_sampler = datamodule.shuffled
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tables and records, for Lightning's checkpoints."""
+        tables = {name: table.clone() for name, table in self.tables.items()}
+        return {"tables": tables, "recorded": dict(self.recorded)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take them back."""
+        self.tables, self.recorded = dict(state_dict["tables"]), dict(state_dict["recorded"])
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Have the sampler draw by the table that is asked for, also where a run before was ranked by the other."""
+        for name in ("bce", "model"):
+            self.tables.setdefault(name, torch.full((self.sampler.n,), torch.inf))
+        self.sampler.losses = self.tables[self.ranked_by]
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Tell the sampler the losses of the batch."""
-        losses = sample_losses(outputs["logits"], batch["labels"], batch["label_mask"])
+        losses = {"bce": sample_losses(outputs["logits"], batch["labels"], batch["label_mask"])}
+        if "sample_losses" in outputs:
+            losses["model"] = outputs["sample_losses"]
+        elif self.ranked_by == "model":
+            raise ValueError(
+                f"BatchSelection cannot rank by the model's loss: {type(pl_module.loss).__name__} judges a batch as a "
+                "whole, or does not say the loss of each sample; ranked_by: bce goes with every loss"
+            )
         # float64 holds row numbers exactly, so that rows and losses are one message
-        rows = torch.stack([outputs["index"].double(), losses.double()], 1)
+        rows = torch.stack([outputs["index"].double(), *(values.double() for values in losses.values())], 1)
         if trainer.world_size > 1:
             rows = torch.cat(gather_all_tensors(rows))
-        self.sampler.update(*rows.cpu().T)
+        index, *columns = rows.cpu().T
+        for name, values in zip(losses, columns):
+            if name == self.ranked_by:
+                self.sampler.update(index, values)
+            else:
+                put_losses(self.tables[name], index, values)
+        epoch = trainer.current_epoch + 1
+        if trainer.is_last_batch and epoch in self.record_epochs:  # before a checkpoint of the epoch is written
+            self.recorded[epoch] = self.tables["bce"].clone()
+            self._write_records(trainer)
+
+    @rank_zero_only
+    def _write_records(self, trainer: Trainer) -> None:
+        labels = self._datamodule(trainer).corpus("train").labels
+        path = run_folder(trainer) / "selection_losses.npz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(
+            path,
+            epochs=np.array(list(self.recorded)),
+            losses=torch.stack(list(self.recorded.values())).numpy(),
+            minority_labels=labels[:, minority_labels(labels)].sum(1).long().numpy(),
+        )
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log what was selected."""
@@ -195,6 +260,10 @@ class BatchSelection(Callback):
             "ratio": probabilities.max() / probabilities.min(),
             "loss": losses[losses.isfinite()].mean(),
         }
+        both = torch.stack([self.tables["bce"], self.tables["model"]])
+        both = both[:, both.isfinite().all(0)]
+        if both.shape[1] > 1:
+            values["correlation"] = both.corrcoef()[0, 1]
         for name, value in values.items():
             # all processes hold the same value; sync_dist only says so to Lightning
             pl_module.log(f"selection/{name}", value.float(), sync_dist=True)

@@ -231,7 +231,7 @@ class MultiLabelModel(LightningModule):
 
 
 def _judged(batch: Batch, output: ModelOutput) -> dict[str, Any]:
-    """What a loss is given; it takes the context it knows and ignores the rest, so that any loss goes with any model."""
+    """What a loss is given; it takes the context that it knows and ignores the rest, so any goes with any model."""
     logits = output.logits if output.loss_logits is None else output.loss_logits
     known = {"logits": logits, "targets": batch["labels"], "mask": batch.get("label_mask")}
     return {**known, "label_order": batch.get("label_order"), "index": batch["index"], **output.context}

@@ -12,7 +12,7 @@ from mlemo.samplers.imbalance import (
 )
 from mlemo.samplers.length import ShuffledBatchSampler
 from mlemo.samplers.rank import RankBatchSampler
-from mlemo.samplers.selection import RandomBatchSampler, SelectionOptions, SelectionSampler
+from mlemo.samplers.selection import RandomBatchSampler, SelectionOptions, SelectionSampler, put_losses
 
 __all__ = [
     "AdaptiveBatchSampler",
@@ -29,4 +29,5 @@ __all__ = [
     "mean_ir",
     "minority_labels",
     "nearest_neighbours",
+    "put_losses",
 ]

@@ -16,7 +16,7 @@ from torch.utils.data import Sampler
 
 from mlemo.samplers.length import ShuffledBatchSampler
 
-__all__ = ["RandomBatchSampler", "SelectionOptions", "SelectionSampler"]
+__all__ = ["RandomBatchSampler", "SelectionOptions", "SelectionSampler", "put_losses"]
 
 Rows = NDArray[np.int64]
 
@@ -110,23 +110,16 @@ class SelectionSampler(Sampler[list[int]], ABC):
         """Take the losses of a batch; of all processes, where there are several.
 
         Args:
-            index: ``(B,)`` rows of the corpus. A row that stands here several times gets the mean of its losses.
-            losses: ``(B,)``, at least 0. One that is not finite is left out, and the row keeps its last loss.
+            index: ``(B,)`` rows of the corpus, see `put_losses`.
+            losses: ``(B,)``, at least 0.
 
         Raises:
-            ValueError: Shapes that differ, a row that is not there, or a negative loss.
+            ValueError: A negative loss; see also `put_losses`.
         """
-        rows = torch.as_tensor(index).detach().cpu().long()
-        values = torch.as_tensor(losses).detach().cpu().double()
-        if rows.ndim != 1 or rows.shape != values.shape:
-            raise ValueError(f"one loss a row is expected, found {tuple(values.shape)} for {tuple(rows.shape)} rows")
-        if len(rows) and not (rows.min() >= 0 and rows.max() < self.n):
-            raise ValueError(f"rows must lie in 0 to {self.n - 1}, found {rows.min()} to {rows.max()}")
+        values = torch.as_tensor(losses)
         if (values < 0).any():
             raise ValueError(f"losses must be at least 0, found {values.min()}")
-        known = values.isfinite()
-        rows, place = rows[known].unique(return_inverse=True)
-        self.losses[rows] = (place.bincount(values[known]) / place.bincount()).float()
+        put_losses(self.losses, index, values)
 
     def probabilities(self) -> Tensor:
         """Probability of each row to be drawn first in the next batch, by the losses known now.
@@ -238,6 +231,28 @@ class SelectionSampler(Sampler[list[int]], ABC):
         self.seen = state.get("seen", torch.zeros(self.n, dtype=torch.bool)).clone()
         frozen = state.get("frozen") if self.refresh == "epoch" else None
         self._frozen = None if frozen is None else frozen.clone()
+
+
+def put_losses(table: Tensor, index: Tensor | Sequence[int], losses: Tensor | Sequence[float]) -> None:
+    """Write the losses of a batch into the table of all rows, in place.
+
+    Args:
+        table: ``(n,)`` float32.
+        index: ``(B,)`` rows of the corpus. A row that stands here several times gets the mean of its losses.
+        losses: ``(B,)``. One that is not finite is left out, and the row keeps its last loss.
+
+    Raises:
+        ValueError: Shapes that differ, or a row that is not there.
+    """
+    rows = torch.as_tensor(index).detach().cpu().long()
+    values = torch.as_tensor(losses).detach().cpu().double()
+    if rows.ndim != 1 or rows.shape != values.shape:
+        raise ValueError(f"one loss a row is expected, found {tuple(values.shape)} for {tuple(rows.shape)} rows")
+    if len(rows) and not (rows.min() >= 0 and rows.max() < len(table)):
+        raise ValueError(f"rows must lie in 0 to {len(table) - 1}, found {rows.min()} to {rows.max()}")
+    known = values.isfinite()
+    rows, place = rows[known].unique(return_inverse=True)
+    table[rows] = (place.bincount(values[known]) / place.bincount()).float()
 
 
 class RandomBatchSampler(SelectionSampler):

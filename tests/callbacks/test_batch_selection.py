@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -19,6 +20,7 @@ from mlemo.callbacks import BatchSelection, LabelShuffle
 from mlemo.callbacks.batch_selection import Adaptive, Chain, Hard, Random, SelectionStrategy, sample_losses
 from mlemo.data import Corpus, SyntheticEmotions
 from mlemo.data.collate import FeatureCorpus
+from mlemo.losses import MeanSquaredError, SoftJaccardLoss, SoftMacroF1Loss
 from mlemo.models import TransformerClassifier
 from mlemo.nn.encoder import FromScratch
 from mlemo.nn.features import TextFeatures
@@ -51,10 +53,13 @@ class Notes(Callback):
 
     def __init__(self) -> None:
         self.batches: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+        self.told: list[tuple[Tensor, Tensor]] = []
         self.logged: list[dict[str, float]] = []
 
     def on_train_batch_end(self, trainer: Trainer, model: LightningModule, outputs: Any, batch: Any, *_: Any) -> None:
         self.batches.append((outputs["index"], outputs["logits"], batch["labels"], batch["label_mask"]))
+        if "sample_losses" in outputs:
+            self.told.append((outputs["index"], outputs["sample_losses"]))
 
     def on_validation_end(self, trainer: Trainer, model: LightningModule) -> None:
         self.logged.append({name: float(value) for name, value in trainer.callback_metrics.items()})
@@ -201,6 +206,97 @@ def test_figures_are_logged_once_an_epoch(classifier: Maker, data: Maker, traine
     assert metrics["selection/loss"] == pytest.approx(float(selection.sampler.losses.mean()))
 
 
+def both_tables(notes: Notes) -> tuple[list[float], list[float]]:
+    """Cross-entropy and loss of the model that each row had last."""
+    entropies: dict[int, float] = {}
+    told: dict[int, float] = {}
+    for batch in notes.batches:
+        entropies.update({int(row): loss_by_loops(*rest) for row, *rest in zip(*batch)})
+    for index, losses in notes.told:
+        told.update(zip(index.tolist(), losses.tolist()))
+    return [entropies[row] for row in range(23)], [told[row] for row in range(23)]
+
+
+@pytest.mark.parametrize("ranked_by", ["bce", "model"])
+def test_the_losses_of_the_model_are_compared_and_may_rank(
+    ranked_by: Any, classifier: Maker, data: Maker, trainer: Maker
+) -> None:
+    selection, notes = BatchSelection(Hard(16.0), warmup_epochs=1, ranked_by=ranked_by), Notes()
+    run, model = trainer(max_epochs=2, callbacks=[selection, notes]), classifier(loss=SoftJaccardLoss())
+    run.fit(model, data(batch_size=4))
+    entropies, told = both_tables(notes)
+    assert selection.tables["bce"].tolist() == pytest.approx(entropies)
+    assert selection.tables["model"].tolist() == pytest.approx(told)
+    assert selection.sampler.losses.tolist() == pytest.approx(entropies if ranked_by == "bce" else told)
+    found = float(run.callback_metrics["selection/correlation"])
+    assert found == pytest.approx(np.corrcoef(entropies, told)[0, 1], rel=1e-4)
+    assert abs(found) < 0.999
+    # losses as the objective has them
+    _, logits, labels, mask = notes.batches[-1]
+    expected = SoftJaccardLoss().per_sample(logits, labels, mask)
+    torch.testing.assert_close(notes.told[-1][1], expected)  # type: ignore[attr-defined]
+    assert not model.tells_sample_losses, "the next training of this model says no more than it is asked"
+
+
+def test_a_loss_of_the_batch_as_a_whole_ranks_no_samples(classifier: Maker, data: Maker, trainer: Maker) -> None:
+    model = classifier(loss=SoftMacroF1Loss())
+    run = trainer(max_epochs=1, callbacks=[BatchSelection(Hard())])
+    run.fit(model, data(batch_size=4))
+    assert "selection/correlation" not in run.callback_metrics
+    with pytest.raises(ValueError, match=r"rank by the model's loss: SoftMacroF1Loss judges a batch as a whole"):
+        trainer(callbacks=[BatchSelection(Hard(), ranked_by="model")]).fit(model, data(batch_size=4))
+
+
+def test_nothing_is_told_where_nobody_asks(classifier: Maker, data: Maker, trainer: Maker) -> None:
+    notes = Notes()
+    trainer(max_epochs=1, callbacks=[notes]).fit(classifier(), data(batch_size=4))
+    assert notes.batches
+    assert not notes.told
+
+
+def test_losses_after_an_epoch_are_kept_in_a_file(
+    classifier: Maker, data: Maker, trainer: Maker, tmp_path: Path
+) -> None:
+    def selection() -> BatchSelection:
+        return BatchSelection(Hard(16.0), warmup_epochs=1, record_epochs=[1, 3, 70])
+
+    def saved(folder: Path) -> dict[str, Any]:
+        with np.load(folder / "selection_losses.npz") as file:
+            return dict(file)
+
+    notes, module = Notes(), data(batch_size=4)
+    saving = ModelCheckpoint(tmp_path, "{step}", every_n_train_steps=1, save_top_k=-1)
+    made = trainer(
+        max_epochs=3, default_root_dir=tmp_path, callbacks=[selection(), notes, saving], enable_checkpointing=True
+    )
+    made.fit(classifier(), module)
+    found = saved(tmp_path)
+    assert found["epochs"].tolist() == [1, 3]
+    assert found["losses"].dtype == np.float32
+    labels = module.corpus("train").labels
+    counts = labels.sum(0)
+    rare = (counts > 0) & (counts.max() / counts > (counts.max() / counts[counts > 0]).mean())
+    assert found["minority_labels"].tolist() == labels[:, rare].sum(1).tolist()
+    assert 0 < labels[:, rare].sum() < labels.sum()
+    table: dict[int, float] = {}
+    for number, batch in enumerate(notes.batches, start=1):
+        table.update({int(row): loss_by_loops(*rest) for row, *rest in zip(*batch)})
+        if number in (STEPS, 3 * STEPS):
+            expected = [table[row] for row in range(23)]
+            assert found["losses"][number // (2 * STEPS)].tolist() == pytest.approx(expected, rel=1e-5)
+    for step in (STEPS, 10):  # at the end of a recorded epoch, and later
+        folder = tmp_path / f"from {step}"
+        saving = ModelCheckpoint(folder, "{step}", every_n_train_steps=1)
+        again = trainer(
+            max_epochs=3, default_root_dir=folder, callbacks=[selection(), saving], enable_checkpointing=True
+        )
+        again.fit(classifier(), data(batch_size=4), ckpt_path=tmp_path / f"step={step}.ckpt", weights_only=True)
+        for name, value in found.items():
+            assert np.array_equal(saved(folder)[name], value)
+    with pytest.raises(ValueError, match=r"record_epochs are counted from 1, found \[0\]"):
+        BatchSelection(record_epochs=[0])
+
+
 def train(
     trainer: Maker, classifier: Maker, data: Maker, folder: Path, selection: BatchSelection, **settings: Any
 ) -> Any:
@@ -209,9 +305,9 @@ def train(
     saving = ModelCheckpoint(folder, "{step}", every_n_train_steps=1, save_top_k=-1)
     path = settings.pop("ckpt_path", None)
     run = trainer(callbacks=[selection, notes, saving], enable_checkpointing=True, **settings)
-    model = classifier()
+    model = classifier(loss=SoftJaccardLoss())
     run.fit(model, data(batch_size=4), ckpt_path=path, weights_only=True)
-    return notes.rows, model.state_dict(), selection.sampler.state_dict()
+    return notes.rows, model.state_dict(), selection.sampler.state_dict() | selection.tables
 
 
 def assert_equal(found: Any, expected: Any) -> None:
@@ -220,7 +316,7 @@ def assert_equal(found: Any, expected: Any) -> None:
         assert torch.equal(torch.as_tensor(found[name]), torch.as_tensor(value)), name
 
 
-@pytest.mark.parametrize("refresh", ["batch", "epoch"])
+@pytest.mark.parametrize(("refresh", "ranked_by"), [("batch", "bce"), ("epoch", "bce"), ("batch", "model")])
 @pytest.mark.parametrize(
     ("kind", "steps"),
     [
@@ -230,10 +326,18 @@ def assert_equal(found: Any, expected: Any) -> None:
     ],  # in the warm-up, at its end, in and at the end of epoch 2
 )
 def test_a_resumed_run_draws_what_the_unbroken_one_does(
-    kind: Any, refresh: Any, steps: list[int], classifier: Maker, data: Maker, trainer: Maker, tmp_path: Path
+    kind: Any,
+    refresh: Any,
+    ranked_by: Any,
+    steps: list[int],
+    classifier: Maker,
+    data: Maker,
+    trainer: Maker,
+    tmp_path: Path,
 ) -> None:
     def selection() -> BatchSelection:
-        return BatchSelection(kind(16.0, **({} if kind is Hard else {"features": Letters()})), 1, refresh)
+        features = {} if kind is Hard else {"features": Letters()}
+        return BatchSelection(kind(16.0, **features), 1, refresh, ranked_by=ranked_by)
 
     rows, network, state = train(trainer, classifier, data, tmp_path, selection(), max_epochs=3)
     assert len(rows) == 3 * STEPS
@@ -248,11 +352,18 @@ def test_a_resumed_run_draws_what_the_unbroken_one_does(
 
 def test_strategies_start_from_one_warm_up(classifier: Maker, data: Maker, trainer: Maker, tmp_path: Path) -> None:
     train(trainer, classifier, data, tmp_path / "warm-up", BatchSelection(Random()), max_epochs=2)
-    for strategy in (Hard(16.0), Adaptive(16.0, weights=False)):
-        name = type(strategy).__name__
-        whole = train(trainer, classifier, data, tmp_path / name, BatchSelection(strategy, 1), max_epochs=2)
+    options: list[dict[str, Any]] = [
+        {"strategy": Hard(16.0)},
+        {"strategy": Adaptive(16.0, weights=False)},
+        {"strategy": Hard(16.0), "ranked_by": "model"},
+    ]
+    for number, chosen in enumerate(options):
+        whole = train(
+            *(trainer, classifier, data, tmp_path / f"{number}", BatchSelection(warmup_epochs=1, **chosen)),
+            max_epochs=2,
+        )
         continued = train(
-            *(trainer, classifier, data, tmp_path / f"{name} continued", BatchSelection(strategy, 1)),
+            *(trainer, classifier, data, tmp_path / f"{number} continued", BatchSelection(warmup_epochs=1, **chosen)),
             max_epochs=2,
             ckpt_path=tmp_path / "warm-up" / f"step={STEPS}.ckpt",
         )
@@ -289,7 +400,7 @@ def fit_and_save(path: Path, batch_size: int, **settings: Any) -> None:
     data = SyntheticEmotions(size=48, val_size=4, test_size=4, batch_size=batch_size)
     # no dropout: its noise depends on the process
     encoder = FromScratch(layers=1, width=16, heads=2, vocabulary=150, dropout=0)
-    model = TransformerClassifier(data.label_space, encoder, dropout=0)
+    model = TransformerClassifier(data.label_space, encoder, dropout=0, loss=MeanSquaredError())
     model.build(lambda: data.corpus("train").texts or [])  # before anything in a trainer draws or seeds
     callbacks = [
         BatchSelection(Adaptive(16.0, weights=False), warmup_epochs=1),
@@ -320,5 +431,9 @@ def test_two_processes_draw_and_train_as_one_with_batches_of_twice_the_size(tmp_
     assert torch.equal(first["seen"], second["seen"])
     assert not first["seen"].all()
     torch.testing.assert_close(first["losses"], second["losses"], rtol=1e-4, atol=1e-5)
+    tables, others = (kept["callbacks"]["BatchSelection"]["tables"] for kept in (saved, other))
+    assert torch.equal(tables["bce"], first["losses"])
+    torch.testing.assert_close(tables["model"], others["model"], rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(tables["model"], tables["bce"])
     for name, value in saved["state_dict"].items():
         torch.testing.assert_close(other["state_dict"][name], value, atol=1e-4, rtol=1e-3, msg=name)

@@ -140,25 +140,42 @@ def test_curves_are_those_of_training_alone(invented: Maker) -> None:
     assert "weight, weight/a: 1 at step 0, 10 at step 9" in second
 
 
-def test_losses_of_samples_by_their_number_of_minority_labels(invented: Maker) -> None:
+def test_losses_of_training_samples_by_their_number_of_minority_labels(invented: Maker) -> None:
     study = grid(invented, {"kind": "density", "series": "loss", "where": {"corpus": "one"}})
+    _, missing = draw(study)
+    assert len(missing) == 1
+    assert "no finished run has recorded losses; BatchSelection does so with record_epochs" in missing[0]
+    generator = np.random.default_rng(0)
+    expected: dict[tuple[int, int], list[float]] = {}
+    for labels, run in study.runs.items():
+        if labels[:2] == ("one", "BCE"):
+            counts = generator.integers(0, 5, 90)
+            counts[:2] = 2
+            counts[counts == 2] = 3  # no sample has two
+            losses = generator.lognormal(-3, 1, (2, 90)).astype(np.float32)
+            losses[0, 2:4] = 0.0, np.inf
+            np.savez(
+                run.folder / "selection_losses.npz", epochs=np.array([2, 5]), losses=losses, minority_labels=counts
+            )
+            for epoch, row in zip((2, 5), losses):
+                for count, loss in zip(counts, row):
+                    if loss < np.inf:
+                        expected.setdefault((epoch, min(int(count), 3)), []).append(max(float(loss), 1e-7))
     ((picture,), missing) = draw(study)
     assert missing == []
     results = read_results(study.study, "tiny", study.folder)
     (own,) = [found for found in trained(results.combinations) if found.name == "one, BCE"]
     found = losses_by_minority_labels(own)
-    expected: dict[int, list[float]] = {0: [], 1: []}
-    for labels, run in study.runs.items():
-        if labels[:2] == ("one", "BCE"):
-            p = np.where(run.gold, run.probabilities.astype(float), 1 - run.probabilities.astype(float))
-            for row, loss in zip(run.gold, -np.log(p).mean(1)):
-                expected[int(row[3])].append(loss)  # IRLbl is 1, 1.8, 2.7, 20; their mean 6.4
-    assert found.keys() == expected.keys()
-    for count, losses in expected.items():
-        assert sorted(found[count].tolist()) == pytest.approx(sorted(losses))
-        quartiles = ", ".join(f"{value:.3f}" for value in np.quantile(losses, [0.25, 0.5, 0.75]))
-        words = f"BCE, {count} minority label{'s' * (count != 1)}: {len(losses)} samples, quartiles {quartiles}."
+    assert list(found) == [2, 5]
+    names = ("0 minority labels", "1 minority label", "2 minority labels", "more than 2 minority labels")
+    for (epoch, count), losses in expected.items():
+        name = names[count]
+        assert sorted(found[epoch][name].tolist()) == pytest.approx(sorted(losses))
+        quartiles = ", ".join(f"{value:.4g}" for value in np.quantile(losses, [0.25, 0.5, 0.75]))
+        words = f"epoch {epoch}, {name}: {len(losses)} samples, quartiles {quartiles}."
         assert words in picture.alternative
+    assert "2 minority labels: 0" not in picture.alternative
+    assert picture.alternative.count("quartiles") == len(expected) == 6
 
 
 def test_labels_of_any_script_are_drawn_or_named(invented: Maker) -> None:

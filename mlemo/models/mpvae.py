@@ -32,6 +32,8 @@ class Probit(nn.Module):
         rank: Columns of V.
     """
 
+    undecayed = ("factor",)  #: a covariance is no weight of a layer
+
     def __init__(self, labels: int, rank: int) -> None:
         super().__init__()
         bound = math.sqrt(6 / (labels + rank))

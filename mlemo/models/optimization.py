@@ -11,8 +11,6 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 from torch.optim.lr_scheduler import LambdaLR
 
-from mlemo.losses import Loss
-
 __all__ = ["JointOptimizer", "Optimization"]
 
 
@@ -67,8 +65,9 @@ class Optimization:
     Args:
         optimizer: ``adamw``, or what older systems were published with: ``adam``, ``rmsprop``.
         learning_rate: Peak rate.
-        weight_decay: Decoupled decay with AdamW, an L2 penalty with the others; not applied to biases, normalisation
-            weights, and learnable numbers of the loss (a slope, an offset), which it would pull towards 0.
+        weight_decay: Decoupled decay with AdamW, an L2 penalty with the others; on weights of layers alone: not on
+            biases, normalisation, what has fewer than two dimensions (a slope, an ε), and the parameters that a module
+            names in ``undecayed``.
         beta1: Decay of the first moment (AdamW and Adam).
         beta2: Decay of the second moment; RMSprop's smoothing constant.
         epsilon: The optimizer's ε.
@@ -123,9 +122,7 @@ class Optimization:
             id(parameter)
             for module in model.modules()
             for name, parameter in module.named_parameters(recurse=False)
-            if isinstance(module, nn.LayerNorm | nn.BatchNorm1d)
-            or name.endswith("bias")
-            or (isinstance(module, Loss) and parameter.ndim < 2)
+            if parameter.ndim < 2 or name.endswith("bias") or name in getattr(module, "undecayed", ())
         }
         encoder = getattr(model, "encoder", None)
         in_encoder = {id(p) for p in encoder.parameters()} if isinstance(encoder, nn.Module) else set()

@@ -34,6 +34,8 @@ class LabelFlow(nn.Module):
             again in the backward pass, so that memory stays bounded.
     """
 
+    undecayed = ("shift", "raw_scale")  #: without them the affine map is not the identity
+
     input_mask: Tensor
     output_mask: Tensor
 

@@ -7,6 +7,7 @@ from torch import nn
 from torch.optim import SGD, AdamW
 
 from mlemo.losses import SigmoidF1Loss
+from mlemo.models import C2AE, CLIF, DELA, MPVAE, PACA
 from mlemo.models.optimization import JointOptimizer, Optimization
 
 
@@ -29,7 +30,7 @@ class Network(nn.Module):
         return (self.head(mixed).square().mean() * self.weights.softmax(0) * torch.tensor([1.0, 2.0])).sum()
 
 
-def names(network: Network, group: dict[str, Any]) -> set[str]:
+def names(network: nn.Module, group: dict[str, Any]) -> set[str]:
     known = {id(parameter): name for name, parameter in network.named_parameters()}
     return {known[id(parameter)] for parameter in group["params"]}
 
@@ -56,8 +57,8 @@ def test_biases_and_normalisations_are_not_decayed() -> None:
     optimizer, _ = settings.build(network, [], 10)
     assert isinstance(optimizer, AdamW)
     assert groups(network, optimizer) == {
-        (0.1, 0.02): ENCODER_DECAYED | HEAD_DECAYED | {"weights"},
-        (0.1, 0.0): ENCODER_FREE | HEAD_FREE,
+        (0.1, 0.02): ENCODER_DECAYED | HEAD_DECAYED,
+        (0.1, 0.0): ENCODER_FREE | HEAD_FREE | {"weights"},
     }
     for group in optimizer.param_groups:
         assert group["betas"] == (0.9, 0.98)
@@ -70,6 +71,26 @@ def test_what_a_loss_learns_is_not_decayed() -> None:
     network.head, network.loss = nn.Linear(2, 2, bias=False), SigmoidF1Loss(learnable=True, classes=2)
     optimizer, _ = Optimization(learning_rate=0.1, weight_decay=0.02, warmup=0).build(network, [], 10)
     assert groups(network, optimizer) == {(0.1, 0.02): {"head.weight"}, (0.1, 0.0): {"loss.beta", "loss.eta"}}
+
+
+FREE = {
+    CLIF: {"label_encoder.epsilon"},
+    MPVAE: {"probit.factor"},
+    PACA: {f"{flow}.{name}" for flow in ("positive", "negative") for name in ("shift", "raw_scale")},
+    DELA: set(),
+    C2AE: set(),
+}
+
+
+@pytest.mark.parametrize("kind", FREE)
+def test_only_weights_of_layers_are_decayed(kind: Any) -> None:
+    model = kind(["a", "b", "c"])
+    model.build(6, torch.eye(3))
+    optimizer, _ = model.optimization.build(model, [], 10)
+    (free,) = (names(model, group) for group in optimizer.param_groups if group["weight_decay"] == 0)
+    # of one dimension are biases, and the weights of normalisations
+    plain = {name for name, value in model.named_parameters() if name.endswith("bias") or ".norms." in name}
+    assert free == plain | FREE[kind]
 
 
 def test_everything_but_the_encoder_may_have_its_own_rate() -> None:

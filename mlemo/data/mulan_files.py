@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from math import nan
 from pathlib import Path
 from typing import Any
 from xml.parsers import expat
@@ -166,7 +167,7 @@ def label_columns(table: ArffTable, labels: LabelFile) -> list[int]:
 
 
 def label_values(table: ArffTable, columns: Sequence[int]) -> np.ndarray:
-    """Columns of zeros and ones ``(N, C)`` float32, numeric or nominal as they may be declared.
+    """Columns of zeros and ones ``(N, C)`` float32, numeric or nominal as they may be declared: {0,1}, {0.0,1.0}.
 
     Raises:
         ValueError: A value is neither 0 nor 1; the message gives file, line and label.
@@ -174,9 +175,8 @@ def label_values(table: ArffTable, columns: Sequence[int]) -> np.ndarray:
     values = table.codes.tocsc()[:, list(columns)].toarray()
     for place, column in enumerate(columns):
         attribute = table.attributes[column]
-        if attribute.kind == "nominal" and attribute.values[:2] != ("0", "1"):
-            written = np.array([{"0": 0.0, "1": 1.0}.get(value, np.nan) for value in attribute.values])
-            values[:, place] = written[values[:, place].astype(int)]
+        if attribute.kind == "nominal":
+            values[:, place] = np.array(_numbers(attribute))[values[:, place].astype(int)]
     wrong = np.argwhere((values != 0) & (values != 1))
     if len(wrong):
         row, place = wrong[0]
@@ -190,7 +190,7 @@ def label_values(table: ArffTable, columns: Sequence[int]) -> np.ndarray:
 def inputs(table: ArffTable, columns: Sequence[int]) -> csr_array:
     """Columns as numbers ``(N, F)`` float32, in the order given.
 
-    A numeric attribute is itself, and so is a nominal one that declares 0 and 1. Any other nominal attribute with two
+    A numeric attribute is itself, and so is a nominal one that declares 0 and 1, in whatever spelling. Any other nominal attribute with two
     values is 0 for the first declared and 1 for the second; one with more values becomes one 0/1 column a value.
     """
     codes, blocks = table.codes.tocsc(), []
@@ -207,9 +207,20 @@ def inputs(table: ArffTable, columns: Sequence[int]) -> csr_array:
 
 def _levels(attribute: Attribute) -> list[int] | None:
     """The codes that get a 0/1 column each; ``None`` where the code itself is the number."""
-    if attribute.values == ("1", "0"):
+    if _numbers(attribute) == [1, 0]:
         return [0]
     return list(range(len(attribute.values))) if len(attribute.values) > 2 else None
+
+
+def _numbers(attribute: Attribute) -> list[float]:
+    """The declared values as numbers; NaN for a value that is none."""
+    numbers = []
+    for value in attribute.values:
+        try:
+            numbers.append(nan if "_" in value else float(value))  # Python reads 0_1 as one
+        except ValueError:
+            numbers.append(nan)
+    return numbers
 
 
 def read_mat(path: Path) -> tuple[csr_array, np.ndarray]:

@@ -174,6 +174,25 @@ def test_which_xml_is_read(tmp_path):
         _ = Mulan(tmp_path.name, tmp_path.parent).label_space
 
 
+@pytest.mark.parametrize("declared", ["{0,1}", "{0.0,1.0}", "{1.0,0.0}", "{'1.','+0'}", "{1e0,0e0}", "numeric"])
+def test_zero_and_one_in_any_spelling(dataset, declared):
+    no, yes = ("0", "1") if declared == "numeric" else sorted(re.findall(r"[\w.+]+", declared), key=float)
+    rows = [f"{no},{yes}", f"{yes},{yes}", f"{yes},{no}"]
+    folder = dataset({"x": declared, "y": declared}, rows, "<labels><label name='y'/></labels>")
+    corpus = Mulan("own", folder).corpus("all")
+    assert sorted(zip(corpus.features.ravel().tolist(), corpus.labels.ravel().tolist())) == [(0, 1), (1, 0), (1, 1)]
+
+
+@pytest.mark.parametrize("declared", ["{0.0,1.5}", "{-0,0_1}", "{0,one}", "{nan,1}"])
+def test_other_numbers_and_words_are_no_labels(dataset, declared):
+    values = declared[1:-1].split(",")
+    wrong = "nan" if "nan" in values else values[1]
+    folder = dataset({"x": "numeric", "y": declared}, [f"2,{value}" for value in values * 3],
+                     "<labels><label name='y'/></labels>")  # fmt: skip
+    with raises(f"own.arff, line {4 + values.index(wrong)}: label 'y' holds '{wrong}', expected 0 or 1"):
+        Mulan("own", folder).corpus("all")
+
+
 @pytest.mark.parametrize(
     ("xml", "message"),
     [

@@ -190,8 +190,9 @@ def label_values(table: ArffTable, columns: Sequence[int]) -> np.ndarray:
 def inputs(table: ArffTable, columns: Sequence[int]) -> csr_array:
     """Columns as numbers ``(N, F)`` float32, in the order given.
 
-    A numeric attribute is itself, and so is a nominal one that declares 0 and 1, in whatever spelling. Any other nominal attribute with two
-    values is 0 for the first declared and 1 for the second; one with more values becomes one 0/1 column a value.
+    A numeric attribute is itself, and so is a nominal one that declares 0 and 1, in whatever spelling. Any other
+    nominal attribute with two values is 0 for the first declared and 1 for the second; one with more values becomes one
+    0/1 column a value.
     """
     codes, blocks = table.codes.tocsc(), []
     for as_it_is, run in groupby(columns, key=lambda column: _levels(table.attributes[column]) is None):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Literal, Unpack
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,113 +15,14 @@ from torch.nn import functional as F
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from mlemo.callbacks.run_folder import run_folder
+from mlemo.callbacks.selection_strategies import Adaptive, Chain, Hard, Random, SelectionStrategy
 from mlemo.data import EmotionDataModule
-from mlemo.data.collate import BatchedCorpus, FeatureCorpus
+from mlemo.data.collate import BatchedCorpus
+from mlemo.models.text_model import TextModel
 from mlemo.nn.features import TextFeatures
-from mlemo.nn.tfidf import Tfidf
-from mlemo.samplers import (
-    AdaptiveBatchSampler,
-    ChainAdaptiveBatchSampler,
-    RandomBatchSampler,
-    RankBatchSampler,
-    SelectionOptions,
-    SelectionSampler,
-    instance_weights,
-    minority_labels,
-    put_losses,
-)
+from mlemo.samplers import SelectionOptions, SelectionSampler, minority_labels, put_losses
 
 __all__ = ["Adaptive", "BatchSelection", "Chain", "Hard", "Random", "SelectionStrategy"]
-
-log = logging.getLogger(__name__)
-
-
-class SelectionStrategy(ABC):
-    """Which sampler draws the batches; it is made when the corpus is there."""
-
-    @abstractmethod
-    def sampler(self, data: BatchedCorpus, batch_size: int, **options: Unpack[SelectionOptions]) -> SelectionSampler:
-        """The sampler for a training corpus."""
-
-
-class Random(SelectionStrategy):
-    """Shuffled passes, without end: the baseline, and a warm-up that any other strategy can go on from."""
-
-    def sampler(self, data: BatchedCorpus, batch_size: int, **options: Unpack[SelectionOptions]) -> SelectionSampler:
-        """A `RandomBatchSampler`; only the seed and the processes matter to it."""
-        place = {name: options[name] for name in ("seed", "world_size", "rank")}  # type: ignore[literal-required]
-        return RandomBatchSampler(len(data), batch_size, **place)
-
-
-class Hard(SelectionStrategy):
-    """Rank-based selection.
-
-    Args:
-        selection_pressure: How many times as likely the sample with the largest loss is as that with the smallest.
-    """
-
-    def __init__(self, selection_pressure: float = 2.0) -> None:
-        self.selection_pressure = selection_pressure
-
-    def sampler(self, data: BatchedCorpus, batch_size: int, **options: Unpack[SelectionOptions]) -> SelectionSampler:
-        """A `RankBatchSampler`."""
-        return RankBatchSampler(len(data), batch_size, self.selection_pressure, **options)
-
-
-class Adaptive(SelectionStrategy):
-    """Adaptive selection, by quantised losses that are weighted for label imbalance.
-
-    Args:
-        selection_pressure: How many times as likely the sample with the largest loss is as one without loss.
-        weights: Weight the losses by how alone samples of minority labels stand among their neighbours.
-        neighbours: k, neighbours of a sample.
-        features: Space of the neighbours for a text corpus; by default the vectors that the model reads, or `Tfidf`
-            where it reads tokens. For a tabular corpus it is that of its own features, scaled to [0, 1].
-    """
-
-    def __init__(
-        self,
-        selection_pressure: float = 2.0,
-        weights: bool = True,
-        neighbours: int = 5,
-        features: TextFeatures | None = None,
-    ) -> None:
-        self.selection_pressure, self.weights, self.neighbours = selection_pressure, weights, neighbours
-        self.features = features
-
-    def sampler(self, data: BatchedCorpus, batch_size: int, **options: Unpack[SelectionOptions]) -> SelectionSampler:
-        """An `AdaptiveBatchSampler`."""
-        return AdaptiveBatchSampler(
-            len(data), batch_size, self.selection_pressure, self.instance_weights(data), **options
-        )
-
-    def instance_weights(self, data: BatchedCorpus) -> Tensor | None:
-        """Weights ``(n,)`` of the samples; ``None`` where they are not asked for."""
-        if not self.weights:
-            return None
-        rank_zero_only(log.info)(f"looking for the neighbours of {len(data):,} samples")
-        features = self._features(data)
-        return instance_weights(features, data.corpus.labels.to(features.device), self.neighbours)
-
-    def _features(self, data: BatchedCorpus) -> Tensor:
-        texts = data.corpus.texts
-        if texts is None:
-            return _to_unit_range(data.corpus.features)  # type: ignore[arg-type]  # a corpus has texts or features
-        if self.features is None and isinstance(data, FeatureCorpus):
-            return data.features
-        features = Tfidf() if self.features is None else self.features
-        features.fit(texts)
-        return features(texts)
-
-
-class Chain(Adaptive):
-    """Adaptive selection along chains of correlated labels; settings as in `Adaptive`."""
-
-    def sampler(self, data: BatchedCorpus, batch_size: int, **options: Unpack[SelectionOptions]) -> SelectionSampler:
-        """A `ChainAdaptiveBatchSampler`."""
-        return ChainAdaptiveBatchSampler(
-            data.corpus.labels, batch_size, self.selection_pressure, self.instance_weights(data), **options
-        )
 
 
 class BatchSelection(Callback):
@@ -189,7 +88,8 @@ class BatchSelection(Callback):
             self.tables, self.recorded = {}, {}
             pl_module.tells_sample_losses = True  # type: ignore[assignment]  # to torch, attributes are modules
             datamodule = self._datamodule(trainer)
-            datamodule.make_sampler = partial(self._make_sampler, datamodule)
+            features = pl_module.pretrained_features() if isinstance(pl_module, TextModel) else None
+            datamodule.make_sampler = partial(self._make_sampler, datamodule, features)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Leave datamodule and model as they were."""
@@ -279,10 +179,15 @@ class BatchSelection(Callback):
         return datamodule
 
     def _make_sampler(
-        self, datamodule: EmotionDataModule, data: BatchedCorpus, world_size: int, rank: int
+        self,
+        datamodule: EmotionDataModule,
+        features: TextFeatures | None,
+        data: BatchedCorpus,
+        world_size: int,
+        rank: int,
     ) -> SelectionSampler:
         options: SelectionOptions = {**self.options, "seed": datamodule.seed, "world_size": world_size, "rank": rank}
-        self.sampler = self.strategy.sampler(data, datamodule.batch_size, **options)
+        self.sampler = self.strategy.sampler(data, datamodule.batch_size, features, **options)
         return self.sampler
 
 
@@ -299,9 +204,3 @@ def sample_losses(logits: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
     """
     losses = F.binary_cross_entropy_with_logits(logits.detach().float(), labels.float(), reduction="none")
     return losses.masked_fill(~mask, 0.0).sum(1) / mask.sum(1).clamp(min=1)
-
-
-def _to_unit_range(features: Tensor) -> Tensor:
-    lowest = features.amin(0)
-    spread = features.amax(0) - lowest
-    return (features - lowest) / torch.where(spread > 0, spread, 1.0)

@@ -13,6 +13,8 @@ from mlemo.losses import Loss
 from mlemo.models.base import MultiLabelModel
 from mlemo.models.optimization import Optimization
 from mlemo.nn.encoder import EncoderSource, Pretrained, max_length, restore_encoder, save_encoder
+from mlemo.nn.features import TextFeatures
+from mlemo.nn.frozen_encoder import FrozenEncoder
 from mlemo.text import TextCleaning, cleaning_from_dict, cleaning_to_dict
 
 __all__ = ["TextModel"]
@@ -87,6 +89,13 @@ class TextModel(MultiLabelModel):
         tokenizer = self.source.tokenizer(lambda: self.cleaned(_no_texts() if texts is None else texts()))
         encoder = self.source.encoder(tokenizer)
         self._attach(encoder, tokenizer, save_encoder(encoder, tokenizer))
+
+    def pretrained_features(self) -> TextFeatures | None:
+        """Vectors of texts by the encoder before it is trained, mean-pooled; ``None`` where it is not pretrained."""
+        if not isinstance(self.source, Pretrained):
+            return None
+        source = self.source
+        return FrozenEncoder(source.name, max_length=self.max_length, cleaning=self.cleaning, revision=source.revision)
 
     def cleaned(self, texts: Sequence[str]) -> Sequence[str]:
         """Texts as they are tokenised."""

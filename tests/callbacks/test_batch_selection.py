@@ -24,6 +24,7 @@ from mlemo.losses import MeanSquaredError, SoftJaccardLoss, SoftMacroF1Loss
 from mlemo.models import TransformerClassifier
 from mlemo.nn.encoder import FromScratch
 from mlemo.nn.features import TextFeatures
+from mlemo.nn.frozen_encoder import FrozenEncoder
 from mlemo.nn.tfidf import Tfidf
 from mlemo.samplers import (
     AdaptiveBatchSampler,
@@ -32,6 +33,7 @@ from mlemo.samplers import (
     RankBatchSampler,
     instance_weights,
 )
+from mlemo.text import TextCleaning
 from mlemo.training import instantiate
 
 Maker = Callable[..., Any]
@@ -46,6 +48,13 @@ class Letters(TextFeatures):
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
         return torch.tensor([[text.count(letter) / total for letter, total in self.total.items()] for text in texts])
+
+
+class Beginnings(TextCleaning):
+    """A cleaning that leaves its mark."""
+
+    def __call__(self, text: str) -> str:
+        return text.lower()[:12]
 
 
 class Notes(Callback):
@@ -153,6 +162,35 @@ def test_tokens_are_no_space_and_tfidf_is_the_default(corpus: Corpus, classifier
     sampler = Adaptive(neighbours=3).sampler(dataset, 4, seed=0)
     torch.testing.assert_close(sampler.weights, expected)  # type: ignore[attr-defined]
     assert expected.max() > 1
+
+
+def test_embeddings_of_a_pretrained_encoder_are_the_space_of_its_model(
+    corpus: Corpus, data: Maker, trainer: Maker, pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    cleaned = [text.lower()[:12] for text in corpus.texts or []]
+    vectors = FrozenEncoder(str(pretrained), cache=False)(cleaned)
+    expected = instance_weights(vectors, corpus.labels, 3)
+    selection = BatchSelection(Adaptive(neighbours=3), warmup_epochs=1)
+    model = TransformerClassifier(corpus.label_space, str(pretrained), cleaning=Beginnings())
+    trainer(max_epochs=1, callbacks=[selection]).fit(model, data(batch_size=4))
+    sampler = selection.sampler
+    assert isinstance(sampler, AdaptiveBatchSampler)
+    torch.testing.assert_close(sampler.weights, expected)  # type: ignore[attr-defined]
+    tfidf = Tfidf()
+    tfidf.fit(corpus.texts or [])
+    assert not torch.allclose(expected, instance_weights(tfidf(corpus.texts or []), corpus.labels, 3))
+    # another space where one is asked for, and none of its own where an encoder starts from scratch
+    assert isinstance(model.pretrained_features(), FrozenEncoder)
+    assert TransformerClassifier(corpus.label_space, FromScratch()).pretrained_features() is None
+    dataset = data().dataset("train", model.data_input)
+    other = Adaptive(features=Letters()).sampler(dataset, 4, model.pretrained_features(), seed=0)
+    letters = Letters()
+    letters.fit(corpus.texts or [])
+    assert isinstance(other, AdaptiveBatchSampler)
+    torch.testing.assert_close(  # type: ignore[attr-defined]
+        other.weights, instance_weights(letters(corpus.texts or []), corpus.labels)
+    )
 
 
 def test_features_of_a_table_are_scaled_before_neighbours_are_sought(corpus: Corpus) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 import torch
 from lightning.pytorch import Trainer
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch_geometric.nn import MLP
 
 import mlemo
 from mlemo.batch import Batch
@@ -84,6 +87,25 @@ class LargestTensor(TorchDispatchMode):
         return results
 
 
+@dataclass(frozen=True)
+class Layers:
+    """A perceptron as its paper or its authors' code has it.
+
+    Args:
+        widths: Of input, hidden layers and output.
+        slope: Of the rectifiers below zero.
+        dropout: Behind each rectifier.
+        normalised: Whether the layers normalise over the batch.
+        linear_output: Whether nothing follows the last layer.
+    """
+
+    widths: list[int]
+    slope: float = 0.0
+    dropout: float = 0.0
+    normalised: bool = False
+    linear_output: bool = False
+
+
 class NetworkTester:
     """Derive and set ``network`` and what else differs.
 
@@ -93,6 +115,9 @@ class NetworkTester:
         epochs: Passes over the planted problem.
         planted: Further settings for the planted problem.
         entries: Most entries of a tensor in a training step of the default network with 64 samples and 374 labels.
+        layers: The perceptrons of the default network for 7 labels and 20 features.
+        others: Shapes of its other parameters that are matrices.
+        he: Whether the perceptrons start as He et al. (2015) have it, with biases between 0 and 0.1.
     """
 
     network: ClassVar[type[FeatureModel]]
@@ -100,6 +125,9 @@ class NetworkTester:
     epochs: ClassVar[int] = 20
     planted: ClassVar[dict[str, Any]] = {}
     entries: ClassVar[int]
+    layers: ClassVar[dict[str, Layers]]
+    others: ClassVar[dict[str, tuple[int, int]]] = {}
+    he: ClassVar[bool] = True
 
     def build(self, labels: int = LABELS, width: int = WIDTH, **settings: Any) -> Any:
         torch.manual_seed(0)
@@ -141,6 +169,37 @@ class NetworkTester:
         with torch.no_grad():
             decisions = model.eval()({"features": features}) > 0
         assert (decisions != (targets > 0)).float().mean() < 0.01
+
+    def default(self) -> Any:
+        torch.manual_seed(0)
+        model = self.network(names(7))
+        model.build(20, torch.eye(7))
+        return model
+
+    def test_the_default_layers(self) -> None:
+        model = self.default()
+        perceptrons = {name: module for name, module in model.named_modules() if isinstance(module, MLP)}
+        assert perceptrons.keys() == self.layers.keys()
+        for name, network in perceptrons.items():
+            wanted = self.layers[name]
+            assert network.channel_list == wanted.widths, name
+            assert network.act(torch.tensor([-1.0, 1.0])).tolist() == pytest.approx([-wanted.slope, 1]), name
+            behind = len(network.lins) - wanted.linear_output
+            assert network.dropout == [wanted.dropout] * behind + [0.0] * wanted.linear_output, name
+            assert network.plain_last is wanted.linear_output, name
+            assert [not isinstance(norm, nn.Identity) for norm in network.norms] == [wanted.normalised] * behind, name
+        inside = tuple(f"{name}." for name in perceptrons)
+        others = {name: value for name, value in model.named_parameters() if value.ndim == 2}
+        others = {name: tuple(value.shape) for name, value in others.items() if not name.startswith(inside)}
+        assert others == self.others
+
+    def test_the_start_of_the_perceptrons(self) -> None:
+        for name, module in self.default().named_modules() if self.he else ():
+            for layer in module.lins if isinstance(module, MLP) else ():
+                bound = math.sqrt(6 / (1 + self.layers[name].slope ** 2) / layer.in_channels)
+                assert 0.98 * bound < layer.weight.abs().max() <= bound, name
+                assert layer.bias.min() >= 0
+                assert 0.05 < layer.bias.max() <= 0.1
 
     def test_adam_trains_it_unless_told_otherwise(self) -> None:
         found = self.network(names(2)).optimization

@@ -7,7 +7,7 @@ import torch
 from mlemo.losses import PairwiseExponentialLoss
 from mlemo.models import C2AE
 
-from .network_tester import NetworkTester, make_batch, names
+from .network_tester import Layers, NetworkTester, make_batch, names
 
 
 class TestC2AE(NetworkTester):
@@ -16,6 +16,12 @@ class TestC2AE(NetworkTester):
     epochs = 120
     planted: ClassVar[dict[str, Any]] = {"hidden": 256, "latent_ratio": 1.0}  # independent labels leave nothing to save
     entries = 512 * 512
+    layers: ClassVar = {
+        "feature_encoder": Layers([20, 512, 512, 6], slope=0.1, linear_output=True),
+        "label_encoder": Layers([7, 512, 6], slope=0.1, linear_output=True),
+        "decoder": Layers([6, 512, 7], slope=0.1, linear_output=True),
+    }
+    he = False  # but as `test_the_weights_start_as_published` has it
 
     def test_the_terms_are_the_formulas(self) -> None:
         model, batch = self.build().train(), make_batch()
@@ -60,6 +66,11 @@ class TestC2AE(NetworkTester):
         assert reached(loss) == {"label_encoder", "decoder"}
         assert reached(embedding) == {"feature_encoder", "label_encoder"}
         assert reached(output.terms["distance"].mean()) == {"feature_encoder", "label_encoder"}
+
+    def test_the_default_weights(self) -> None:
+        model = self.default()
+        assert isinstance(model.loss, PairwiseExponentialLoss)
+        assert (model.loss.scale, model.loss_weight, model.latent_ratio) == (5.0, 0.5, 0.8)
 
     @pytest.mark.parametrize(("labels", "ratio", "latent"), [(38, 0.8, 30), (5, 0.8, 4), (1, 0.3, 1), (10, 0.25, 2)])
     def test_the_latent_dimension(self, labels: int, ratio: float, latent: int) -> None:

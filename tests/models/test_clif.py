@@ -6,13 +6,31 @@ import torch
 from mlemo.models import CLIF
 from mlemo.nn.label_graph import conditional_adjacency
 
-from .network_tester import NetworkTester, make_batch, table
+from .network_tester import Layers, NetworkTester, make_batch, names, table
 
 
 class TestCLIF(NetworkTester):
     network = CLIF
     small: ClassVar[dict[str, Any]] = {"hidden": 64, "embedding": 16}
     entries = 64 * 374 * 512  # B × C × hidden
+    layers: ClassVar = {
+        "label_encoder.layers.0": Layers([7, 64, 128], slope=0.1, dropout=0.2, normalised=True),
+        "label_encoder.layers.1": Layers([128, 64, 128], slope=0.1, dropout=0.2, normalised=True),
+        "input_network": Layers([20, 512], slope=0.1, dropout=0.2),
+        "output_network": Layers([512, 512], slope=0.1),
+    }
+    others: ClassVar = {"gate.weight": (512, 128), "head.weight": (7, 512)}
+
+    def test_the_graph_starts_as_published(self) -> None:
+        torch.manual_seed(0)
+        model = CLIF(names(60))
+        model.build(20, torch.eye(60))
+        assert model.semantic_weight == 1e-3
+        assert model.label_encoder.epsilon.tolist() == [0, 0]
+        # noise in place of one vector a label
+        assert abs(model.label_vectors.mean()) < 0.1
+        assert model.label_vectors.std().item() == pytest.approx(1, abs=0.05)
+        assert model.label_vectors.shape == (60, 60)
 
     def test_the_objective_is_the_formula(self) -> None:
         model, batch = self.build(dropout=0.0, semantic_weight=0.3).train(), make_batch()

@@ -8,13 +8,43 @@ from torch.nn import functional as F
 from mlemo.models import DELA
 from mlemo.models.dela import noise_divergence
 
-from .network_tester import NetworkTester, make_batch, names
+from .network_tester import WIDTH, Layers, NetworkTester, make_batch, names
 
 
 class TestDELA(NetworkTester):
     network = DELA
     small: ClassVar[dict[str, Any]] = {"latent": 10}
     entries = 64 * 374 * 512  # B × C × last hidden layer
+    layers: ClassVar = {
+        "feature_encoder": Layers([20, 256, 512, 256]),
+        "decoder": Layers([20 + 50, 256, 512]),
+    }
+    others: ClassVar = {
+        "normal.weight": (2 * 50, 256), "head.weight": (7, 512),
+        "gates.label_vectors": (7, 50), "gates.scale.weight": (50, 50),
+    }  # fmt: skip
+
+    def test_the_gates_start_as_published(self) -> None:
+        model = self.default()
+        assert (model.gates.temperature, model.gates.off_noise, model.beta) == (2 / 3, 0.5, 1e-3)
+        assert model.gates.scale.bias.tolist() == [2] * 50
+        assert -10 <= model.gates.label_vectors.min() < -9.5 < 9.5 < model.gates.label_vectors.max() <= 10
+
+    def test_dropout_stands_behind_both_rectifiers_of_the_decoder(self) -> None:
+        model = self.build(dropout=0.3, decoder_dropout=0.4)
+        assert model.feature_encoder.dropout == [0.3] * 3
+        kept: list[float] = []
+
+        def note(module: Any, inputs: Any) -> None:
+            kept.append((inputs[0] > 0).float().mean().item())
+
+        model.decoder.lins[1].register_forward_pre_hook(note)
+        model.head.register_forward_pre_hook(note)
+        for mode in (True, False):
+            model.train(mode)._decode(torch.ones(400, WIDTH), torch.zeros(400, 1, 10))
+        # with noise from the first dropout, the second rectifier may let another part through
+        assert kept[0] / kept[2] == pytest.approx(0.6, abs=0.02)
+        assert kept[1] / kept[3] == pytest.approx(0.6, abs=0.06)
 
     def test_the_objective_is_the_formula(self) -> None:
         model, batch = self.build(beta=0.7).train(), make_batch()

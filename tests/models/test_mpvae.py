@@ -11,7 +11,7 @@ from mlemo.losses import MeanSquaredError
 from mlemo.models import MPVAE
 from mlemo.models.mpvae import Probit, negative_log_likelihood, normal_divergence
 
-from .network_tester import NetworkTester, make_batch
+from .network_tester import Layers, NetworkTester, make_batch
 
 
 class TestMPVAE(NetworkTester):
@@ -19,6 +19,21 @@ class TestMPVAE(NetworkTester):
     small: ClassVar[dict[str, Any]] = {"train_samples": 10, "latent": 8}
     planted: ClassVar[dict[str, Any]] = {"nll_weight": 10.0, "ranking_weight": 0.1}
     entries = 100 * 64 * 374  # samples × B × C
+    layers: ClassVar = {
+        "label_encoder": Layers([20 + 7, 512, 256], dropout=0.5),
+        "feature_encoder": Layers([20, 256, 512, 256], dropout=0.5),
+        "decoder": Layers([20 + 50, 256, 512]),
+    }
+    others: ClassVar = {
+        "label_normal.weight": (2 * 50, 256), "feature_normal.weight": (2 * 50, 256),
+        "label_head.weight": (7, 512), "feature_head.weight": (7, 512), "probit.factor": (7, 7),
+    }  # fmt: skip
+    he = False
+
+    def test_the_default_weights(self) -> None:
+        model = self.default()
+        assert (model.nll_weight, model.ranking_weight, model.kl_weight) == (0.1, 200.0, 1.1)
+        assert (model.train_samples, model.sample_prediction) == (100, False)
 
     @pytest.mark.parametrize("masked", [False, True])
     def test_the_objective_is_the_formula(self, masked: bool) -> None:
@@ -87,6 +102,14 @@ class TestMPVAE(NetworkTester):
         output = model.train().outputs(batch)
         assert list(output.terms) == ["kl", "label_branch"]
         assert {"label_head.weight", "feature_head.weight", "probit.factor"} <= self.step(model, batch).keys()
+
+
+def test_the_covariance_starts_as_published() -> None:
+    torch.manual_seed(0)
+    factor = Probit(60, rank=40).factor
+    bound = math.sqrt(6 / 100)
+    assert -bound <= factor.min() < -0.99 * bound < 0.99 * bound < factor.max() <= bound
+    assert factor.mean().abs() < 0.03 * bound
 
 
 def test_the_marginals_agree_with_sampling() -> None:

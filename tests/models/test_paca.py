@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from mlemo.models import PACA
 from mlemo.nn.label_flow import LabelFlow
 
-from .network_tester import LargestTensor, NetworkTester, make_batch
+from .network_tester import LargestTensor, Layers, NetworkTester, make_batch
 
 
 class TestPACA(NetworkTester):
@@ -16,6 +16,31 @@ class TestPACA(NetworkTester):
     small: ClassVar[dict[str, Any]] = {"latent": 8, "flow_hidden": 32, "flow_units": 4}
     epochs = 40
     entries = 3 * 2**23  # the three parameters of as many units as are computed at a time
+    layers: ClassVar = {
+        "feature_encoder": Layers([20, 256, 512, 256], dropout=0.1),
+        "label_encoder": Layers([7, 512, 256], dropout=0.1),
+        "feature_decoder": Layers([32, 256, 512, 256, 20], linear_output=True),
+        "label_decoder": Layers([32, 256, 512, 7], linear_output=True),
+        "to_code": Layers([20 + 32, 256, 256, 32], linear_output=True),
+    }
+    others: ClassVar = {"feature_normal.weight": (2 * 32, 256), "label_normal.weight": (2 * 32, 256)} | {
+        f"{flow}.{name}": shape
+        for flow in ("positive", "negative")
+        for name, shape in {
+            "label_bias": (7, 128), "shift": (7, 32), "raw_scale": (7, 32), "first.weight": (128, 32),
+            "second.weight": (32 * 3 * (128 // 32), 128), "parameters_of_units.weight": (3 * 8, 3 * (128 // 32)),
+        }.items()
+    }  # fmt: skip
+
+    def test_the_default_weights(self) -> None:
+        model = self.default()
+        assert (model.loss_weight, model.gamma, model.binary_features) == (2.0 * 7, 10.0, False)
+
+    def test_the_flows_start_as_maps_that_change_nothing_behind_the_units(self) -> None:
+        for flow in (self.default().positive, self.default().negative):
+            assert not flow.shift.any()
+            assert torch.allclose(F.softplus(flow.raw_scale), torch.ones(7, 32))
+            assert torch.allclose(F.softplus(flow.parameters_of_units.bias[:8]), torch.ones(8))
 
     @pytest.mark.parametrize("masked", [False, True])
     @pytest.mark.parametrize("binary", [False, True])

@@ -53,8 +53,8 @@ class BatchSelection(Callback):
         short_last_batch: End an epoch with a smaller batch, as shuffled passes do.
 
     Raises:
-        ValueError: Epochs below 1. When training starts: there is no datamodule of mlemo, or the model cannot say its
-            loss of each sample and is to be ranked by it.
+        ValueError: An unknown ranking, or epochs below 1. When training starts: there is no datamodule of mlemo, or the
+            model cannot say its loss of each sample and is to be ranked by it.
     """
 
     def __init__(
@@ -68,6 +68,8 @@ class BatchSelection(Callback):
         ranked_by: Literal["bce", "model"] = "bce",
         record_epochs: Sequence[int] = (),
     ) -> None:
+        if ranked_by not in ("bce", "model"):
+            raise ValueError(f"ranked_by must be 'bce' or 'model', found {ranked_by!r}")
         if any(epoch < 1 for epoch in record_epochs):
             raise ValueError(f"record_epochs are counted from 1, found {list(record_epochs)}")
         self.strategy = Adaptive() if strategy is None else strategy
@@ -160,7 +162,7 @@ class BatchSelection(Callback):
             "ratio": probabilities.max() / probabilities.min(),
             "loss": losses[losses.isfinite()].mean(),
         }
-        both = torch.stack([self.tables["bce"], self.tables["model"]])
+        both = torch.stack([self.tables["bce"], self.tables["model"]]).double()
         both = both[:, both.isfinite().all(0)]
         if both.shape[1] > 1:
             values["correlation"] = both.corrcoef()[0, 1]

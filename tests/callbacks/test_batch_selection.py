@@ -20,7 +20,7 @@ from mlemo.callbacks import BatchSelection, LabelShuffle
 from mlemo.callbacks.batch_selection import Adaptive, Chain, Hard, Random, SelectionStrategy, sample_losses
 from mlemo.data import Corpus, SyntheticEmotions
 from mlemo.data.collate import FeatureCorpus
-from mlemo.losses import MeanSquaredError, SoftJaccardLoss, SoftMacroF1Loss
+from mlemo.losses import BinaryCrossEntropy, MeanSquaredError, SoftJaccardLoss, SoftMacroF1Loss
 from mlemo.models import TransformerClassifier
 from mlemo.nn.encoder import FromScratch
 from mlemo.nn.features import TextFeatures
@@ -222,8 +222,9 @@ def test_selection_does_not_touch_the_gradient(classifier: Maker, data: Maker, t
 def test_copies_of_a_sample_count_with_their_mean(bert_wdl: Maker, data: Maker, trainer: Maker) -> None:
     selection, notes = BatchSelection(Hard(), warmup_epochs=1), Notes()
     callbacks = [LabelShuffle(k=3), selection, notes]
-    trainer(max_epochs=1, callbacks=callbacks).fit(bert_wdl(), data(batch_size=4))
+    trainer(max_epochs=1, callbacks=callbacks).fit(bert_wdl(loss=BinaryCrossEntropy()), data(batch_size=4))
     assert len(notes.rows[0]) == 12
+    torch.testing.assert_close(selection.tables["model"], selection.tables["bce"])  # type: ignore[attr-defined]
     for batch in notes.batches:
         for row in batch[0].unique():
             copies = [loss_by_loops(*rest) for index, *rest in zip(*batch) if index == row]
@@ -331,8 +332,13 @@ def test_losses_after_an_epoch_are_kept_in_a_file(
         again.fit(classifier(), data(batch_size=4), ckpt_path=tmp_path / f"step={step}.ckpt", weights_only=True)
         for name, value in found.items():
             assert np.array_equal(saved(folder)[name], value)
+
+
+def test_settings_out_of_range_are_refused() -> None:
     with pytest.raises(ValueError, match=r"record_epochs are counted from 1, found \[0\]"):
         BatchSelection(record_epochs=[0])
+    with pytest.raises(ValueError, match=r"ranked_by must be 'bce' or 'model', found 'loss'"):
+        BatchSelection(ranked_by="loss")  # type: ignore[arg-type]
 
 
 def train(

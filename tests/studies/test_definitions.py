@@ -333,3 +333,28 @@ def test_at_scale_paper_batch_selection_is_as_in_the_public_code(name: str) -> N
     for run, _, words in runs:
         assert {key: words.get(key) for key in ZHOU} == ZHOU, run
     assert {words["--data.fold"] for _, _, words in runs} == {"0", "1", "2", "3", "4"}
+
+
+def test_batch_selection_runs_all_that_was_published() -> None:
+    study = load_study("batch-selection")
+    runs = {run.labels: dict(word.partition("=")[::2] for word in run.words) for run in planned(study, "paper")}
+    assert {row.labels for row in study.published} <= runs.keys()
+    networks, datasets = ({dict(labels)[setting] for labels in runs} for setting in ("network", "dataset"))
+    assert (len(networks), len(datasets)) == (5, 16)  # two of them twice, repaired, and one with its own labels
+    for dataset in datasets:
+        own = [dict(labels) for labels in runs if dict(labels)["dataset"] == dataset]
+        assert len(own) == 5 * 3 + 2
+        assert {found["network"] for found in own if found["selection"] == "Chain"} == {"CLIF", "DELA"}
+    for labels, words in runs.items():
+        assert words["--trainer.callbacks.record_epochs"] == "[30,70]"
+        of_yahoo = dict(labels)["dataset"].startswith("yahoo")
+        assert (words.get("--data.as_published") == "true") is (of_yahoo or "words" in dict(labels)["dataset"])
+
+
+def test_the_loss_of_the_model_ranks_for_the_networks_of_the_paper() -> None:
+    study = load_study("batch-selection-parameters")
+    ranked = [dict(run.labels) for run in planned(study, "paper") if "--trainer.callbacks.ranked_by=model" in run.words]
+    assert {labels["network"] for labels in ranked} == {"C2AE", "CLIF", "DELA"}
+    assert {labels["selection"] for labels in ranked} == {"pressure 2, ranked by the model's loss"}
+    sources = {figure.source: figure for figure in study.figures}
+    assert (sources["Fig. 6a"].scalars, sources["Fig. 6b"].scalars) == (("selection/correlation",), ("train/loss",))

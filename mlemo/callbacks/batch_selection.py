@@ -33,24 +33,24 @@ class BatchSelection(Callback):
 
         ℓ_i = mean over the annotated labels j of −y_ij log σ(x_ij) − (1 − y_ij) log(1 − σ(x_ij))
 
-    The losses of all processes are gathered, and all draw from the same table. The table is saved with the place in
-    the epoch, in the state of the datamodule. To start several strategies from one warm-up, train with `Random`, and
-    resume its checkpoint of the end of the warm-up with each of them. Batches are not grouped by length. Once an epoch
-    are logged:
-    ``selection/distinct``, share of the corpus that the epoch's batches held; ``selection/ratio``, largest probability
-    over the smallest; ``selection/loss``, mean of the known losses; and, where the model says what its own loss of each
-    sample is (`MultiLabelModel.sample_losses`), ``selection/correlation``, Pearson's, of it and the cross-entropy.
+    Beside it stands the model's own loss of the sample, where the model can say it (`MultiLabelModel.sample_losses`).
+    The losses of all processes are gathered, and all draw from the same table. Tables are saved in checkpoints, and the
+    place in the epoch in the state of the datamodule. To start several strategies from one warm-up, train with
+    `Random`, and resume its checkpoint of the end of the warm-up with each of them. Batches are not grouped by length.
+    Once an epoch are logged: ``selection/distinct``, share of the corpus that the epoch's batches held;
+    ``selection/ratio``, largest probability over the smallest; ``selection/loss``, mean of the known losses that are
+    drawn by; ``selection/correlation``, Pearson's, of both losses where both are known.
 
     Args:
         strategy: By default `Adaptive`.
-        ranked_by: Draw by the cross-entropy, or by the model's own loss of each sample.
-        record_epochs: After these epochs, counted from 1, the cross-entropies last seen of all samples are kept in the
-            run's folder, in ``selection_losses.npz``: ``epochs`` (E,), ``losses`` (E, n), and ``minority_labels`` (n,),
-            how many of its labels have IRLbl > MeanIR.
         warmup_epochs: γ, epochs of shuffled passes, in which the losses get known.
         refresh: When new losses take effect: at the next ``"batch"``, as in the paper, or at the next ``"epoch"``.
         replacement: Whether a batch may hold a sample twice.
         short_last_batch: End an epoch with a smaller batch, as shuffled passes do.
+        ranked_by: Draw by the cross-entropy, or by the model's own loss of each sample.
+        record_epochs: After these epochs, counted from 1, the cross-entropies last seen of all samples are kept in the
+            run's folder, in ``selection_losses.npz``: ``epochs`` (E,), ``losses`` (E, n), and ``minority_labels`` (n,),
+            how many of its labels have IRLbl > MeanIR.
 
     Raises:
         ValueError: An unknown ranking, or epochs below 1. When training starts: there is no datamodule of mlemo, or the

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
@@ -155,11 +156,12 @@ def _check_folders(runs: Iterable[StudyRun]) -> None:
 
 def _write_list(path: Path, runs: list[dict[str, Any]], keep_others: bool) -> None:
     """List the runs of a study; where only a part of it is run, those that were listed before stay."""
-    if keep_others and path.is_file():
-        again = [(run["labels"], run["seed"]) for run in runs]
-        before = json.loads(path.read_text(encoding="utf-8"))
-        runs = [*(run for run in before if (run["labels"], run["seed"]) not in again), *runs]
-    write_atomically(path, json.dumps(runs, indent=1, ensure_ascii=False) + "\n")
+    with FileLock(path.with_suffix(".lock")):  # another part may be started at the same moment
+        if keep_others and path.is_file():
+            again = [(run["labels"], run["seed"]) for run in runs]
+            before = json.loads(path.read_text(encoding="utf-8"))
+            runs = [*(run for run in before if (run["labels"], run["seed"]) not in again), *runs]
+        write_atomically(path, json.dumps(runs, indent=1, ensure_ascii=False) + "\n")
 
 
 class _TimeLeft(ProgressColumn):

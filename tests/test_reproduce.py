@@ -13,6 +13,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ import yaml
 from rich.console import Console
 
 from mlemo.cli import main
-from mlemo.reproduce import Outcome, _Display, _seconds_left
+from mlemo.reproduce import Outcome, _Display, _seconds_left, _write_list
 from mlemo.studies.runs import StudyRun
 from mlemo.studies.study_file import load_study
 
@@ -273,6 +274,21 @@ def test_a_part_is_run_and_the_rest_is_added_to_it_later(tmp_path: Path) -> None
     listed = json.loads((tmp_path / "tests_tiny.json").read_text())
     assert [(run["labels"]["loss"], run["seed"]) for run in listed] == [("FocalLoss", 2), ("BinaryCrossEntropy", 1)]
     assert {run["address"] for run in listed} == records(tmp_path).keys()
+
+
+def test_parts_that_are_started_at_once_are_all_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "tests_tiny.json"
+    path.write_text("[]")
+
+    def write_slowly(path: Path, text: str) -> None:
+        time.sleep(0.2)  # long enough for the other parts to read what stood there before
+        path.write_text(text)
+
+    monkeypatch.setattr("mlemo.reproduce.write_atomically", write_slowly)
+    parts = [[{"labels": {"loss": "BCE"}, "seed": seed, "address": f"r{seed}", "words": []}] for seed in range(3)]
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda part: _write_list(path, part, keep_others=True), parts))
+    assert {run["seed"] for run in json.loads(path.read_text())} == {0, 1, 2}
 
 
 @pytest.mark.parametrize(

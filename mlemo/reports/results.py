@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
@@ -201,7 +201,7 @@ def read_results(study: Study, scale: str, folder: Path) -> Results:
                 run = _run(case, seed, run_folder_of(folder, address), values, states.get(address, ("", "")))
             runs.append(run)
     runs = _one_system_each(runs, order)
-    missing = [f"{run.name}: {run.state}" for run in runs if run.record is None]
+    missing = list(_unfinished(runs))
     for labels, seed in listed:
         name = ", ".join(f"{setting} {label}" for setting, label in sorted(labels))
         missing.append(f"{name}, seed {seed}: run before, but the study no longer has it; not shown")
@@ -233,6 +233,21 @@ def _one_system_each(runs: Sequence[Run], order: Mapping[str, int]) -> list[Run]
         other = [f"{name} {value}, not {wanted[name]}" for name, value in run.values.items() if value != wanted[name]]
         found.append(replace(run, record=None, state=f"run with {', '.join(other)}; not shown") if other else run)
     return found
+
+
+def _unfinished(runs: Iterable[Run]) -> Iterator[str]:
+    """A line for the runs that lack for one reason: the seeds of a combination, and of the last setting's labels."""
+    seeds: dict[tuple[Labels, str], tuple[int, ...]] = {}
+    for run in runs:
+        if run.record is None:
+            place = (run.labels, run.state)
+            seeds[place] = (*seeds.get(place, ()), run.seed)
+    alike: dict[tuple[Labels, str, tuple[int, ...]], list[str]] = {}
+    for (labels, state), lacking in seeds.items():
+        alike.setdefault((labels[:-1], state, lacking), []).append(labels[-1][1])
+    for (others, state, lacking), lasts in alike.items():
+        names = [*(label for _, label in others), " / ".join(lasts), "seed" if len(lacking) == 1 else "seeds"]
+        yield f"{', '.join(names)} {', '.join(map(str, lacking))}: {state}"
 
 
 def _listed(path: Path) -> dict[tuple[frozenset[tuple[str, str]], int], tuple[str, list[str]]]:

@@ -135,7 +135,7 @@ def test_runs_that_are_missing_are_named_and_nothing_fails(invented: Callable, t
     start = repr(some.introduction())
     assert "1 of 6 runs are finished" in start
     assert "- Focal, seed 1: failed: MemoryError: no memory" in start
-    assert "BCE, seed 3: not started" in start
+    assert "- BCE, seeds 1, 3: not started" in start
     assert "no run of invented at scale tiny is finished with {'loss': 'Focal'}" in repr(some.overview(loss="Focal"))
 
 

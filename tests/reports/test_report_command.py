@@ -133,19 +133,32 @@ def test_what_is_missing_is_named(invented: Maker) -> None:
     missing = [
         line.removeprefix("- ").replace("\\", "") for line in section(text, "What is missing").strip().splitlines()
     ]
-    assert missing[:6] == [
+    assert missing[:5] == [
         "BCE, seed 2: failed: the last words: | out of *memory*",
         "BCE, seed 3: not started",
         "Focal, seed 1: not finished",
-        "Focal, seed 2: not started",
-        "Focal, seed 3: not started",
+        "Focal, seeds 2, 3: not started",
         "loss Old, seed 1: run before, but the study no longer has it; not shown",
     ]
-    assert missing[6].startswith("BCE: no table of classes: ")
-    assert missing[7] == "Figure 1. Only Focal, scale tiny: no run that it is about is finished at this scale"
-    assert len(missing) == 8
+    assert missing[5].startswith("BCE: no table of classes: ")
+    assert missing[6] == "Figure 1. Only Focal, scale tiny: no run that it is about is finished at this scale"
+    assert len(missing) == 7
     assert cells(text, "F1, scale tiny")[1][:2] == ["BCE", "1 of 3"]
     assert section(text, "Published, and without a finished run at scale tiny").strip() == "- T: ASL; Huge"
+
+
+def test_runs_that_are_missing_alike_share_a_line(invented: Maker) -> None:
+    study = invented(varies={"corpus": {"A": "", "B": ""}, "loss": {"BCE": "", "ASL": "", "Focal": ""}})
+    study.run("A", "BCE", seed=1)
+    study.fail(study.plan("B", "ASL", seed=2), "broken")
+    missing = section(report_of(study), "What is missing").strip().splitlines()
+    assert missing == [
+        "- A, BCE, seeds 2, 3: not started",
+        "- A, ASL / Focal, seeds 1, 2, 3: not started",
+        "- B, BCE / Focal, seeds 1, 2, 3: not started",
+        "- B, ASL, seeds 1, 3: not started",
+        "- B, ASL, seed 2: failed: broken",
+    ]
 
 
 def test_how_the_runs_were_made(two_losses: Any) -> None:

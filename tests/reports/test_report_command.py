@@ -256,7 +256,7 @@ def test_runs_with_other_values_are_no_seeds_of_the_same_system(
     scales["tiny"]["words"] += " --epochs=3"
     study.file.write_text(yaml.safe_dump(yaml.safe_load(study.file.read_text()) | {"scales": scales}))
     message = refused([str(study.file), "--scale=tiny", f"--folder={study.folder}"], capsys)
-    assert "the first, BCE, seed 1: run with other settings than the study has now; `mlemo reproduce" in message
+    assert "the first, BCE, seeds 1, 2, 3: run with other settings than the study has now; `mlemo reproduce" in message
 
 
 def test_files_that_cannot_be_read(two_losses: Any, capsys: pytest.CaptureFixture[str]) -> None:

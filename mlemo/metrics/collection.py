@@ -197,12 +197,11 @@ class MultiLabelMetrics(Metric):
         values["label_ranking_ap"] = label_ranking_average_precision(probabilities, targets, mask)
 
         for name, metric in (("ap", multilabel_average_precision), ("auroc", multilabel_auroc)):
-            of_labels = _per_label(metric, probabilities, truth)
-            values[f"macro_{name}"] = of_labels.nanmean()
-            if name == "auroc":
-                values["macro_auroc_zero"] = of_labels.nan_to_num().mean()
+            values[f"macro_{name}"] = _per_label(metric, probabilities, truth).nanmean()
             values[f"micro_{name}"] = _per_label(metric, probabilities.reshape(-1, 1), truth.reshape(-1, 1))[0]
-        values["skipped_classes"] = (~_two_valued(truth)).sum().float()
+        scored = _two_valued(truth)
+        values["macro_auroc_zero"] = values["macro_auroc"].nan_to_num() * scored.float().mean()
+        values["skipped_classes"] = (~scored).sum().float()
         return values
 
     def per_class(self) -> dict[str, Tensor]:

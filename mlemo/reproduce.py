@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +12,11 @@ from filelock import FileLock
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-)
 from rich.table import Table
-from rich.text import Text
 from sqlalchemy.exc import DBAPIError
 
 from mlemo.studies.claims import Claims
+from mlemo.studies.progress import Outcome, ProgressDisplay, duration, estimated_seconds
 from mlemo.studies.records import read_record, write_atomically
 from mlemo.studies.runs import StudyRun, study_runs
 from mlemo.studies.study import Study
@@ -48,21 +36,6 @@ the runs are shared out. A run that is done is never run again, also when anothe
   mlemo reproduce wdl-losses --scale small --set data_dir=DIR --set encoder=DIR --workers 2
   mlemo reproduce batch-selection --scale small --set data_dir=DIR --only dataset=scene --only network=DELA
   mlemo reproduce my_study.yaml --scale tiny --dry-run   what would be run, and how long it would take"""
-
-
-@dataclass
-class Outcome:
-    """How a study stands.
-
-    Args:
-        runs: Its runs.
-        records: Record of each finished run, by address.
-        failures: Last lines of each failed run, by address.
-    """
-
-    runs: list[StudyRun]
-    records: dict[str, dict[str, Any]] = field(default_factory=dict)
-    failures: dict[str, str] = field(default_factory=dict)
 
 
 def reproduce(
@@ -124,7 +97,7 @@ def reproduce(
             for run in outcome.runs
         ]
         _write_list(folder / f"{study.name}_{scale}.json", runs, keep_others=bool(only))
-        with _Display(console, study, outcome, workers) as display:
+        with ProgressDisplay(console, study, outcome, workers) as display:
             crew = Crew(outcome.runs, folder, claims, workers, retry_failed=retry_failed, shared=storage is not None)
             crew.work(display)
     finally:
@@ -164,152 +137,25 @@ def _write_list(path: Path, runs: list[dict[str, Any]], keep_others: bool) -> No
         write_atomically(path, json.dumps(runs, indent=1, ensure_ascii=False) + "\n")
 
 
-class _TimeLeft(ProgressColumn):
-    """What a function says of the time left, asked again whenever the bar is drawn."""
-
-    def __init__(self, say: Callable[[], str]) -> None:
-        super().__init__()
-        self._say = say
-
-    def render(self, task: Task) -> Text:
-        """The words."""
-        return Text(self._say())
-
-
-class _Display:
-    """One line for each run that ends, which stays in a log; below, on a terminal, a bar with the time left."""
-
-    def __init__(self, console: Console, study: Study, outcome: Outcome, workers: int) -> None:
-        self._console, self._study, self._outcome, self._workers = console, study, outcome, workers
-        self._addresses = {run.address for run in outcome.runs}
-        self._kept = len(outcome.records)
-        self._progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            _TimeLeft(self._time_left),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        self._task: TaskID
-        self._running: dict[str, tuple[str, float]] = {}  # name, and when it was begun, by address
-
-    def __enter__(self) -> _Display:
-        if self._kept:
-            self._line(f"{self._kept} of {len(self._addresses)} runs are done already")
-        self._progress.start()
-        self._task = self._progress.add_task("starting", total=len(self._addresses), completed=self._kept)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._progress.stop()
-
-    def started(self, run: StudyRun) -> None:
-        self._running[run.address] = (run.name, time.monotonic())
-        self._update()
-
-    def finished(self, run: StudyRun, record: dict[str, Any], here: bool) -> None:
-        known = run.address in self._outcome.records
-        self._outcome.records[run.address] = record
-        self._running.pop(run.address, None)
-        if here or not known:
-            values = record["results"]["test"]
-            shown = ", ".join(f"{name} {values[key]:.4f}" for name, key in self._study.metrics.items() if key in values)
-            where = f"{record['seconds']:.0f} s" if here else "by another worker"
-            left = self._time_left()
-            self._line(f"{self._place()} {run.name}: {shown} ({where}){f'; {left}' if left else ''}")
-        self._update()
-
-    def failed(self, run: StudyRun, text: str) -> None:
-        self._outcome.failures[run.address] = text
-        self._running.pop(run.address, None)
-        reason = text.rstrip().rsplit("\n", 1)[-1]
-        self._line(f"{self._place()} {run.name}: failed: {reason}")
-        self._update()
-
-    def _settled(self) -> int:
-        return len(self._outcome.records.keys() | self._outcome.failures.keys())
-
-    def _place(self) -> str:
-        return f"[{self._settled()}/{len(self._addresses)}]"
-
-    def _time_left(self) -> str:
-        now = time.monotonic()
-        spent = {address: now - since for address, (_, since) in self._running.copy().items()}
-        seconds = _seconds_left(self._outcome, spent, self._workers)
-        return f"about {_duration(seconds)} left" if seconds else ""
-
-    def _update(self) -> None:
-        names = "; ".join(name for name, _ in self._running.values()) or "waiting for other workers"
-        self._progress.update(self._task, description=names, completed=self._settled())
-
-    def _line(self, text: str) -> None:
-        self._progress.console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-
-def _seconds_left(outcome: Outcome, spent: Mapping[str, float], workers: int) -> float | None:
-    """Seconds until all runs are settled, as far as finished ones tell; ``None`` where none is finished.
-
-    Args:
-        outcome: How the study stands.
-        spent: Seconds since each run in work was begun, by address.
-        workers: How many runs are in work at once.
-    """
-    settled = outcome.records.keys() | outcome.failures.keys()
-    estimates = _estimates(outcome, (run for run in outcome.runs if run.address not in settled))
-    if estimates is None:
-        return None
-    left = [max(0.0, seconds - spent.get(address, 0.0)) for address, seconds in estimates.items()]
-    return max(sum(left) / workers, *left) if left else 0.0
-
-
-def _estimates(outcome: Outcome, runs: Iterable[StudyRun]) -> dict[str, float] | None:
-    """Seconds that each run will take, by address; ``None`` where nothing is known.
-
-    As finished ones of the same labels did, else as all finished ones on average; resumed ones tell nothing.
-    """
-    seconds: dict[tuple[str, ...], list[float]] = {}
-    for run in outcome.runs:
-        record = outcome.records.get(run.address)
-        if record is not None and not record.get("resumed"):
-            seconds.setdefault(tuple(run.labels.values()), []).append(record["seconds"])
-    everything = [value for values in seconds.values() for value in values]
-    if not everything:
-        return None
-    found = {}
-    for run in runs:
-        values = seconds.get(tuple(run.labels.values()), everything)
-        found[run.address] = sum(values) / len(values)
-    return found
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
 def _print_plan(console: Console, outcome: Outcome, states: Mapping[str, str]) -> None:
     table = Table(box=SIMPLE_HEAD, padding=0)
     for name in ("run", "address", "state"):
         table.add_column(name, no_wrap=name != "run", overflow="fold")
     table.add_column("time", justify="right")
-    to_do, estimates = [], _estimates(outcome, outcome.runs)
+    to_do, estimates = [], estimated_seconds(outcome, outcome.runs)
     for run in outcome.runs:
         record, state = outcome.records.get(run.address), states.get(run.address, "to do")
         if record is not None or state == "done":
-            took, state = (_duration(record["seconds"]) if record else ""), "done"
+            took, state = (duration(record["seconds"]) if record else ""), "done"
         else:
             to_do.append(run)
-            took = "" if estimates is None else f"about {_duration(estimates[run.address])}"
+            took = "" if estimates is None else f"about {duration(estimates[run.address])}"
         table.add_row(escape(run.name), run.address, state, took)
     console.print(table)
     addresses = {run.address for run in to_do}
     cost = "; nothing to estimate it from yet"
     if estimates is not None:
-        cost = f", about {_duration(sum(estimates[address] for address in addresses))} for one worker"
+        cost = f", about {duration(sum(estimates[address] for address in addresses))} for one worker"
     console.print(f"{len(addresses)} to run{cost if addresses else ''}", highlight=False, markup=False)
 
 

@@ -12,20 +12,9 @@ from typing import Any
 import torch
 
 from mlemo.data.tables import Table, read_parquet
+from mlemo.fetched import note_fetched
 
-__all__ = ["download", "fetched", "find_file", "hub_table"]
-
-_FETCHED: dict[str, str] = {}
-
-
-def fetched() -> dict[str, str]:
-    """Checksum of everything that this process has read from the hub, or a folder in its layout, or an address.
-
-    Returns:
-        ``owner/name/config/split`` on the hub, with the SHA-256 of the cells in it (the same however they are cut into
-        files); or the address of a file, with the SHA-256 of the file.
-    """
-    return dict(_FETCHED)
+__all__ = ["download", "find_file", "hub_table"]
 
 
 def find_file(data_dir: Path | None, candidates: Sequence[str], how_to_get: str) -> Path:
@@ -75,7 +64,7 @@ def hub_table(hub: str, config: str, split: str, how_to_get: str) -> Table:
         except Exception as error:  # of datasets, of the hub's client or of its HTTP library
             reason = f"{type(error).__name__}: {error}"
             raise FileNotFoundError(f"could not fetch {hub} ({config}, {split}): {reason}. {how_to_get}") from error
-    _FETCHED[name] = _checksum(table.columns)
+    note_fetched(name, _checksum(table.columns))
     return table
 
 
@@ -117,7 +106,7 @@ def download(url: str, sha256: str, how_to_get: str) -> Path:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mlemo"
     path = cache / f"{sha256[:12]}-{url.rsplit('/', 1)[-1]}"
     if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256:
-        _FETCHED[url] = f"sha256:{sha256}"
+        note_fetched(url, f"sha256:{sha256}")
         return path
     try:
         cache.mkdir(parents=True, exist_ok=True)
@@ -126,5 +115,5 @@ def download(url: str, sha256: str, how_to_get: str) -> Path:
         raise FileNotFoundError(f"could not fetch {url}: {error}. {how_to_get}") from error
     except RuntimeError as error:  # how torch.hub reports a wrong checksum
         raise ValueError(f"{url} is not the file that was expected: {error}. {how_to_get}") from error
-    _FETCHED[url] = f"sha256:{sha256}"
+    note_fetched(url, f"sha256:{sha256}")
     return path

@@ -14,8 +14,12 @@ import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast
+from transformers.utils import cached_file
+from transformers.utils.hub import extract_commit_hash
 
-__all__ = ["EncoderSource", "FromScratch", "Pretrained", "max_length", "restore_encoder", "save_encoder"]
+from mlemo.fetched import note_fetched
+
+__all__ = ["EncoderSource", "FromScratch", "Pretrained", "max_length", "note_commit", "restore_encoder", "save_encoder"]
 
 SPECIAL = {
     "pad_token": "[PAD]",
@@ -69,6 +73,7 @@ class Pretrained(EncoderSource):
     def encoder(self, tokenizer: Any) -> nn.Module:
         """The encoder with its trained weights, without a pooler."""
         config = self._fetch(AutoConfig)
+        note_commit(self.name, cached_file(self.name, "config.json", revision=self.revision, local_files_only=True))
         if self.dropout is not None:
             keys = [key for key in DROPOUTS if hasattr(config, key)]
             if not keys:
@@ -193,6 +198,18 @@ def restore_encoder(files: dict[str, str]) -> tuple[nn.Module, Any]:
         config = AutoConfig.from_pretrained(folder)
         tokenizer = AutoTokenizer.from_pretrained(folder)
     return _without_pooler(AutoModel.from_config(config, dtype=torch.float32)).train(), tokenizer
+
+
+def note_commit(name: str, config: str | None) -> None:
+    """Have the record of a run say which commit of the hub an encoder is, if it is from there.
+
+    Args:
+        name: Of the encoder.
+        config: Its ``config.json``, in a folder or in the cache of the hub's client.
+    """
+    commit = extract_commit_hash(config, None)
+    if commit is not None:
+        note_fetched(name, f"commit:{commit}")
 
 
 def max_length(encoder: Any, tokenizer: Any, asked: int) -> int:

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from transformers.utils import cached_file
 
 from mlemo.hardware import has_bf16
-from mlemo.nn.encoder import Pretrained, max_length
+from mlemo.nn.encoder import Pretrained, max_length, note_commit
 from mlemo.nn.feature_cache import read_features, user_cache, write_features
 from mlemo.nn.features import TextFeatures
 from mlemo.nn.pooling import Pooling, pool
@@ -148,6 +148,7 @@ class FrozenEncoder(TextFeatures):
     def _paths(self) -> list[Path]:
         """The files that make the encoder what it is; they are found, or fetched, without loading it."""
         paths = [self._required("config.json")]
+        note_commit(self.encoder, str(paths[0]))
         weights = (path for name in WEIGHTS if (path := self._path(name)) is not None)
         paths.append(next(weights, None) or self._required(WEIGHTS[0]))
         if paths[-1].suffix == ".json":  # weights in several files

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from mlemo.callbacks.cost import peak_memory
-from mlemo.data.fetch import fetched
+from mlemo.fetched import fetched
 from mlemo.studies.runs import StudyRun
 
 __all__ = ["RECORD", "git_state", "make_record", "read_record", "write_atomically"]

@@ -5,7 +5,8 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from mlemo.data.fetch import download, fetched, find_file, hub_table
+from mlemo.data.fetch import download, find_file, hub_table
+from mlemo.fetched import fetched
 
 HOW = "Ask the authors."
 

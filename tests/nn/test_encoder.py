@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,9 @@ from torch import nn
 from transformers import AutoModel, BertConfig, BertTokenizer, ModernBertConfig, RobertaConfig, RobertaModel
 
 from mlemo.data import Corpus, SyntheticEmotions
+from mlemo.fetched import fetched
 from mlemo.nn.encoder import FromScratch, Pretrained, max_length, restore_encoder, save_encoder
+from mlemo.nn.frozen_encoder import FrozenEncoder
 
 PROBES = ["I was so happy", "UNSEEN Café, words!", "joy [MASK] fear", "", "by  the\tsea 海"]
 
@@ -105,6 +108,28 @@ def test_pretrained_has_the_folders_weights_no_pooler_and_active_dropout(pretrai
     assert not torch.equal(states(encoder, tokenizer), states(encoder, tokenizer))
     encoder.eval()
     torch.testing.assert_close(states(encoder, tokenizer), states(reference, tokenizer))
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_the_commit_of_an_encoder_on_the_hub_is_kept_for_the_record(
+    frozen: bool, pretrained: Path, tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, commit = f"owner/{'frozen' if frozen else 'trained'}", "0123456789abcdef0123456789abcdef01234567"
+    cached = tmp_path / f"models--{name.replace('/', '--')}"  # as the hub's client keeps what it has fetched
+    shutil.copytree(pretrained, cached / "snapshots" / commit)
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text(commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    if frozen:
+        FrozenEncoder(name).state_dict()
+    else:
+        Pretrained(name).encoder(tokenizer)
+    assert fetched()[name] == f"commit:{commit}"
+
+
+def test_an_encoder_in_a_folder_has_no_commit(pretrained: Path, tokenizer: Any) -> None:
+    Pretrained(str(pretrained)).encoder(tokenizer)
+    assert str(pretrained) not in fetched()
 
 
 def test_pretrained_is_float32_whatever_the_file_holds(pretrained: Path, tmp_path: Path, tokenizer: Any) -> None:

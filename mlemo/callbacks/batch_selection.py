@@ -19,7 +19,6 @@ from mlemo.callbacks.selection_strategies import Adaptive, Chain, Hard, Random, 
 from mlemo.data import EmotionDataModule
 from mlemo.data.collate import BatchedCorpus
 from mlemo.models.text_model import TextModel
-from mlemo.nn.features import TextFeatures
 from mlemo.samplers import SelectionOptions, SelectionSampler, minority_labels, put_losses
 
 __all__ = ["Adaptive", "BatchSelection", "Chain", "Hard", "Random", "SelectionStrategy"]
@@ -91,7 +90,7 @@ class BatchSelection(Callback):
             pl_module.tells_sample_losses = True  # type: ignore[assignment]  # to torch, attributes are modules
             datamodule = self._datamodule(trainer)
             features = pl_module.pretrained_features() if isinstance(pl_module, TextModel) else None
-            datamodule.make_sampler = partial(self._make_sampler, datamodule, features)
+            datamodule.make_sampler = partial(self._make_sampler, datamodule, self.strategy.reading(features))
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Leave datamodule and model as they were."""
@@ -183,13 +182,13 @@ class BatchSelection(Callback):
     def _make_sampler(
         self,
         datamodule: EmotionDataModule,
-        features: TextFeatures | None,
+        strategy: SelectionStrategy,
         data: BatchedCorpus,
         world_size: int,
         rank: int,
     ) -> SelectionSampler:
         options: SelectionOptions = {**self.options, "seed": datamodule.seed, "world_size": world_size, "rank": rank}
-        self.sampler = self.strategy.sampler(data, datamodule.batch_size, features, **options)
+        self.sampler = strategy.sampler(data, datamodule.batch_size, **options)
         return self.sampler
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
+from copy import copy
 from typing import Unpack
 
 import torch
@@ -32,33 +33,28 @@ class SelectionStrategy(ABC):
     """Which sampler draws the batches; it is made when the corpus is there."""
 
     @abstractmethod
-    def sampler(
-        self,
-        data: BatchedCorpus,
-        batch_size: int,
-        text_features: TextFeatures | None = None,
-        **options: Unpack[SelectionOptions],
-    ) -> SelectionSampler:
+    def sampler(self, data: BatchedCorpus, batch_size: int, **options: Unpack[SelectionOptions]) -> SelectionSampler:
         """The sampler for a training corpus.
 
         Args:
             data: The corpus.
             batch_size: Samples a batch, in each process.
-            text_features: Vectors of texts that a model reads as tokens; ``None`` where it knows none before training.
             options: See `SelectionSampler`.
         """
+
+    def reading(self, features: TextFeatures | None) -> SelectionStrategy:
+        """The strategy for a model that reads texts as tokens.
+
+        Args:
+            features: Vectors of texts that the model knows before training; ``None`` where it knows none.
+        """
+        return self
 
 
 class Random(SelectionStrategy):
     """Shuffled passes, without end: the baseline, and a warm-up that any other strategy can go on from."""
 
-    def sampler(
-        self,
-        data: BatchedCorpus,
-        batch_size: int,
-        text_features: TextFeatures | None = None,
-        **options: Unpack[SelectionOptions],
-    ) -> SelectionSampler:
+    def sampler(self, data: BatchedCorpus, batch_size: int, **options: Unpack[SelectionOptions]) -> SelectionSampler:
         """A `RandomBatchSampler`; only the seed and the processes matter to it."""
         place = {name: options[name] for name in ("seed", "world_size", "rank")}  # type: ignore[literal-required]
         return RandomBatchSampler(len(data), batch_size, **place)
@@ -74,13 +70,7 @@ class Hard(SelectionStrategy):
     def __init__(self, selection_pressure: float = 2.0) -> None:
         self.selection_pressure = selection_pressure
 
-    def sampler(
-        self,
-        data: BatchedCorpus,
-        batch_size: int,
-        text_features: TextFeatures | None = None,
-        **options: Unpack[SelectionOptions],
-    ) -> SelectionSampler:
+    def sampler(self, data: BatchedCorpus, batch_size: int, **options: Unpack[SelectionOptions]) -> SelectionSampler:
         """A `RankBatchSampler`."""
         return RankBatchSampler(len(data), batch_size, self.selection_pressure, **options)
 
@@ -107,33 +97,32 @@ class Adaptive(SelectionStrategy):
         self.selection_pressure, self.weights, self.neighbours = selection_pressure, weights, neighbours
         self.features = features
 
-    def sampler(
-        self,
-        data: BatchedCorpus,
-        batch_size: int,
-        text_features: TextFeatures | None = None,
-        **options: Unpack[SelectionOptions],
-    ) -> SelectionSampler:
+    def sampler(self, data: BatchedCorpus, batch_size: int, **options: Unpack[SelectionOptions]) -> SelectionSampler:
         """An `AdaptiveBatchSampler`."""
-        return AdaptiveBatchSampler(
-            len(data), batch_size, self.selection_pressure, self.instance_weights(data, text_features), **options
-        )
+        weights = self.instance_weights(data)
+        return AdaptiveBatchSampler(len(data), batch_size, self.selection_pressure, weights, **options)
 
-    def instance_weights(self, data: BatchedCorpus, text_features: TextFeatures | None = None) -> Tensor | None:
+    def reading(self, features: TextFeatures | None) -> SelectionStrategy:
+        """The same with these features, where none were set."""
+        strategy = copy(self)
+        strategy.features = features if self.features is None else self.features
+        return strategy
+
+    def instance_weights(self, data: BatchedCorpus) -> Tensor | None:
         """Weights ``(n,)`` of the samples; ``None`` where they are not asked for."""
         if not self.weights:
             return None
         rank_zero_only(log.info)(f"looking for the neighbours of {len(data):,} samples")
-        features = self._features(data, text_features)
+        features = self._features(data)
         return instance_weights(features, data.corpus.labels.to(features.device), self.neighbours)
 
-    def _features(self, data: BatchedCorpus, text_features: TextFeatures | None) -> Tensor:
+    def _features(self, data: BatchedCorpus) -> Tensor:
         texts = data.corpus.texts
         if texts is None:
             return _to_unit_range(data.corpus.features)  # type: ignore[arg-type]  # a corpus has texts or features
         if self.features is None and isinstance(data, FeatureCorpus):
             return data.features
-        features = self.features or text_features or Tfidf()
+        features = self.features or Tfidf()
         features.fit(texts)
         return features(texts)
 
@@ -141,21 +130,10 @@ class Adaptive(SelectionStrategy):
 class Chain(Adaptive):
     """Adaptive selection along chains of correlated labels; settings as in `Adaptive`."""
 
-    def sampler(
-        self,
-        data: BatchedCorpus,
-        batch_size: int,
-        text_features: TextFeatures | None = None,
-        **options: Unpack[SelectionOptions],
-    ) -> SelectionSampler:
+    def sampler(self, data: BatchedCorpus, batch_size: int, **options: Unpack[SelectionOptions]) -> SelectionSampler:
         """A `ChainAdaptiveBatchSampler`."""
-        return ChainAdaptiveBatchSampler(
-            data.corpus.labels,
-            batch_size,
-            self.selection_pressure,
-            self.instance_weights(data, text_features),
-            **options,
-        )
+        weights, labels = self.instance_weights(data), data.corpus.labels
+        return ChainAdaptiveBatchSampler(labels, batch_size, self.selection_pressure, weights, **options)
 
 
 def _to_unit_range(features: Tensor) -> Tensor:

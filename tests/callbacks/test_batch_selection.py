@@ -184,7 +184,7 @@ def test_embeddings_of_a_pretrained_encoder_are_the_space_of_its_model(
     assert isinstance(model.pretrained_features(), FrozenEncoder)
     assert TransformerClassifier(corpus.label_space, FromScratch()).pretrained_features() is None
     dataset = data().dataset("train", model.data_input)
-    other = Adaptive(features=Letters()).sampler(dataset, 4, model.pretrained_features(), seed=0)
+    other = Adaptive(features=Letters()).reading(model.pretrained_features()).sampler(dataset, 4, seed=0)
     letters = Letters()
     letters.fit(corpus.texts or [])
     assert isinstance(other, AdaptiveBatchSampler)

@@ -33,7 +33,7 @@ the runs are shared out. A run that is done is never run again, also when anothe
 
   mlemo reproduce                                        the studies that come with mlemo
   mlemo reproduce wdl-losses --scale tiny                needs no file and no network
-  mlemo reproduce wdl-losses --scale small --set data_dir=DIR --set encoder=DIR --workers 2
+  mlemo reproduce wdl-losses --scale small --only corpus=SemEval --set semeval_dir=DIR --set encoder=DIR --workers 2
   mlemo reproduce batch-selection --scale small --set data_dir=DIR --only dataset=scene --only network=DELA
   mlemo reproduce my_study.yaml --scale tiny --dry-run   what would be run, and how long it would take"""
 

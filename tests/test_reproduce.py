@@ -239,7 +239,7 @@ def test_parts_that_are_started_at_once_are_all_listed(tmp_path: Path, monkeypat
         (["wdl-losses"], "--scale is missing"),
         (["wdl-losses", "--scale=tiny", "--workers=0"], "--workers must be at least 1, found 0"),
         (["wdl-losses", "--scale=small", "--set", "encoder"], "--set encoder: expected NAME=VALUE"),
-        (["wdl-losses", "--scale=small"], "needs a value of data_dir"),
+        (["wdl-losses", "--scale=small"], "needs a value of encoder"),
         (["wdl-losses", "--scale=tiny", "--only=loss"], "--only loss: expected SETTING=LABEL"),
         (["wdl-losses", "--scale=tiny", "--only=seed=43"], "scale tiny has no run with seed 43"),
         (["wdl-orders", "--scale=tiny", "--only=corpus=Ren-CECPs"], "scale tiny has no run with corpus Ren-CECPs"),

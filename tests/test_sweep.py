@@ -60,8 +60,10 @@ def found(study: optuna.Study) -> list[tuple[dict[str, Any], float | None]]:
     )
 
 
-def wait_for(path: Path) -> None:
+def wait_for(path: Path, seconds: float = 120.0) -> None:
+    end = time.monotonic() + seconds
     while not path.exists():
+        assert time.monotonic() < end, f"{path} did not come in {seconds} s"
         time.sleep(0.005)
 
 

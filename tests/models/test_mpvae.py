@@ -9,7 +9,7 @@ from torch.distributions import Normal, kl_divergence
 
 from mlemo.losses import MeanSquaredError
 from mlemo.models import MPVAE
-from mlemo.models.mpvae import Probit, negative_log_likelihood, normal_divergence
+from mlemo.models.mpvae import Probit, log_normal, negative_log_likelihood, normal_divergence
 
 from .network_tester import Layers, NetworkTester, make_batch
 
@@ -118,12 +118,23 @@ def test_the_marginals_agree_with_sampling() -> None:
     with torch.no_grad():
         probit.factor *= 2
         means = torch.tensor([[-2.0, -0.5, 0.3, 1.5]])
-        sampled = torch.special.ndtr(probit.samples(means, torch.randn(200_000, 1, 4)))
+        sampled = torch.special.ndtr(means + probit.deviations(torch.randn(200_000, 1, 4)))
         error = sampled.std(0) / math.sqrt(200_000)
         assert torch.all((probit.marginal_logits(means).sigmoid() - sampled.mean(0)).abs() < 5 * error)
         # far out, where a probability is 0 or 1 in float32, its logit is not
         assert torch.allclose(probit.marginal_logits(30 * means), -probit.marginal_logits(-30 * means), rtol=1e-5)
         assert probit.marginal_logits(1e3 * means).isfinite().all()
+
+
+def test_the_logarithm_of_the_normal_distribution_is_right_in_its_tails_and_so_is_its_slope() -> None:
+    values = torch.linspace(-40, 12, 5201).requires_grad_()
+    exact = values.detach().double().requires_grad_()
+    expected = torch.special.log_ndtr(exact)
+    assert torch.allclose(expected, torch.from_numpy(norm.logcdf(exact.detach().numpy())), rtol=1e-12)
+    assert torch.allclose(log_normal(values).double(), expected, rtol=1e-6, atol=2e-7)
+    (slope,) = torch.autograd.grad(log_normal(values).sum(), values)
+    (expected_slope,) = torch.autograd.grad(expected.sum(), exact)
+    assert torch.allclose(slope.double(), expected_slope, rtol=1e-3, atol=1e-6)
 
 
 def test_the_likelihoods_of_all_label_sets_sum_to_one() -> None:

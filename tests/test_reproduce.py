@@ -170,7 +170,7 @@ def test_a_run_that_was_killed_after_it_stopped_early_is_tested_and_not_trained_
         reproduce("killed")
     (tmp_path / "flag").unlink()
     (last,) = tmp_path.glob("killed/runs/*/checkpoints/last.ckpt")
-    trained = last.stat().st_mtime_ns
+    trained = last.with_name("best.ckpt").stat().st_mtime_ns
     killed = reproduce("killed", "--retry-failed")
     first, second = (json.loads((run / "record.json").read_text()) for run in (whole, killed))
     assert (first["resumed"], second["resumed"]) == (False, True)
@@ -180,7 +180,8 @@ def test_a_run_that_was_killed_after_it_stopped_early_is_tested_and_not_trained_
     for split in ("val", "test"):
         name = f"predictions_{split}.csv"
         assert (whole / name).read_bytes() == (killed / name).read_bytes()
-    assert (killed / "checkpoints/last.ckpt").stat().st_mtime_ns == trained
+    assert (killed / "checkpoints/best.ckpt").stat().st_mtime_ns == trained
+    assert not last.exists()  # a finished run keeps the weights of its best epoch alone
     for run in (whole, killed):  # two of nine epochs
         assert re.findall(r"epoch (\d)/9 ", (run / "log.txt").read_text()) == ["1", "2"]
 

@@ -162,6 +162,7 @@ class Crew:
         if (folder / FINISHED).exists():
             text = (folder / FINISHED).read_text(encoding="utf-8")
             if self.claims.finish(run.address, "done", text, partial((folder / FINISHED).replace, folder / RECORD)):
+                (folder / "checkpoints" / "last.ckpt").unlink(missing_ok=True)  # nothing goes on from a finished run
                 del self._open[run.address]
                 listener.finished(run, json.loads(text), here=True)
             return

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
 from rich.console import Console
 from sqlalchemy.exc import DBAPIError
 
@@ -17,7 +18,8 @@ from mlemo.reports.latex import as_latex
 from mlemo.reports.markdown import as_markdown
 from mlemo.reports.provenance import provenance
 from mlemo.reports.results import Results, read_results
-from mlemo.reports.scores import score
+from mlemo.reports.run_table import run_table
+from mlemo.reports.scores import Scores, score
 from mlemo.reports.sections import (
     introduction,
     metric_sections,
@@ -36,20 +38,21 @@ FIGURES = "figures"  # folder beside the report
 DESCRIPTION = """\
 Show what the finished runs of a study say: every metric with its spread over the seeds and a 95 % interval, the
 published number beside it, differences with tests, classes, figures, how the runs were made, and what is missing.
-Nothing is run. Markdown, LaTeX and one HTML page that needs no network are written, with figures as PNG, SVG and PDF.
+Nothing is run. Markdown, LaTeX and one HTML page that needs no network are written, with figures as PNG, SVG and PDF,
+and the numbers of each run as CSV.
 
   mlemo reproduce wdl-losses --scale tiny
   mlemo report wdl-losses --scale tiny"""
 
 
-def make_report(results: Results, resamples: int = 5000) -> Document:
+def make_report(results: Results, scores: Scores, resamples: int = 5000) -> Document:
     """The report on the runs of a study.
 
     Args:
         results: The runs.
-        resamples: Number of bootstrap resamples.
+        scores: Their scores.
+        resamples: Number of bootstrap resamples that the scores were computed with.
     """
-    scores = score(results, resamples)
     missing = [*results.missing, *scores.problems]
     classes = list(class_sections(results, missing))
     drawn = figures(results, scores, missing)
@@ -69,11 +72,12 @@ def make_report(results: Results, resamples: int = 5000) -> Document:
     return Document(f"{results.study.title} ({results.study.name}, scale {results.scale})", blocks)
 
 
-def write_report(document: Document, folder: Path) -> Path:
-    """Write ``report.md``, ``report.tex``, ``report.html`` and the figures.
+def write_report(document: Document, runs: pd.DataFrame, folder: Path) -> Path:
+    """Write ``report.md``, ``report.tex``, ``report.html``, ``report.csv`` and the figures.
 
     Args:
         document: The report.
+        runs: The numbers of each run.
         folder: Where to; figures of an earlier report there are removed.
 
     Returns:
@@ -89,6 +93,7 @@ def write_report(document: Document, folder: Path) -> Path:
     write_atomically(folder / "report.md", as_markdown(document, FIGURES))
     write_atomically(folder / "report.tex", as_latex(document, FIGURES))
     write_atomically(folder / "report.html", as_html(document))
+    write_atomically(folder / "report.csv", runs.to_csv(index=False))
     return folder / "report.html"
 
 
@@ -118,14 +123,15 @@ def main(words: Sequence[str]) -> Path:
         console.print(
             f"{study.name}, scale {options.scale}: scoring {count} combinations", highlight=False, markup=False
         )
-        document = make_report(results, options.resamples)
+        scores = score(results, options.resamples)
+        document = make_report(results, scores, options.resamples)
         output = options.output or options.folder / "reports" / f"{study.name}_{options.scale}"
-        page = write_report(document, output)
+        page = write_report(document, run_table(results, scores), output)
     except DBAPIError as error:
         parser.exit(2, f"mlemo report: the database of the runs: {error.orig}\n")
     except (OSError, ValueError) as error:
         parser.exit(2, f"mlemo report: {error}\n")
-    for suffix in (".md", ".tex", ".html"):
+    for suffix in (".md", ".tex", ".html", ".csv"):
         console.print(f"written: {page.with_suffix(suffix)}", soft_wrap=True, highlight=False, markup=False)
     return page
 

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
+from sklearn.metrics import f1_score
 
 from mlemo import cli, report
 
 Maker = Callable[..., Any]
+SUFFIXES = (".md", ".tex", ".html", ".csv")
 
 
 def report_of(study: Any, *words: str) -> str:
@@ -182,9 +185,9 @@ def test_files_lie_where_they_are_asked_for(
     words = [str(two_losses.file), "--scale=tiny", f"--folder={two_losses.folder}", "--resamples=5"]
     page = cli.main(["report", *words])
     assert page == two_losses.folder / "reports" / "invented_tiny" / "report.html"
-    assert {path.name for path in page.parent.glob("report.*")} == {"report.md", "report.tex", "report.html"}
+    assert {path.name for path in page.parent.glob("report.*")} == {f"report{suffix}" for suffix in SUFFIXES}
     printed = capsys.readouterr().out
-    for suffix in (".md", ".tex", ".html"):
+    for suffix in SUFFIXES:
         assert f"written: {page.with_suffix(suffix)}" in printed
     other = tmp_path / "elsewhere"
     (other / "figures").mkdir(parents=True)
@@ -192,6 +195,32 @@ def test_files_lie_where_they_are_asked_for(
     assert cli.main(["report", *words, f"--output={other}"]) == other / "report.html"
     assert list((other / "figures").iterdir()) == []  # of an earlier report
     assert page.read_bytes() == (other / "report.html").read_bytes()
+
+
+def test_the_numbers_of_each_run_are_a_table(two_losses: Any) -> None:
+    two_losses.plan("Focal", seed=4)  # not finished
+    report_of(two_losses)
+    table = pd.read_csv(two_losses.folder / "reports" / "invented_tiny" / "report.csv")
+    assert list(table.columns) == ["loss", "seed", "run", "F1", "tuned F1", "Parameters"]
+    assert [(row.loss, str(row.seed)) for row in table.itertuples()] == list(two_losses.runs)
+    for row, run in zip(table.to_dict("records"), two_losses.runs.values(), strict=True):
+        assert row["run"] == run.folder.name
+        assert row["F1"] == pytest.approx(run.results["macro_f1"], abs=1e-12)
+        assert row["tuned F1"] == pytest.approx(run.results["tuned_macro_f1"], abs=1e-12)
+        assert row["Parameters"] == 109_486_092
+
+
+def test_the_table_has_a_row_for_each_decision_rule(invented: Maker) -> None:
+    rules = {str(cut): {"class_path": "FixedThreshold", "init_args": {"threshold": cut}} for cut in (0.5, 0.9)}
+    study = invented(rules=rules)
+    run = study.run("BCE", seed=1)
+    report_of(study)
+    table = pd.read_csv(study.folder / "reports" / "invented_tiny" / "report.csv")
+    assert list(zip(table["loss"], table["threshold"], table["run"])) == [
+        ("BCE", float(label), run.folder.name) for label in rules
+    ]
+    expected = [f1_score(run.gold, run.probabilities >= cut, average="macro", zero_division=0.0) for cut in (0.5, 0.9)]
+    assert table["F1"].tolist() == pytest.approx(expected, abs=1e-6)
 
 
 def test_figures_are_beside_the_report_and_inside_the_page(invented: Maker) -> None:

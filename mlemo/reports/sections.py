@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from mlemo.reports.document import Block, Bullets, Heading, Paragraph, Table
+from mlemo.reports.overall import FEWEST_PAIRS, Overall
 from mlemo.reports.results import Combination, Results
-from mlemo.reports.scores import FEWEST_PAIRS, Overall, Scores
+from mlemo.reports.scores import Scores
 from mlemo.reports.units import Unit, number, published_rows, unit_of
 from mlemo.studies.study import Labels
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from difflib import get_close_matches
 from itertools import product
@@ -11,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from mlemo.studies.keyed_reader import KeyedReader
 from mlemo.studies.study import RULE_SETTING, Figure, Labels, PublishedRow, PublishedTest, Rule, Scale, Study
 
 __all__ = ["DEFINITIONS", "load_study"]
@@ -57,47 +57,11 @@ def load_study(name: str | Path) -> Study:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is not YAML: {error}") from error
-    return _Reader(path).study(content)
+    return _StudyReader(path).study(content)
 
 
-class _Reader:
-    """Turns the content of a file into a study; every complaint names the file and the key."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def wrong(self, key: str, message: str) -> ValueError:
-        return ValueError(f"{self.path}: {key}: {message}")
-
-    def mapping(self, key: str, value: Any, keys: set[str] | None = None) -> dict[str, Any]:
-        if not isinstance(value, dict) or not value:
-            raise self.wrong(key, f"expected a mapping, found {value!r}")
-        for name in value:
-            if not isinstance(name, str):
-                raise self.wrong(key, f"names are text, found {name!r}; put it in quotes")
-            if keys is not None and name not in keys:
-                raise self.wrong(key, f"unknown key {name!r}, expected some of {', '.join(sorted(keys))}")
-        return value
-
-    def text(self, key: str, value: Any) -> str:
-        if not isinstance(value, str) or not value:
-            raise self.wrong(key, f"expected text, found {value!r}")
-        return value
-
-    def words(self, key: str, value: Any) -> tuple[str, ...]:
-        if not isinstance(value, str):
-            raise self.wrong(key, f"expected words as on the command line, found {value!r}")
-        try:
-            return tuple(shlex.split(value))
-        except ValueError as error:
-            raise self.wrong(key, f"{error} in {value!r}") from None
-
-    def items(self, key: str, value: Any) -> list[tuple[str, Any]]:
-        if value is None:
-            return []
-        if not isinstance(value, list):
-            raise self.wrong(key, f"expected a list, found {value!r}")
-        return [(f"{key}[{index}]", item) for index, item in enumerate(value)]
+class _StudyReader(KeyedReader):
+    """Turns the content of a file into a study."""
 
     def study(self, content: Any) -> Study:
         content = self.mapping("the file", content, KEYS)
@@ -193,11 +157,6 @@ class _Reader:
             found += [tuple(zip(varies, labels)) for labels in product(*lists)]
         return tuple(dict.fromkeys(found))
 
-    def known(self, key: str, label: Any, labels: Mapping[str, Any]) -> str:
-        if not isinstance(label, str) or label not in labels:
-            raise self.wrong(key, f"unknown label {label!r}, expected one of {', '.join(labels)}")
-        return label
-
     def table(
         self,
         key: str,
@@ -265,12 +224,6 @@ class _Reader:
             own = (within[0], row[within[0]]) if within else None
             rows.append(PublishedTest(name, compare, first, row[compare], own, p))
         return rows
-
-    def numbers(self, key: str, values: dict[str, Any]) -> dict[str, float]:
-        for name, value in values.items():
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise self.wrong(f"{key}.{name}", f"expected a number, found {value!r}")
-        return values
 
     def rule(self, key: str, value: Any) -> Rule:
         rule = self.mapping(key, value, {"class_path", "init_args"})

@@ -29,6 +29,7 @@ from mlemo.reports.sections import (
     published_alone,
     what_is_missing,
 )
+from mlemo.studies.part import part_of_words
 from mlemo.studies.records import write_atomically
 from mlemo.studies.study_file import load_study
 
@@ -118,7 +119,7 @@ def main(words: Sequence[str]) -> Path:
         study = load_study(options.study)
         if options.compare is not None:
             study = study.comparing(options.compare)
-        results = read_results(study, options.scale, options.folder)
+        results = read_results(study, options.scale, options.folder, part_of_words(options.only))
         count = len(results.combinations)
         console.print(
             f"{study.name}, scale {options.scale}: scoring {count} combinations", highlight=False, markup=False
@@ -146,6 +147,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--folder", type=Path, default=Path("runs/studies"), metavar="DIR", help="where runs are kept (default: "
         "runs/studies)")  # fmt: skip
     add("--output", type=Path, metavar="DIR", help="where the report goes (default: reports/NAME_SCALE in that folder)")
+    add("--only", action="append", default=[], metavar="SETTING=LABEL", help="report on a part: this label of a "
+        "setting, or seed=N; several of one setting add up")  # fmt: skip
     add("--compare", metavar="SETTING", help="setting whose labels are compared with its first one (default: the one "
         "that the study names)")  # fmt: skip
     add("--resamples", type=int, default=5000, metavar="R", help="number of bootstrap resamples (default: 5000)")

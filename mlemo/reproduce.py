@@ -16,6 +16,7 @@ from rich.table import Table
 from sqlalchemy.exc import DBAPIError
 
 from mlemo.studies.claims import Claims
+from mlemo.studies.part import part_as_text, part_of_words
 from mlemo.studies.progress import Outcome, ProgressDisplay, duration, estimated_seconds
 from mlemo.studies.records import read_record, write_atomically
 from mlemo.studies.runs import StudyRun, study_runs
@@ -75,7 +76,7 @@ def reproduce(
     study = study.only(only) if only else study
     planned = len(study.expand(scale, variables))
     if not planned:
-        raise ValueError(f"{study.path}: scale {scale} has no run with {_shown(only or {})}")
+        raise ValueError(f"{study.path}: scale {scale} has no run with {part_as_text(only or {})}")
     console.print(f"{study.name}, scale {scale}: reading the settings of {planned} runs", highlight=False, markup=False)
     outcome = Outcome(list(study_runs(study, scale, variables)))
     _check_folders(outcome.runs)
@@ -113,10 +114,6 @@ def reproduce(
         words = f"mlemo report {wanted} --scale {scale} --folder {folder}"
         console.print(f"report: {words}", highlight=False, markup=False, soft_wrap=True)
     return outcome
-
-
-def _shown(only: Mapping[str, Collection[str]]) -> str:
-    return ", ".join(f"{setting} {' or '.join(labels)}" for setting, labels in only.items())
 
 
 def _check_folders(runs: Iterable[StudyRun]) -> None:
@@ -184,7 +181,7 @@ def main(words: Sequence[str]) -> Outcome | None:
             options.scale,
             options.folder,
             variables=variables_of(options.set),
-            only=_only(options.only),
+            only=part_of_words(options.only),
             workers=options.workers,
             storage=options.storage,
             retry_failed=options.retry_failed,
@@ -220,16 +217,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--retry-failed", action="store_true", help="run failed runs again")
     add("--dry-run", action="store_true", help="list the runs and an estimate of their time, and run nothing")
     return parser
-
-
-def _only(words: Sequence[str]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for word in words:
-        setting, equals, label = word.partition("=")
-        if not equals:
-            raise ValueError(f"--only {word}: expected SETTING=LABEL")
-        found.setdefault(setting, []).append(label)
-    return found
 
 
 def _print_studies() -> None:

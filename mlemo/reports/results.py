@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
@@ -112,6 +112,7 @@ class Results:
         runs: All that are planned, finished or not.
         combinations: Those with a finished run, in the order of the study.
         missing: What should be there and is not.
+        part: The part of the study that this is; nothing where it is all of it.
     """
 
     study: Study
@@ -120,6 +121,7 @@ class Results:
     runs: tuple[Run, ...]
     combinations: tuple[Combination, ...]
     missing: list[str] = field(default_factory=list)
+    part: Mapping[str, Collection[str]] = field(default_factory=dict)
 
     @property
     def settings(self) -> tuple[str, ...]:
@@ -164,17 +166,18 @@ def own_metric(key: str) -> tuple[str, bool]:
     return key.removeprefix(TUNED), key.startswith(TUNED)
 
 
-def read_results(study: Study, scale: str, folder: Path) -> Results:
+def read_results(study: Study, scale: str, folder: Path, only: Mapping[str, Collection[str]] | None = None) -> Results:
     """Read what ``mlemo reproduce`` left in a folder.
 
     Args:
         study: The study.
         scale: ``tiny``, ``small`` or ``paper``.
         folder: Where runs are kept.
+        only: Labels of settings, and seeds, to which the results are restricted; see ``Study.only``.
 
     Raises:
         FileNotFoundError: The study was never run there at this scale.
-        ValueError: The study has no such scale, a file cannot be read, or no run is finished.
+        ValueError: The study has no such scale or part, a file cannot be read, or no run is finished.
     """
     if scale not in study.scales:
         raise ValueError(f"{study.path}: no scale {scale!r}; it has {', '.join(study.scales)}")
@@ -184,6 +187,8 @@ def read_results(study: Study, scale: str, folder: Path) -> Results:
     if not path.is_file():
         raise FileNotFoundError(f"no runs of {study.name} at scale {scale}: {path} is not there; `{command}` makes it")
     listed = _listed(path)
+    gone = listed.keys() - {(frozenset(case), seed) for case in study.cases for seed in study.scales[scale].seeds}
+    study = study.only(only) if only else study
     order = {address: place for place, (address, _) in enumerate(listed.values())}
     states = _states(folder)
     runs = []
@@ -191,7 +196,7 @@ def read_results(study: Study, scale: str, folder: Path) -> Results:
         if not _has(study, case, scale):
             continue
         for seed in study.scales[scale].seeds:
-            address, words = listed.pop((frozenset(case), seed), ("", []))
+            address, words = listed.get((frozenset(case), seed), ("", []))
             values = study.values_in(words, case, seed, scale)
             if not address:
                 run = Run(case, seed, folder, None, "not started")
@@ -202,7 +207,7 @@ def read_results(study: Study, scale: str, folder: Path) -> Results:
             runs.append(run)
     runs = _one_system_each(runs, order)
     missing = list(_unfinished(runs))
-    for labels, seed in listed:
+    for labels, seed in (place for place in listed if place in gone):
         name = ", ".join(f"{setting} {label}" for setting, label in sorted(labels))
         missing.append(f"{name}, seed {seed}: run before, but the study no longer has it; not shown")
     done = [run for run in runs if run.record is not None]
@@ -220,7 +225,7 @@ def read_results(study: Study, scale: str, folder: Path) -> Results:
         Combination((*case, (RULE_SETTING, label)) if rule else case, tuple(own), planned, rule)
         for (case, own), (label, rule) in product(by_case.items(), rules)
     )
-    return Results(study, scale, folder, tuple(runs), combinations, missing)
+    return Results(study, scale, folder, tuple(runs), combinations, missing, only or {})
 
 
 def _one_system_each(runs: Sequence[Run], order: Mapping[str, int]) -> list[Run]:

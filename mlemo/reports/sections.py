@@ -9,6 +9,7 @@ from mlemo.reports.overall import FEWEST_PAIRS, Overall
 from mlemo.reports.results import Combination, Results
 from mlemo.reports.scores import Scores
 from mlemo.reports.units import Unit, number, published_rows, unit_of
+from mlemo.studies.part import part_as_text
 from mlemo.studies.study import Labels
 
 __all__ = [
@@ -35,8 +36,9 @@ def introduction(results: Results, scores: Scores, resamples: int) -> Iterator[B
     study, done = results.study, sum(run.record is not None for run in results.runs)
     unfinished = len(results.runs) - done
     state = f"{done} of {len(results.runs)} runs are finished"
+    part = f" A part of it: {part_as_text(results.part)}." if results.part else ""
     yield Paragraph(
-        f"Study {study.name}, after {study.paper}, at scale {results.scale}. {state}"
+        f"Study {study.name}, after {study.paper}, at scale {results.scale}.{part} {state}"
         + (f"; what is not ({unfinished}) is named under “What is missing”." if unfinished else ".")
     )
     yield Paragraph(SCALES[results.scale])

@@ -8,7 +8,8 @@ from math import isnan
 
 from mlemo.reports.results import own_metric
 from mlemo.reports.scores import COLLECTION
-from mlemo.studies.study import Labels, PublishedRow, Study
+from mlemo.studies.published import PublishedRow
+from mlemo.studies.study import Labels, Study
 
 __all__ = ["Unit", "class_unit", "number", "published_rows", "unit_of"]
 

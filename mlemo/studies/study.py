@@ -10,13 +10,12 @@ from string import Template
 from typing import Any
 
 from mlemo import thresholds
+from mlemo.studies.published import Labels, PublishedRow, PublishedTest
 from mlemo.thresholds import ThresholdRule
 
-__all__ = ["RULE_SETTING", "Figure", "Labels", "PlannedRun", "PublishedRow", "PublishedTest", "Rule", "Scale", "Study"]
+__all__ = ["RULE_SETTING", "Figure", "Labels", "PlannedRun", "Rule", "Scale", "Study"]
 
 RULE_SETTING = "threshold"
-
-Labels = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -54,50 +53,6 @@ class PlannedRun:
     def name(self) -> str:
         """The labels and the seed, to be read by people."""
         return ", ".join([*(label for _, label in self.labels), f"seed {self.seed}"])
-
-
-@dataclass(frozen=True)
-class PublishedRow:
-    """A row of a published table.
-
-    Args:
-        table: Where it stands in the paper.
-        unit: ``percent`` or ``1``.
-        labels: Setting and label, as for runs; a row that leaves out a setting holds for all of its labels.
-        of_class: The class that it is about; empty for all together.
-        values: The number printed for each metric (by the name that the study shows).
-        plus_minus: Half the width of the printed interval.
-        marked: Metrics whose number has a mark of significance.
-    """
-
-    table: str
-    unit: str
-    labels: Labels
-    of_class: str
-    values: Mapping[str, float]
-    plus_minus: Mapping[str, float]
-    marked: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class PublishedTest:
-    """Published p-values of one label against another one over combinations of the other settings.
-
-    Args:
-        table: Where they stand in the paper.
-        compare: Setting of the two labels.
-        first: The label that is compared with.
-        label: The other one.
-        within: Setting and label to which the combinations are restricted; ``None`` for all of them.
-        p: The p-value printed for each metric.
-    """
-
-    table: str
-    compare: str
-    first: str
-    label: str
-    within: tuple[str, str] | None
-    p: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -212,7 +167,7 @@ class Study:
         return replace(self, compare=setting)
 
     def only(self, chosen: Mapping[str, Collection[str]]) -> Study:
-        """A part of the study: the combinations of some labels, and some of the seeds.
+        """A part of the study: the combinations of some labels, some of the seeds, and what was published of these.
 
         Args:
             chosen: Setting -> labels that are kept; ``seed`` -> seeds that are kept. Others keep all of theirs.
@@ -227,14 +182,27 @@ class Study:
                 raise ValueError(f"{self.path}: no setting {setting!r}; it has {', '.join(known)}")
             if unknown := [label for label in labels if label not in known[setting]]:
                 raise ValueError(f"{self.path}: {setting} has no {unknown[0]!r}; it has {', '.join(known[setting])}")
-        cases = [case for case in self.cases if all(label in chosen.get(name, [label]) for name, label in case)]
+        cases = [case for case in self.cases if _within(chosen, dict(case))]
         if not cases:
             raise ValueError(f"{self.path}: no combination has {dict(chosen)}")
         scales = {
             name: replace(size, seeds=tuple(seed for seed in size.seeds if str(seed) in chosen.get("seed", seeds)))
             for name, size in self.scales.items()
         }
-        return replace(self, cases=tuple(cases), scales=scales)
+        published = tuple(row for row in self.published if _within(chosen, dict(row.labels)))
+        tests = []
+        for test in self.published_tests:  # over all combinations of the other settings, so not of a part of these
+            own = dict([(test.compare, test.label), *([test.within] if test.within else [])])
+            if _within(chosen, own) and chosen.keys() <= {*own, "seed"}:
+                tests.append(test)
+        figures = tuple(
+            figure
+            for figure in self.figures
+            if all(set(labels) & set(chosen.get(setting, labels)) for setting, labels in figure.where.items())
+        )
+        return replace(
+            self, cases=tuple(cases), scales=scales, published=published, published_tests=tuple(tests), figures=figures
+        )
 
     def expand(self, scale: str, variables: Mapping[str, str] | None = None) -> list[PlannedRun]:
         """All runs at a scale, seeds innermost; combinations with a label that this scale does not have are left out.
@@ -302,6 +270,10 @@ class Study:
             ) from None
         except ValueError as error:
             raise ValueError(f"{self.path}, scale {scale}: {word!r}: {error}") from None
+
+
+def _within(chosen: Mapping[str, Collection[str]], labels: Mapping[str, str]) -> bool:
+    return all(label in chosen.get(setting, [label]) for setting, label in labels.items())
 
 
 def _pattern(template: str) -> str:

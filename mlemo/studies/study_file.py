@@ -11,7 +11,8 @@ from typing import Any
 import yaml
 
 from mlemo.studies.keyed_reader import KeyedReader
-from mlemo.studies.study import RULE_SETTING, Figure, Labels, PublishedRow, PublishedTest, Rule, Scale, Study
+from mlemo.studies.published import PublishedRow, PublishedTest
+from mlemo.studies.study import RULE_SETTING, Figure, Labels, Rule, Scale, Study
 
 __all__ = ["DEFINITIONS", "load_study"]
 

@@ -150,6 +150,34 @@ def test_what_is_missing_is_named(invented: Maker) -> None:
     assert section(text, "Published, and without a finished run at scale tiny").strip() == "- T: ASL; Huge"
 
 
+def test_a_part_is_reported_alone(invented: Maker, capsys: pytest.CaptureFixture[str]) -> None:
+    varies = {"corpus": {"A": "", "B": ""}, "loss": {"BCE": "", "Focal": ""}}
+    bars = [
+        {"kind": "bar", "title": title, "metric": "F1", "across": "loss", "where": {"corpus": title}} for title in "AB"
+    ]
+    rows = [{"corpus": "A", "loss": "Focal", "F1": 0.5}, {"corpus": "B", "loss": "Focal", "F1": 0.4}]
+    study = invented(varies=varies, figures=bars, published=[{"table": "T", "unit": "1", "rows": rows}])
+    for corpus in "AB":
+        for seed in (1, 2):
+            study.run(corpus, "BCE", seed=seed)
+    study.listed.append({"labels": {"corpus": "Old", "loss": "BCE"}, "seed": 1, "address": "rOld", "words": []})
+    study.plan("A", "Focal", seed=1)
+    text = report_of(study, "--only=corpus=B", "--only=seed=1", "--only=seed=2")
+    assert "A part of it: corpus B, seed 1 or 2. 2 of 4 runs are finished; what is not (2) is named" in text
+    assert [row[:3] for row in cells(text, "F1, scale tiny")[1:]] == [["B", "BCE", "2"]]
+    assert section(text, "What is missing").strip().splitlines() == [
+        "- B, Focal, seeds 1, 2: not started",
+        "- corpus Old, loss BCE, seed 1: run before, but the study no longer has it; not shown",
+    ]
+    assert section(text, "Published, and without a finished run at scale tiny").strip() == "- T: B, Focal"
+    assert "**Figure 1. B, scale tiny**" in text
+    assert "Figure 2" not in text
+    words = [str(study.file), "--scale=tiny", f"--folder={study.folder}"]
+    assert "corpus has no 'C'; it has A, B" in refused([*words, "--only=corpus=C"], capsys)
+    assert "--only corpus: expected SETTING=LABEL" in refused([*words, "--only=corpus"], capsys)
+    assert "no run of invented at scale tiny is finished" in refused([*words, "--only=loss=Focal"], capsys)
+
+
 def test_runs_that_are_missing_alike_share_a_line(invented: Maker) -> None:
     study = invented(varies={"corpus": {"A": "", "B": ""}, "loss": {"BCE": "", "ASL": "", "Focal": ""}})
     study.run("A", "BCE", seed=1)

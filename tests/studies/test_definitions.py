@@ -17,7 +17,8 @@ from mlemo import training
 from mlemo.labels import LabelSpace
 from mlemo.metrics import MultiLabelMetrics
 from mlemo.metrics.weighted import DECISION_METRICS
-from mlemo.studies.study import PlannedRun, PublishedRow, Study
+from mlemo.studies.published import PublishedRow
+from mlemo.studies.study import PlannedRun, Study
 from mlemo.studies.study_file import DEFINITIONS, load_study
 
 NAMES = sorted(file.stem for file in DEFINITIONS.glob("*.yaml") if not file.stem.startswith("gthl-"))

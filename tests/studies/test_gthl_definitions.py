@@ -15,8 +15,9 @@ import torch
 
 from mlemo.labels import LabelSpace
 from mlemo.metrics import MultiLabelMetrics
+from mlemo.studies.published import PublishedRow
 from mlemo.studies.runs import address_of, resolve
-from mlemo.studies.study import PlannedRun, PublishedRow, Study
+from mlemo.studies.study import PlannedRun, Study
 from mlemo.studies.study_file import load_study
 
 SEMEVAL, EXAAEC, ARQ = "SemEval-2018-Ec-Ar", "ExaAEC", "SemEval-2025-Arq"

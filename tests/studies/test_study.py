@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from mlemo.studies.study import Figure, PublishedTest
+from mlemo.studies.published import PublishedTest
+from mlemo.studies.study import Figure
 from mlemo.studies.study_file import load_study
 from mlemo.thresholds import PerClassThreshold
 
@@ -182,6 +183,27 @@ def test_a_part_of_a_study_needs_the_variables_of_that_part_only(tmp_path: Path)
     )
     (run,) = study.only({"corpus": ["one"]}).expand("tiny", {"one_dir": "a"})
     assert run.words[:2] == ("--x=1", "--file=a")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "rows", "tests", "figures"),
+    [
+        ({"seed": ["0"]}, ["BCE", "MSE"], 1, ["F", "Gain", "Loss"]),
+        ({"order": ["up"]}, ["BCE", "MSE"], 1, ["F", "Gain", "Loss"]),
+        ({"order": ["down"]}, ["BCE", "MSE"], 0, ["Gain", "Loss"]),
+        ({"loss": ["BCE"]}, ["BCE"], 0, ["F", "Gain", "Loss"]),  # the test is over all losses
+        ({"loss": ["MSE"]}, ["MSE"], 0, ["Gain", "Loss"]),
+    ],
+)
+def test_a_part_keeps_what_was_published_of_it_and_its_figures(
+    chosen: dict[str, list[str]], rows: list[str], tests: int, figures: list[str], tmp_path: Path
+) -> None:
+    printed = [{"loss": "BCE", "F": 50.5}, {"loss": "MSE", "F": 40.5}]
+    published = [{"table": "Table 1", "unit": "percent", "rows": printed}]
+    part = load_study(write(tmp_path, STUDY | DRAWN | {"published": published})).only(chosen)
+    assert [dict(row.labels)["loss"] for row in part.published] == rows
+    assert len(part.published_tests) == tests
+    assert [figure.title for figure in part.figures] == figures
 
 
 @pytest.mark.parametrize(

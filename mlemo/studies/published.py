@@ -1,0 +1,55 @@
+"""What a paper prints about the runs of a study: rows of its tables, and p-values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+__all__ = ["Labels", "PublishedRow", "PublishedTest"]
+
+#: Setting and label, for each setting that varies.
+Labels = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class PublishedRow:
+    """A row of a published table.
+
+    Args:
+        table: Where it stands in the paper.
+        unit: ``percent`` or ``1``.
+        labels: Setting and label, as for runs; a row that leaves out a setting holds for all of its labels.
+        of_class: The class that it is about; empty for all together.
+        values: The number printed for each metric (by the name that the study shows).
+        plus_minus: Half the width of the printed interval.
+        marked: Metrics whose number has a mark of significance.
+    """
+
+    table: str
+    unit: str
+    labels: Labels
+    of_class: str
+    values: Mapping[str, float]
+    plus_minus: Mapping[str, float]
+    marked: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PublishedTest:
+    """Published p-values of one label against another one over combinations of the other settings.
+
+    Args:
+        table: Where they stand in the paper.
+        compare: Setting of the two labels.
+        first: The label that is compared with.
+        label: The other one.
+        within: Setting and label to which the combinations are restricted; ``None`` for all of them.
+        p: The p-value printed for each metric.
+    """
+
+    table: str
+    compare: str
+    first: str
+    label: str
+    within: tuple[str, str] | None
+    p: Mapping[str, float]

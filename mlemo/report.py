@@ -46,20 +46,19 @@ and the numbers of each run as CSV.
   mlemo report wdl-losses --scale tiny"""
 
 
-def make_report(results: Results, scores: Scores, resamples: int = 5000) -> Document:
+def make_report(results: Results, scores: Scores) -> Document:
     """The report on the runs of a study.
 
     Args:
         results: The runs.
         scores: Their scores.
-        resamples: Number of bootstrap resamples that the scores were computed with.
     """
     missing = [*results.missing, *scores.problems]
     classes = list(class_sections(results, missing))
     drawn = figures(results, scores, missing)
     pictures: list[Block] = [Heading("Figures"), *drawn] if drawn else []
     blocks: list[Block] = [
-        *introduction(results, scores, resamples),
+        *introduction(results, scores),
         *overview(results, scores),
         *pictures,
         *metric_sections(results, scores),
@@ -114,6 +113,8 @@ def main(words: Sequence[str]) -> Path:
     options = parser.parse_args(list(words))
     if options.resamples < 1:
         parser.error(f"--resamples must be at least 1, found {options.resamples}")
+    if options.only and options.output is None:
+        parser.error("--only wants --output, a folder beside that of the report on the whole study")
     console = Console()
     try:
         study = load_study(options.study)
@@ -125,7 +126,7 @@ def main(words: Sequence[str]) -> Path:
             f"{study.name}, scale {options.scale}: scoring {count} combinations", highlight=False, markup=False
         )
         scores = score(results, options.resamples)
-        document = make_report(results, scores, options.resamples)
+        document = make_report(results, scores)
         output = options.output or options.folder / "reports" / f"{study.name}_{options.scale}"
         page = write_report(document, run_table(results, scores), output)
     except DBAPIError as error:

@@ -121,7 +121,7 @@ class StudyView:
     def __init__(
         self, study: str | Path, scale: str, folder: str | Path, resamples: int = 5000, compare: str | None = None
     ) -> None:
-        self.study, self.scale, self.resamples = load_study(study), scale, resamples
+        self.study, self.scale = load_study(study), scale
         if compare is not None:
             self.study = self.study.comparing(compare)
         if scale not in self.study.scales:
@@ -141,7 +141,7 @@ class StudyView:
             return Shown([*title, *_bullets(self._nothing)])
         results, scores = self._found
         missing = [*results.missing, *scores.problems]
-        blocks = list(introduction(results, scores, self.resamples))
+        blocks = list(introduction(results, scores))
         what, how = ([block for block in blocks if isinstance(block, Bullets) is listed] for listed in (False, True))
         parts = {
             "How to read the numbers": how,

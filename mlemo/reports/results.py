@@ -187,7 +187,8 @@ def read_results(study: Study, scale: str, folder: Path, only: Mapping[str, Coll
     if not path.is_file():
         raise FileNotFoundError(f"no runs of {study.name} at scale {scale}: {path} is not there; `{command}` makes it")
     listed = _listed(path)
-    gone = listed.keys() - {(frozenset(case), seed) for case in study.cases for seed in study.scales[scale].seeds}
+    cases = [case for case in study.cases if _has(study, case, scale)]
+    gone = listed.keys() - {(frozenset(case), seed) for case in cases for seed in study.scales[scale].seeds}
     study = study.only(only) if only else study
     order = {address: place for place, (address, _) in enumerate(listed.values())}
     states = _states(folder)

@@ -70,6 +70,7 @@ class Scores:
 
     Args:
         first: The label of the compared setting that the others are compared with: its first one with finished runs.
+        resamples: Number of bootstrap resamples.
         by: Score of each combination's labels and metric; what no run has is not there.
         differences: Those between combinations that share all labels but that one.
         overall: Those over all combinations, and over those of each label of one of the other settings; where runs are
@@ -79,6 +80,7 @@ class Scores:
     """
 
     first: str
+    resamples: int
     by: dict[tuple[Labels, str], Score] = field(default_factory=dict)
     differences: list[Difference] = field(default_factory=list)
     overall: list[Overall] = field(default_factory=list)
@@ -99,22 +101,20 @@ def score(results: Results, resamples: int = 5000, seed: int = 0) -> Scores:
         seed: Seed of the draws.
     """
     compare = results.study.compare
-    scores = Scores(results.labels_of(compare)[0])
+    scores = Scores(results.labels_of(compare)[0], resamples)
     groups: dict[Labels, list[Combination]] = {}
     for combination in results.combinations:
         groups.setdefault(apart(combination.labels, compare)[1], []).append(combination)
     for group in groups.values():
         labelled = {apart(combination.labels, compare)[0]: combination for combination in group}
-        _score_group(labelled, results.study.metrics, scores, resamples, seed)
+        _score_group(labelled, results.study.metrics, scores, seed)
     means = {place: own.mean for place, own in scores.by.items() if isfinite(own.mean)}
     scores.overall = list(overall_tests(results, scores.first, means))
     scores.published = list(overall_tests(results, scores.first, published_means(results)))
     return scores
 
 
-def _score_group(
-    group: Mapping[str, Combination], metrics: Mapping[str, str], scores: Scores, resamples: int, seed: int
-) -> None:
+def _score_group(group: Mapping[str, Combination], metrics: Mapping[str, str], scores: Scores, seed: int) -> None:
     """Score combinations that differ in the compared setting alone, by their labels of it."""
     wanted = _by_decision(metrics, ruled=any(combination.rule is not None for combination in group.values()))
     labels = {label: combination.labels for label, combination in group.items()}
@@ -133,7 +133,7 @@ def _score_group(
     for systems in [paired, *({label: own} for label, own in same.items() if label not in paired)]:
         for decided, names in wanted.items() if systems else ():
             rows = compare_runs(
-                systems, list(names.values()), threshold=None if decided else 0.5, resamples=resamples, seed=seed
+                systems, list(names.values()), threshold=None if decided else 0.5, resamples=scores.resamples, seed=seed
             )
             for name, row in zip((name for name in names for _ in systems), rows):
                 place = (labels[row.system], name)

@@ -31,7 +31,7 @@ SCALES = {
 }
 
 
-def introduction(results: Results, scores: Scores, resamples: int) -> Iterator[Block]:
+def introduction(results: Results, scores: Scores) -> Iterator[Block]:
     """What is shown, at which scale, and how to read it."""
     study, done = results.study, sum(run.record is not None for run in results.runs)
     unfinished = len(results.runs) - done
@@ -46,8 +46,9 @@ def introduction(results: Results, scores: Scores, resamples: int) -> Iterator[B
     lines = ["Ours: mean ± standard deviation (n − 1) over the seeds, which may be folds; one run has no ±."]
     if "samples" in ways:
         lines.append(
-            f"[a, b]: 95 % percentile bootstrap interval, {resamples} resamples; each draws test samples and, where "
-            "there are several, seeds. With two or three seeds their chance is understated, with one it is left out."
+            f"[a, b]: 95 % percentile bootstrap interval, {scores.resamples} resamples; each draws test samples and, "
+            "where there are several, seeds. With two or three seeds their chance is understated, with one it is left "
+            "out."
         )
     if "folds" in ways:
         lines.append(

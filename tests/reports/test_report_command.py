@@ -130,22 +130,24 @@ def test_what_is_missing_is_named(invented: Maker) -> None:
     study.fail(study.plan("BCE", seed=2), "ended with status 1\n  the last words: | out of *memory*\n")
     (study.folder / "runs" / study.plan("Focal", seed=1)).mkdir()
     study.listed.append({"labels": {"loss": "Old"}, "seed": 1, "address": "rOld", "words": []})
+    study.listed.append({"labels": {"loss": "Huge"}, "seed": 2, "address": "rHuge", "words": []})  # had this scale once
     study.plan("Focal", seed=2)
     text = report_of(study)
     assert "1 of 6 runs are finished; what is not (5) is named" in text
     missing = [
         line.removeprefix("- ").replace("\\", "") for line in section(text, "What is missing").strip().splitlines()
     ]
-    assert missing[:5] == [
+    assert missing[:6] == [
         "BCE, seed 2: failed: the last words: | out of *memory*",
         "BCE, seed 3: not started",
         "Focal, seed 1: not finished",
         "Focal, seeds 2, 3: not started",
         "loss Old, seed 1: run before, but the study no longer has it; not shown",
+        "loss Huge, seed 2: run before, but the study no longer has it; not shown",
     ]
-    assert missing[5].startswith("BCE: no table of classes: ")
-    assert missing[6] == "Figure 1. Only Focal, scale tiny: no run that it is about is finished at this scale"
-    assert len(missing) == 7
+    assert missing[6].startswith("BCE: no table of classes: ")
+    assert missing[7] == "Figure 1. Only Focal, scale tiny: no run that it is about is finished at this scale"
+    assert len(missing) == 8
     assert cells(text, "F1, scale tiny")[1][:2] == ["BCE", "1 of 3"]
     assert section(text, "Published, and without a finished run at scale tiny").strip() == "- T: ASL; Huge"
 
@@ -162,7 +164,7 @@ def test_a_part_is_reported_alone(invented: Maker, capsys: pytest.CaptureFixture
             study.run(corpus, "BCE", seed=seed)
     study.listed.append({"labels": {"corpus": "Old", "loss": "BCE"}, "seed": 1, "address": "rOld", "words": []})
     study.plan("A", "Focal", seed=1)
-    text = report_of(study, "--only=corpus=B", "--only=seed=1", "--only=seed=2")
+    text = report_of(study, "--only=corpus=B", "--only=seed=1", "--only=seed=2", f"--output={study.folder / 'part'}")
     assert "A part of it: corpus B, seed 1 or 2. 2 of 4 runs are finished; what is not (2) is named" in text
     assert [row[:3] for row in cells(text, "F1, scale tiny")[1:]] == [["B", "BCE", "2"]]
     assert section(text, "What is missing").strip().splitlines() == [
@@ -173,6 +175,8 @@ def test_a_part_is_reported_alone(invented: Maker, capsys: pytest.CaptureFixture
     assert "**Figure 1. B, scale tiny**" in text
     assert "Figure 2" not in text
     words = [str(study.file), "--scale=tiny", f"--folder={study.folder}"]
+    assert "--only wants --output" in refused([*words, "--only=corpus=B"], capsys)  # the whole report is not lost
+    words.append(f"--output={study.folder / 'part'}")
     assert "corpus has no 'C'; it has A, B" in refused([*words, "--only=corpus=C"], capsys)
     assert "--only corpus: expected SETTING=LABEL" in refused([*words, "--only=corpus"], capsys)
     assert "no run of invented at scale tiny is finished" in refused([*words, "--only=loss=Focal"], capsys)

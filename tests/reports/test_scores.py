@@ -205,7 +205,7 @@ def test_wilcoxon_within_each_network_and_from_the_published_numbers(invented: M
         assert found["network", more].test.p == pytest.approx(p[more])
         assert found["network", less].p_holm == pytest.approx(min(1, 2 * p[less]))
         assert found["network", more].p_holm == pytest.approx(max(p[more], min(1, 2 * p[less])))
-    text = as_markdown(make_report(results, score(results, 20), 20), "figures")
+    text = as_markdown(make_report(results, score(results, 20)), "figures")
     assert "Wilcoxon's signed-rank test, scale tiny, for each network" in text
     assert "Wilcoxon's signed-rank test, from the published numbers, for each network" in text
     # printed p-values stand beside those of the same network, compared with the same label
@@ -213,7 +213,7 @@ def test_wilcoxon_within_each_network_and_from_the_published_numbers(invented: M
     assert shown == [["0.0123", "Table 2 |"], ["–", "– |"]] * 2
     assert text.count("| published p | table |") == 2
     part = of_part(study, "BCE")
-    assert "published p" not in as_markdown(make_report(part, score(part, 20), 20), "figures")
+    assert "published p" not in as_markdown(make_report(part, score(part, 20)), "figures")
 
 
 def test_rules_after_the_fact_are_fitted_on_validation_and_scored_on_the_test(invented: Maker) -> None:
@@ -265,7 +265,7 @@ def test_labels_of_the_compared_setting_are_compared_beside_the_same_other_label
         expected = np.mean(study.values("Focal", order)) - np.mean(study.values("BCE", order))
         assert own.result.difference == pytest.approx(expected)
     results = read_results(study.study, "tiny", study.folder)
-    assert "difference from loss BCE" in as_markdown(make_report(results, score(results, 20), 20), "figures")
+    assert "difference from loss BCE" in as_markdown(make_report(results, score(results, 20)), "figures")
     other = score(read_results(study.study.comparing("order"), "tiny", study.folder), RESAMPLES)
     assert [dict(own.labels) for own in other.differences] == [
         {"loss": loss, "order": "down"} for loss in ("BCE", "Focal")

@@ -45,8 +45,8 @@ from mlemo.text import TextCleaning
 __all__ = ["MlemoCLI", "default_precision", "instantiate", "run"]
 
 BASES = (
-    MultiLabelModel, EmotionDataModule, Callback, mlemo.losses.Loss, mlemo.thresholds.ThresholdRule, EncoderSource,
-    TextFeatures, TextCleaning, SelectionStrategy,
+    MultiLabelModel, EmotionDataModule, Callback, mlemo.losses.Loss, mlemo.losses.WeightController,
+    mlemo.thresholds.ThresholdRule, EncoderSource, TextFeatures, TextCleaning, SelectionStrategy,
 )  # fmt: skip
 
 

@@ -26,7 +26,10 @@ WORDS = [
     "--model=BertWDL",
     *["--model.encoder=FromScratch", "--model.encoder.layers=1", "--model.encoder.width=32"],
     *["--model.encoder.heads=2", "--model.encoder.vocabulary=300", "--model.optimization.learning_rate=1e-3"],
-    *["--model.loss=WeightedDifferenceLoss", "--model.loss.weighting=monotone", "--model.loss.order=2"],
+    "--model.loss=CompositeLoss",
+    "--model.loss.terms.wdl={class_path: WeightedDifferenceLoss, init_args: {weighting: monotone, order: 2}}",
+    "--model.loss.terms.ranking={class_path: PairwiseRankingLoss}",
+    "--model.loss.controller=DynamicWeightAverage",
     *CALLBACKS,
     *["--trainer.precision=32-true", "--trainer.accelerator=cpu", "--trainer.max_epochs=3"],
     "--test_after_fit=false",
@@ -69,7 +72,8 @@ def test_killed_and_resumed_equals_unbroken(step: int, unbroken: dict, tmp_path:
         assert resumed[part].keys() == unbroken[part].keys()
         for name, tensor in unbroken[part].items():
             assert torch.equal(resumed[part][name], tensor), (part, name)
-    assert any(name.startswith("loss.") for name in unbroken["state_dict"])
+    assert any(name.startswith("loss.terms.") for name in unbroken["state_dict"])
+    assert (unbroken["state_dict"]["loss.controller.multipliers"] != 1).all(), "set at the start of the third epoch"
     assert resumed["thresholds"] == unbroken["thresholds"]
     rates = [scheduler["_last_lr"] for scheduler in unbroken["lr_schedulers"]]
     assert [scheduler["_last_lr"] for scheduler in resumed["lr_schedulers"]] == rates

@@ -5,7 +5,11 @@ from mlemo.losses.asymmetric import AsymmetricLoss
 from mlemo.losses.base import Loss
 from mlemo.losses.binary_cross_entropy import BinaryCrossEntropy, positive_weights
 from mlemo.losses.composite import CompositeLoss
+from mlemo.losses.controller import FixedWeights, WeightController
+from mlemo.losses.dynamic_average import DynamicWeightAverage
 from mlemo.losses.focal import FocalLoss
+from mlemo.losses.gradnorm import GradNorm
+from mlemo.losses.gthl_controller import GTHLController
 from mlemo.losses.hybrid import HybridLoss
 from mlemo.losses.label_correlation import LabelCorrelationLoss
 from mlemo.losses.pairwise_exponential import PairwiseExponentialLoss
@@ -22,7 +26,11 @@ __all__ = [
     "AsymmetricLoss",
     "BinaryCrossEntropy",
     "CompositeLoss",
+    "DynamicWeightAverage",
+    "FixedWeights",
     "FocalLoss",
+    "GTHLController",
+    "GradNorm",
     "HybridLoss",
     "LabelCorrelationLoss",
     "Loss",
@@ -36,6 +44,7 @@ __all__ = [
     "SoftMicroF1Loss",
     "UnboundedF1Loss",
     "WassersteinLoss",
+    "WeightController",
     "WeightedDifferenceLoss",
     "positive_weights",
 ]

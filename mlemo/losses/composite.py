@@ -9,16 +9,19 @@ import torch
 from torch import Tensor, nn
 
 from mlemo.losses.base import Loss, MultiTermLoss
+from mlemo.losses.controller import FixedWeights, WeightController
 
 __all__ = ["CompositeLoss"]
 
 
 class CompositeLoss(MultiTermLoss):
-    """``L = Σ_i w_i L_i`` over any losses, with fixed weights.
+    """``L = Σ_i w_i L_i`` over any losses.
 
     Args:
         terms: The losses, by name.
         weights: Weight of each; 1 for those left out.
+        controller: How the weights change during training: `GradNorm`, `DynamicWeightAverage` or `GTHLController`;
+            ``None`` = they are fixed.
 
     Raises:
         ValueError: No term, a weight of a term that is not there, or a weight that is not positive.
@@ -30,7 +33,12 @@ class CompositeLoss(MultiTermLoss):
         tensor(0.9431)
     """
 
-    def __init__(self, terms: dict[str, Loss], weights: Mapping[str, float] | None = None) -> None:
+    def __init__(
+        self,
+        terms: dict[str, Loss],
+        weights: Mapping[str, float] | None = None,
+        controller: WeightController | None = None,
+    ) -> None:
         super().__init__()
         weights = {} if weights is None else dict(weights)
         if not terms:
@@ -40,11 +48,13 @@ class CompositeLoss(MultiTermLoss):
         if any(not weight > 0 for weight in weights.values()):
             raise ValueError(f"the weights of a composite loss must be positive, found {weights}")
         self.terms = nn.ModuleDict(terms)
-        self.scale = {name: float(weights.get(name, 1.0)) for name in terms}
+        self.controller = FixedWeights() if controller is None else controller
+        self.controller.bind([float(weights.get(name, 1.0)) for name in terms])
 
     def weight_parameters(self) -> list[nn.Parameter]:
-        """Those of the terms; the weights between the terms are fixed."""
-        return [weight for term in self.terms.values() for weight in term.weight_parameters()]  # type: ignore[operator]
+        """Those of the terms and of the controller."""
+        learned = [weight for term in self.terms.values() for weight in term.weight_parameters()]  # type: ignore[operator]
+        return learned + self.controller.weight_parameters()
 
     def components(
         self, logits: Tensor, targets: Tensor, mask: Tensor | None = None, **context: Any
@@ -53,21 +63,18 @@ class CompositeLoss(MultiTermLoss):
         return {name: term(logits, targets, mask, **context) for name, term in self.terms.items()}
 
     def per_sample(self, logits: Tensor, targets: Tensor, mask: Tensor | None = None, **context: Any) -> Tensor | None:
-        """The weighted sum of the terms' values, where all say them; see `Loss.per_sample`."""
-        values = [
-            (self.scale[name], term.per_sample(logits, targets, mask, **context))  # type: ignore[operator]
-            for name, term in self.terms.items()
-        ]
-        if any(value is None for _, value in values):
+        """The weighted sum of the terms' values, ``None`` where a term has none; see `Loss.per_sample`."""
+        values = [term.per_sample(logits, targets, mask, **context) for term in self.terms.values()]  # type: ignore[operator]
+        if any(value is None for value in values):
             return None
-        return torch.stack([scale * value for scale, value in values]).sum(0)
+        return (self.controller.weights()[:, None] * torch.stack(values)).sum(0)
 
     def weights(self) -> dict[str, Tensor]:
-        """The weights."""
-        return {name: torch.tensor(weight) for name, weight in self.scale.items()}
+        """Weight of every term in the latest training batch."""
+        return dict(zip(self.terms, self.controller.weights()))
 
     def forward(self, logits: Tensor, targets: Tensor, mask: Tensor | None = None, **context: Any) -> Tensor:
         """The weighted sum; see `Loss.forward`."""
         components = self.components(logits, targets, mask, **context)
         self.last_components = {name: value.detach() for name, value in components.items()}
-        return torch.stack([self.scale[name] * value for name, value in components.items()]).sum()
+        return self.controller(list(components.values()), logits, targets, mask, **context)

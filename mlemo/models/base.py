@@ -17,6 +17,7 @@ from mlemo.batch import Batch, DataInput, ModelOutput, StepOutput
 from mlemo.labels import LabelSpace
 from mlemo.losses import BinaryCrossEntropy, Loss
 from mlemo.losses.base import MultiTermLoss
+from mlemo.losses.controller import WeightController
 from mlemo.metrics import MultiLabelMetrics
 from mlemo.models.optimization import Optimization
 from mlemo.seeding import seed_step, step_seed
@@ -134,8 +135,12 @@ class MultiLabelModel(LightningModule):
     # steps ------------------------------------------------------------------------------------------------------
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Seed dropout by the place in training, so that a resumed run goes on as the unbroken one would have."""
+        """Seed dropout by epoch and batch, so that a resumed run continues exactly; begin an epoch of the loss."""
         seed_step(step_seed(self.current_epoch, batch_idx, self.global_rank))
+        if batch_idx == 0:  # Lightning skips on_train_epoch_start where it resumes behind the last batch of an epoch
+            for part in self.loss.modules():
+                if isinstance(part, WeightController):
+                    part.start_epoch()
 
     def training_step(self, batch: Batch, batch_idx: int) -> StepOutput:
         """Logits and loss of one batch."""

@@ -18,12 +18,21 @@ from rich.console import Console
 from rich.table import Table
 
 from mlemo.batch import Batch
-from mlemo.losses import BinaryCrossEntropy, HybridLoss
+from mlemo.losses import (
+    BinaryCrossEntropy,
+    DynamicWeightAverage,
+    FixedWeights,
+    GradNorm,
+    GTHLController,
+    HybridLoss,
+    WeightController,
+)
 from mlemo.models import GTHLEmo, TransformerClassifier
 from mlemo.models.base import MultiLabelModel
 from mlemo.nn.encoder import FromScratch
 
 MARK = 1.15  # at batch 16, length 64 and an encoder of 6 layers x 384
+CONTROLLERS: tuple[type[WeightController], ...] = (GTHLController, FixedWeights, GradNorm, DynamicWeightAverage)
 LABELS = tuple(f"label {number}" for number in range(11))
 
 
@@ -67,15 +76,17 @@ def main() -> int:
     parser.add_argument("--width", type=int, default=384)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--controller", choices=[kind.__name__ for kind in CONTROLLERS], default="GTHLController")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     device = torch.device(arguments.device)
     torch.manual_seed(0)
+    controller = next(kind() for kind in CONTROLLERS if kind.__name__ == arguments.controller)
     source = FromScratch(arguments.layers, arguments.width, 12, vocabulary=4000)
     text = ["".join(chr(97 + number // 26**place % 26) for place in range(3)) for number in range(4000)]
     contenders: dict[str, MultiLabelModel] = {
         "plain": TransformerClassifier(LABELS, source, loss=BinaryCrossEntropy()),
-        "GTHL-Emo": GTHLEmo(LABELS, source, loss=HybridLoss()),
+        "GTHL-Emo": GTHLEmo(LABELS, source, loss=HybridLoss(controller=controller)),
     }
     for model in contenders.values():
         model.build(lambda: [" ".join(text)])  # type: ignore[operator]  # both read texts

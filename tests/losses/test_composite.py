@@ -29,7 +29,8 @@ class TestCompositeLoss(LossTester):
 
     def reference(self, loss: CompositeLoss, logits: Matrix, targets: Matrix, mask: list[list[bool]]) -> float:
         inputs = (logits, targets, mask)
-        return loss.scale["bce"] * cross_entropy(*inputs) + loss.scale["ranking"] * ranking(0.7, *inputs)
+        bce, rank = loss.controller.base.tolist()
+        return bce * cross_entropy(*inputs) + rank * ranking(0.7, *inputs)
 
     def test_the_host_waits_for_the_device_at_most_once(self, make: Callable[[], Loss]) -> None:
         # every term checks its own inputs, as it does where it stands alone

@@ -1,127 +1,181 @@
-import math
+"""What every controller of the weights between terms must do, alone and in the losses that take one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from mlemo.losses.controller import WeightController
+from mlemo.losses import (
+    BinaryCrossEntropy,
+    CompositeLoss,
+    DynamicWeightAverage,
+    FixedWeights,
+    GradNorm,
+    GTHLController,
+    HybridLoss,
+    PairwiseRankingLoss,
+    WeightController,
+)
+from mlemo.losses.base import MultiTermLoss
 
+from .tester import CountSynchronisations, make_batch
 
-def controller(**settings: float) -> WeightController:
-    torch.manual_seed(0)
-    return WeightController([0.1, 0.2], statistics=3, **settings)
-
-
-def perturbed(module: WeightController, size: float = 1.0) -> WeightController:
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.add_(size * torch.randn_like(parameter))
-    return module
-
-
-def by_hand(module: WeightController, statistics: Tensor) -> list[float]:
-    """λ before smoothing, by loops."""
-    first, _, second = module.network
-    hidden = [
-        math.tanh(sum(w * s for w, s in zip(row, statistics.tolist())) + bias)
-        for row, bias in zip(first.weight.tolist(), first.bias.tolist())
-    ]
-    raw = [
-        sum(w * h for w, h in zip(row, hidden)) + bias
-        for row, bias in zip(second.weight.tolist(), second.bias.tolist())
-    ]
-    return [
-        base * (module.low + (module.high - module.low) / (1 + math.exp(-x)))
-        for base, x in zip(module.base.tolist(), raw)
-    ]
-
-
-def test_the_weights_by_a_loop() -> None:
-    module = perturbed(controller(smoothing=0.8))
-    smoothed = [0.1, 0.2]
-    for statistics in torch.rand(5, 3):
-        present = by_hand(module, statistics)
-        smoothed = [0.8 * old + 0.2 * new for old, new in zip(smoothed, present)]
-        assert module(statistics).tolist() == pytest.approx(smoothed, rel=1e-5)
-    assert module.eval()(torch.rand(3)).tolist() == pytest.approx(smoothed, rel=1e-5)
-    assert module.smoothed.tolist() == pytest.approx(smoothed, rel=1e-5)
+CONTROLLERS: dict[str, Callable[[], WeightController]] = {
+    "fixed": FixedWeights,
+    "GTHL-Emo": GTHLController,
+    "GradNorm": GradNorm,
+    "dynamic average": DynamicWeightAverage,
+}
+LOSSES: dict[str, Callable[[WeightController], MultiTermLoss]] = {
+    "hybrid": lambda controller: HybridLoss(0.1, 0.2, 0.3, controller=controller),
+    "composite": lambda controller: CompositeLoss(
+        {"bce": BinaryCrossEntropy(), "ranking": PairwiseRankingLoss()}, {"bce": 1.0, "ranking": 0.2}, controller
+    ),
+}
+BASE = {
+    "hybrid": {"bce": 1.0, "focal": 0.1, "ranking": 0.2, "correlation": 0.3},
+    "composite": {"bce": 1.0, "ranking": 0.2},
+}
 
 
-def test_the_weights_start_at_their_base_whatever_the_batch() -> None:
-    module = controller()
-    for statistics in torch.rand(4, 3):
-        assert module(statistics).tolist() == pytest.approx([0.1, 0.2])
+def weights(loss: MultiTermLoss) -> dict[str, float]:
+    return {name: value.item() for name, value in loss.weights().items()}
 
 
-def test_gradients_reach_the_network() -> None:
-    module = perturbed(controller())
-    (module(torch.rand(3)) * torch.tensor([1.0, 2.0])).sum().backward()
-    for parameter in module.parameters():
-        assert parameter.grad is not None
-        assert parameter.grad.abs().sum() > 0
-
-
-def descend(module: nn.Module, steps: int, rate: float) -> list[list[float]]:
-    """Lower Σ λ_i L_i over λ alone, for losses of 0.5 and 2 and batches that differ."""
-    optimizer = torch.optim.Adam(module.parameters(), lr=rate)
-    generator = torch.Generator().manual_seed(1)
+def train(loss: MultiTermLoss, epochs: int, logits: Tensor | None = None, start: int = 0) -> list[dict[str, float]]:
+    """Weights in every batch of a training of logits, label affinities and controller; two batches per epoch."""
+    values, targets, mask = make_batch(rows=8, masked=True)
+    logits = values.float().requires_grad_() if logits is None else logits
+    affinity = torch.eye(5, requires_grad=True)
+    learned = {id(parameter) for parameter in loss.weight_parameters()}
+    network = [parameter for parameter in loss.parameters() if id(parameter) not in learned]
+    groups = [{"params": [logits, affinity, *network], "lr": 5.0}, {"params": loss.weight_parameters(), "lr": 0.5}]
+    optimizer = torch.optim.SGD([group for group in groups if group["params"]])
     history = []
-    for _ in range(steps):
-        optimizer.zero_grad()
-        weights = module(torch.rand(3, generator=generator))
-        (weights * torch.tensor([0.5, 2.0])).sum().backward()
-        optimizer.step()
-        history.append(weights.tolist())
+    for _ in range(start, epochs):
+        for part in loss.modules():
+            if isinstance(part, WeightController):
+                part.start_epoch()
+        for rows in (slice(0, 4), slice(4, 8)):
+            optimizer.zero_grad()
+            loss(logits[rows], targets[rows], mask[rows], label_affinity=affinity.log_softmax(1)).backward()
+            history.append(weights(loss))
+            optimizer.step()
     return history
 
 
-class Unbounded(nn.Module):
-    """λ = base · exp(MLP(s)), smoothed alike: what the paper's text says, with nothing that holds it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.inner = controller()
-        self.smoothed = self.inner.base.clone()
-
-    def forward(self, statistics: Tensor) -> Tensor:
-        raw = self.inner.network(statistics)
-        weights = 0.95 * self.smoothed + 0.05 * self.inner.base * (raw - 0.693).exp()
-        self.smoothed = weights.detach()
-        return weights
+@pytest.mark.parametrize("kind", LOSSES)
+@pytest.mark.parametrize("name", CONTROLLERS)
+def test_training_starts_at_the_base_weights(name: str, kind: str) -> None:
+    torch.manual_seed(0)
+    loss = LOSSES[kind](CONTROLLERS[name]())
+    loss.bind(5)
+    assert weights(loss) == pytest.approx(BASE[kind])
+    history = train(loss, epochs=4)
+    assert history[0] == pytest.approx(BASE[kind])
+    assert (history[-1] != pytest.approx(BASE[kind], rel=1e-3)) is (name != "fixed")
+    assert all(value > 0 for row in history for value in row.values())
 
 
-def test_the_bounds_hold_in_a_long_run_and_the_unbounded_form_decays_to_zero() -> None:
-    history = descend(controller(), steps=600, rate=0.02)
-    for base, values in zip((0.1, 0.2), zip(*history)):
-        assert 0.5 * base <= min(values)
-        assert max(values) <= 2 * base
-        assert values[0] == pytest.approx(base)
-        assert values[-1] < 0.55 * base, "the run is too short to show the trend towards the lower bound"
-    free = descend(Unbounded(), steps=600, rate=0.02)
-    assert max(free[-1]) < 1e-3
-    assert free[-1][0] < free[300][0] < free[0][0]
+@pytest.mark.parametrize("kind", LOSSES)
+@pytest.mark.parametrize("name", ["GradNorm", "dynamic average"])
+def test_adaptive_weights_move_against_each_other(name: str, kind: str) -> None:
+    """The weights of the published controller all decrease; these share out a constant sum of multipliers."""
+    loss = LOSSES[kind](CONTROLLERS[name]())
+    loss.bind(5)
+    adapted = BASE[kind].keys() if kind == "composite" else BASE[kind].keys() - {"bce"}
+    history = train(loss, epochs=5)
+    multipliers = [[row[term] / BASE[kind][term] for term in adapted] for row in history]
+    assert [sum(row) for row in multipliers] == pytest.approx([len(adapted)] * len(history))
+    assert max(multipliers[-1]) > 1.01
+    assert min(multipliers[-1]) < 0.99
+    assert all(row["bce"] == 1 for row in history) is (kind == "hybrid")
 
 
-def test_wild_outputs_stay_within_bounds() -> None:
-    module = perturbed(controller(low=0.2, high=5.0, smoothing=0.5), size=100.0)
-    values = torch.stack([module(1000 * torch.randn(3)).detach() for _ in range(50)])
-    assert values.isfinite().all()
-    assert (values >= 0.2 * module.base * (1 - 1e-6)).all()
-    assert (values <= 5.0 * module.base * (1 + 1e-6)).all()
-    assert values.amax(0).gt(2 * module.base).all(), "the test shows nothing: the weights hardly move"
+def test_the_published_controller_lowers_all_weights_together() -> None:
+    torch.manual_seed(0)
+    history = train(HybridLoss(0.1, 0.1, 0.1, controller=GTHLController()), epochs=15)
+    for term in ("focal", "ranking", "correlation"):
+        course = torch.tensor([row[term] for row in history])
+        assert (course.diff() <= 1e-7).all()
+        assert course[-1] < 0.099
 
 
-def test_mixed_precision_changes_nothing() -> None:
-    statistics = torch.rand(3)
-    expected = perturbed(controller())(statistics)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(perturbed(controller())(statistics), expected)
+@pytest.mark.parametrize("name", CONTROLLERS)
+def test_the_loss_is_the_weighted_sum_of_its_terms(name: str) -> None:
+    loss = LOSSES["hybrid"](CONTROLLERS[name]())
+    train(loss, epochs=3)
+    for training in (True, False):
+        logits, targets, mask = make_batch(masked=True)
+        value = loss.train(training)(logits.requires_grad_(), targets, mask)
+        expected = sum(loss.weights()[name] * part for name, part in loss.last_components.items())
+        assert value.item() == pytest.approx(float(expected), rel=1e-5)
 
 
-def test_wrong_settings_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"0 ≤ low < 1 < high, found 1\.0 and 2\.0"):
-        controller(low=1.0)
-    with pytest.raises(ValueError, match=r"smoothing must lie in \[0, 1\), found 1\.0"):
-        controller(smoothing=1.0)
-    with pytest.raises(ValueError, match=r"must not be negative, found \[0\.1, -1\.0\]"):
-        WeightController([0.1, -1.0], 3)
+@pytest.mark.parametrize("name", CONTROLLERS)
+def test_evaluation_changes_nothing(name: str) -> None:
+    loss = LOSSES["hybrid"](CONTROLLERS[name]())
+    train(loss, epochs=3)
+    before = {key: value.clone() for key, value in loss.state_dict().items()}
+    loss.eval()
+    logits, targets, mask = make_batch(seed=5)
+    with torch.no_grad():
+        loss(logits, targets, mask)
+    loss(logits.requires_grad_(), targets, mask)
+    assert all(torch.equal(value, before[key]) for key, value in loss.state_dict().items())
+
+
+@pytest.mark.parametrize("name", CONTROLLERS)
+def test_a_training_resumed_from_the_state_continues_as_the_uninterrupted_one(name: str) -> None:
+    torch.manual_seed(0)
+    uninterrupted, logits = LOSSES["composite"](CONTROLLERS[name]()), make_batch(rows=8)[0].float().requires_grad_()
+    train(uninterrupted, epochs=3, logits=logits)
+    torch.manual_seed(1)
+    resumed = LOSSES["composite"](CONTROLLERS[name]())
+    resumed.load_state_dict(uninterrupted.state_dict())
+    kept = logits.detach().clone().requires_grad_()
+    assert train(resumed, epochs=6, logits=kept, start=3) == train(uninterrupted, epochs=6, logits=logits, start=3)
+
+
+@pytest.mark.parametrize("name", CONTROLLERS)
+def test_no_controller_waits_for_the_device(name: str) -> None:
+    controller = CONTROLLERS[name]()
+    controller.bind([1.0, 0.5])
+    logits, targets, mask = make_batch(masked=True)
+    logits.requires_grad_()
+    for _ in range(2):
+        terms = [logits.sigmoid().mean(), logits.square().mean()]
+        with CountSynchronisations() as synchronisations:
+            controller.start_epoch()
+            controller(terms, logits, targets, mask).backward()
+            controller.weights()
+        assert synchronisations.count == 0
+
+
+@pytest.mark.parametrize("name", CONTROLLERS)
+def test_gradients_of_the_terms_are_weighted(name: str) -> None:
+    controller = CONTROLLERS[name]()
+    controller.bind([1.0, 0.5])
+    logits, targets, mask = make_batch(seed=2)
+    logits.requires_grad_()
+    terms = [logits.sigmoid().mean(), logits.square().mean()]
+    parts = [torch.autograd.grad(term, logits, retain_graph=True)[0] for term in terms]
+    controller(terms, logits, targets, mask).backward()
+    assert logits.grad is not None
+    torch.testing.assert_close(logits.grad, parts[0] + 0.5 * parts[1])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: GradNorm(alpha=-1), "alpha must not be negative, found -1"),
+        (lambda: DynamicWeightAverage(temperature=0), "temperature must be positive, found 0"),
+    ],
+)
+def test_wrong_settings_are_refused(make: Callable[[], Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()

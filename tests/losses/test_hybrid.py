@@ -4,17 +4,18 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
-from mlemo.losses import BinaryCrossEntropy, HybridLoss
+from mlemo.losses import BinaryCrossEntropy, GTHLController, HybridLoss
+from mlemo.losses.controller import FixedWeights
 
 from .test_adaptive_focal import focal, jaccard
-from .test_controller import by_hand, perturbed
+from .test_gthl_controller import by_hand, perturbed
 from .test_label_correlation import correlation
 from .test_pairwise_ranking import ranking
 from .tester import LossTester, Matrix, make_batch, sigmoid
 
 Mask = list[list[bool]]
 #: Nothing that a call leaves behind for the next one: no moving averages, and a focus that does not move.
-STATELESS: dict[str, Any] = {"smoothing": 0.0, "cooccurrence": "batch", "gamma_min": 2.0, "gamma_max": 2.0}
+STATELESS: dict[str, Any] = {"cooccurrence": "batch", "gamma_min": 2.0, "gamma_max": 2.0}
 
 
 def cross_entropy(logits: Matrix, targets: Matrix, mask: Mask) -> float:
@@ -42,16 +43,20 @@ def statistics(logits: Matrix, targets: Matrix, mask: Mask) -> list[float]:
 def adaptive() -> HybridLoss:
     """Adaptive weights that are far from where they start, and differ from batch to batch."""
     torch.manual_seed(0)
-    loss = HybridLoss(0.1, 0.2, 0.3, **STATELESS)
-    assert loss.controller is not None
-    perturbed(loss.controller)
+    controller = GTHLController(smoothing=0.0)
+    loss = HybridLoss(0.1, 0.2, 0.3, controller=controller, **STATELESS)
+    perturbed(controller)
     return loss
+
+
+def learning() -> HybridLoss:
+    return HybridLoss(controller=GTHLController())
 
 
 class TestHybridLoss(LossTester):
     losses: ClassVar = {
         "adaptive": adaptive,
-        "fixed": lambda: HybridLoss(0.1, 0.2, 0.3, adaptive=False, **STATELESS),
+        "fixed": lambda: HybridLoss(0.1, 0.2, 0.3, **STATELESS),
         "two-sided, without ranking": lambda: HybridLoss(ranking=0.0, negative_term=True, **STATELESS),
     }
 
@@ -65,8 +70,8 @@ class TestHybridLoss(LossTester):
         if "focal" in loss.names:
             negative = loss.terms["focal"].negative_term
             values["focal"] = focal(2.0, [1.0] * len(logits[0]), negative, *inputs)
-        weights = loss.base.tolist()
-        if loss.controller is not None:
+        weights = loss.controller.base.tolist()
+        if isinstance(loss.controller, GTHLController):
             weights = by_hand(loss.controller, torch.tensor(statistics(*inputs)))
         return cross_entropy(*inputs) + sum(weight * values[name] for name, weight in zip(loss.names, weights))
 
@@ -77,8 +82,8 @@ def test_a_term_with_a_weight_of_zero_is_left_out() -> None:
         loss = HybridLoss(**{name: 0.0})
         assert set(loss.components(*batch)) == {"bce", "focal", "ranking", "correlation"} - {name}
         assert list(loss.weights()) == list(loss.components(*batch))
-    plain = HybridLoss(0, 0, 0)
-    assert plain.controller is None
+    plain = HybridLoss(0, 0, 0, controller=GTHLController())
+    assert isinstance(plain.controller, FixedWeights)
     assert plain(*batch).item() == pytest.approx(BinaryCrossEntropy()(*batch).item())
 
 
@@ -95,10 +100,9 @@ def test_the_weights_of_a_call_are_those_that_it_used() -> None:
 
 
 def test_gradients_reach_the_controller_and_the_labels_affinities() -> None:
-    loss = HybridLoss()
+    loss = learning()
     affinity = torch.randn(5, 5, requires_grad=True)
     loss(*make_batch(), label_affinity=affinity.log_softmax(1)).backward()
-    assert loss.controller is not None
     gradient = loss.controller.network[2].weight.grad
     assert gradient is not None
     assert (gradient.abs().sum(1) > 0).all()
@@ -109,7 +113,7 @@ def test_gradients_reach_the_controller_and_the_labels_affinities() -> None:
 def test_the_weights_stay_within_their_bounds_while_the_loss_is_minimised() -> None:
     """Logits, affinities and weights are learnt together, on batches of two: what training does."""
     torch.manual_seed(0)
-    loss = HybridLoss()
+    loss = learning()
     loss.bind(5)
     logits, targets, _ = make_batch(rows=40)
     logits = logits.float().requires_grad_()
@@ -129,8 +133,7 @@ def test_the_weights_stay_within_their_bounds_while_the_loss_is_minimised() -> N
 
 
 def test_evaluation_moves_nothing() -> None:
-    loss = HybridLoss()
-    assert loss.controller is not None
+    loss = learning()
     perturbed(loss.controller)
     loss.bind(5)
     loss(*make_batch(seed=3))
@@ -153,7 +156,7 @@ def test_evaluation_moves_nothing() -> None:
 @pytest.mark.parametrize("classes", [1, 5])
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_small_batches_and_targets_all_alike_are_finite(rows: int, classes: int, value: float) -> None:
-    loss = HybridLoss()
+    loss = learning()
     logits = torch.randn(rows, classes, requires_grad=True)
     loss(logits, torch.full((rows, classes), value)).backward()
     for gradient in [logits.grad, *(parameter.grad for parameter in loss.parameters())]:
@@ -164,17 +167,12 @@ def test_small_batches_and_targets_all_alike_are_finite(rows: int, classes: int,
 def test_wrong_settings_are_refused() -> None:
     with pytest.raises(ValueError, match=r"must not be negative, found \{'focal': -0\.1"):
         HybridLoss(-0.1)
-    with pytest.raises(ValueError, match="0 ≤ low < 1 < high"):
-        HybridLoss(low=2)
     with pytest.raises(ValueError, match="margin"):
         HybridLoss(margin=0)
 
 
 def test_every_setting_reaches_its_term() -> None:
     loss = HybridLoss(
-        low=0.25,
-        high=3.0,
-        smoothing=0.5,
         margin=0.2,
         gamma_min=0.5,
         gamma_max=4.0,
@@ -186,5 +184,3 @@ def test_every_setting_reaches_its_term() -> None:
     assert (focal.gamma_min, focal.gamma_max, focal.negative_term) == (0.5, 4.0, True)
     assert ranks.margin == 0.2
     assert (graph.cooccurrence, graph.confidence) == ("batch", True)
-    assert loss.controller is not None
-    assert (loss.controller.low, loss.controller.high, loss.controller.smoothing) == (0.25, 3.0, 0.5)

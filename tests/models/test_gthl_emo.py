@@ -21,7 +21,17 @@ from mlemo.batch import Batch
 from mlemo.callbacks import EMAWeights, LossWeightMonitor
 from mlemo.cli import main
 from mlemo.data import Corpus, TokenizedCorpus
-from mlemo.losses import BinaryCrossEntropy, HybridLoss, Loss, WeightedDifferenceLoss
+from mlemo.losses import (
+    BinaryCrossEntropy,
+    DynamicWeightAverage,
+    FixedWeights,
+    GradNorm,
+    GTHLController,
+    HybridLoss,
+    Loss,
+    WeightController,
+    WeightedDifferenceLoss,
+)
 from mlemo.models import GTHLEmo, Optimization, TransformerClassifier
 from mlemo.models.gthl_emo import Inference
 from mlemo.nn.batch_graph import Construction
@@ -44,6 +54,7 @@ def gthl(source: FromScratch, corpus: Corpus) -> Maker:
 
     def make(labels: Any = corpus.label_space, **settings: Any) -> GTHLEmo:
         torch.manual_seed(0)
+        settings = {"loss": HybridLoss(controller=GTHLController())} | settings
         model = GTHLEmo(labels, source, label_heads=2, **settings)
         model.build(lambda: corpus.texts)
         with torch.no_grad():
@@ -209,7 +220,7 @@ def test_parts_can_be_left_out_one_by_one(gthl: Maker, corpus: Corpus) -> None:
     assert parts(graph="none") == every - {"linker", "graph_network"}
     assert parts(graph="cosine") == every - {"linker"}
     assert parts(label_layers=None) == every - {"label_transformer"}
-    assert parts(loss=HybridLoss(adaptive=False)) == every - {"loss"}
+    assert parts(loss=HybridLoss()) == every - {"loss"}
     assert parts(label_attention=False) == every
     model = gthl(label_attention=False)
     assert model.read(batch_of(model, corpus, ROWS), "batch").label_weights is None
@@ -396,7 +407,7 @@ def test_a_checkpoint_without_a_memory_clears_it(gthl: Maker) -> None:
 
 def test_parameters_part_by_part_at_the_published_size() -> None:
     """MARBERT's size without its weights; the paper has 170.34 M, of which 162.84 M are MARBERT with its pooler."""
-    model = GTHLEmo([f"label {number}" for number in range(11)])
+    model = GTHLEmo([f"label {number}" for number in range(11)], loss=HybridLoss(controller=GTHLController()))
     with torch.device("meta"):
         model.encoder = BertModel(BertConfig(vocab_size=100_000), add_pooling_layer=False)
         model.build_head(768)
@@ -506,8 +517,8 @@ def test_experiments_have_the_values_of_table_2(path: Path) -> None:
     assert built.datamodule.min_words == 3
     assert (built.trainer.max_epochs, built.trainer.gradient_clip_val) == (20, 1.0)
     assert isinstance(model.loss, HybridLoss)
-    assert model.loss.base.tolist() == pytest.approx([0.1, 0.1, 0.1])
-    assert model.loss.controller is not None
+    assert isinstance(model.loss.controller, GTHLController)
+    assert model.loss.controller.base.tolist() == pytest.approx([0.1, 0.1, 0.1])
     assert model.loss.controller.smoothing == 0.95
     callbacks = {type(callback).__name__: callback for callback in built.trainer.callbacks}
     assert "EMAWeights" in callbacks
@@ -537,10 +548,10 @@ def test_every_switch_of_the_experiment_files_is_one_setting(switch: str) -> Non
     expected = yaml.safe_load(value)
     if name.startswith("loss."):
         loss, term = built.model.loss, name.removeprefix("loss.")
-        weights = dict(zip(loss.names, loss.base.tolist()))
-        if term == "adaptive":
-            assert loss.controller is None
-        elif term == "smoothing":
+        weights = dict(zip(loss.names, loss.controller.base.tolist()))
+        if term == "controller":
+            assert isinstance(loss.controller, FixedWeights)
+        elif term == "controller.smoothing":
             assert loss.controller.smoothing == expected
         else:
             assert weights.get(term, 0) == pytest.approx(expected)
@@ -555,13 +566,11 @@ def test_all_switches_are_found() -> None:
     assert len(switches()) == 20
 
 
+@pytest.mark.parametrize("controller", [GTHLController, GradNorm, DynamicWeightAverage])
 def test_the_monitor_writes_the_weights_that_were_used(
-    gthl: Maker, data: Maker, trainer: Maker, tmp_path: Path
+    controller: type[WeightController], gthl: Maker, data: Maker, trainer: Maker, tmp_path: Path
 ) -> None:
-    torch.manual_seed(0)
-    loss = HybridLoss(smoothing=0.0)
-    assert loss.controller is not None
-    loss.controller.network[2].weight.data.normal_()
+    loss = HybridLoss(controller=controller())
     seen: list[float] = []
     forward = loss.forward
 
@@ -571,11 +580,14 @@ def test_the_monitor_writes_the_weights_that_were_used(
         return value
 
     loss.forward = record  # type: ignore[method-assign]
-    run = trainer(callbacks=LossWeightMonitor(), limit_val_batches=0)
-    run.fit(gthl(loss=loss), datamodule=data(batch_size=8))
+    run = trainer(callbacks=LossWeightMonitor(), limit_val_batches=0, max_epochs=4)
+    fast = Optimization(learning_rate=1e-2, loss_learning_rate=1.0)
+    run.fit(gthl(loss=loss, optimization=fast), datamodule=data(batch_size=8))
     header, *rows = (tmp_path / "loss_weights.csv").read_text().splitlines()
     names = [name.removeprefix("loss/") for name in header.split(",") if name.startswith("loss/")]
     for row, expected in zip(rows, seen, strict=True):
         values = dict(zip(header.split(","), map(float, row.split(","))))
         total = sum(values[f"loss/{name}"] * values[f"weight/{name}"] for name in names)
         assert total == pytest.approx(expected, rel=1e-5)
+    moved = [abs(values[f"weight/{name}"] - 0.1) for name in names if name != "bce"]
+    assert min(moved) > 1e-6

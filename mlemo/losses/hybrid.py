@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +30,8 @@ class HybridLoss(MultiTermLoss):
         correlation: Base weight of ``LabelCorrelationLoss``.
         controller: How the three weights change during training: `GTHLController`, as in the paper, `GradNorm` or
             `DynamicWeightAverage`; ``None`` = they stay at the base weights.
+        class_weights: Of the cross-entropy, see ``BinaryCrossEntropy``; ``None`` = all 1, as in eq. 16. Table 2 of the
+            paper has "class weights: weighted" without a formula; ``balanced`` is ours for it.
         margin: Of the ranking term.
         gamma_min: Of the focal term.
         gamma_max: Of the focal term.
@@ -49,6 +52,7 @@ class HybridLoss(MultiTermLoss):
         correlation: float = 0.1,
         *,
         controller: WeightController | None = None,
+        class_weights: Sequence[float] | Literal["balanced"] | None = None,
         margin: float = 0.5,
         gamma_min: float = 1.0,
         gamma_max: float = 3.0,
@@ -66,10 +70,20 @@ class HybridLoss(MultiTermLoss):
             "correlation": LabelCorrelationLoss(cooccurrence, confidence=confidence),
         }
         self.names = [name for name, weight in base.items() if weight > 0]
-        self.cross_entropy = BinaryCrossEntropy()
+        self.cross_entropy = BinaryCrossEntropy(class_weights)
         self.terms = nn.ModuleDict({name: terms[name] for name in self.names})
         self.controller = FixedWeights() if controller is None or not self.names else controller
         self.controller.bind([base[name] for name in self.names])
+
+    def bind(self, classes: int) -> None:
+        """See `Loss.bind`."""
+        super().bind(classes)
+        self.cross_entropy.bind(classes)
+
+    def observe(self, targets: Tensor, mask: Tensor) -> None:
+        """See `Loss.observe`."""
+        super().observe(targets, mask)
+        self.cross_entropy.observe(targets, mask)
 
     def weight_parameters(self) -> list[nn.Parameter]:
         """Those of the controller."""

@@ -29,7 +29,7 @@ CONFIGURATIONS = {
     "FocalLoss": "{alpha: [0.5, 1.0, 1.0, 1.0, 1.5], gamma: 1.0, negative_term: false}",
     "AsymmetricLoss": "{gamma_positive: 1.0, gamma_negative: 2, clip: 0.1}",
     "HybridLoss": (
-        "{focal: 0.2, ranking: 0, controller: {class_path: mlemo.losses.GradNorm}, "
+        "{focal: 0.2, ranking: 0, controller: {class_path: mlemo.losses.GradNorm}, class_weights: balanced, "
         "cooccurrence: dataset, negative_term: true, margin: 0.3}"
     ),
     "LabelCorrelationLoss": "{cooccurrence: batch, smoothing: 0.1, confidence: true}",

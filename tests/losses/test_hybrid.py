@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
-from mlemo.losses import BinaryCrossEntropy, GTHLController, HybridLoss
+from mlemo.losses import BinaryCrossEntropy, GTHLController, HybridLoss, positive_weights
 from mlemo.losses.controller import FixedWeights
 
 from .test_adaptive_focal import focal, jaccard
@@ -184,3 +184,22 @@ def test_every_setting_reaches_its_term() -> None:
     assert (focal.gamma_min, focal.gamma_max, focal.negative_term) == (0.5, 4.0, True)
     assert ranks.margin == 0.2
     assert (graph.cooccurrence, graph.confidence) == ("batch", True)
+
+
+@pytest.mark.parametrize("class_weights", [[1.0, 2.0, 0.5, 3.0, 1.0], "balanced"])
+def test_class_weights_are_those_of_the_cross_entropy(class_weights: Any) -> None:
+    """Table 2 of the paper has class weights, which had no place in the loss."""
+    logits, targets, mask = make_batch(rows=30, masked=True)
+    plain, weighted = HybridLoss(), HybridLoss(class_weights=class_weights)
+    alone = BinaryCrossEntropy(class_weights)
+    for loss in (plain, weighted, alone):
+        loss.bind(5)
+        loss.observe(targets, mask)
+    expected = {name: value.item() for name, value in plain.components(logits, targets, mask).items()}
+    expected["bce"] = alone(logits, targets, mask).item()
+    assert expected["bce"] != pytest.approx(plain.components(logits, targets, mask)["bce"].item(), rel=0.01)
+    found = {name: value.item() for name, value in weighted.components(logits, targets, mask).items()}
+    assert found == pytest.approx(expected)
+    if class_weights == "balanced":
+        kept = weighted.state_dict()["cross_entropy.class_weights"]
+        assert torch.equal(kept, positive_weights(targets, mask))

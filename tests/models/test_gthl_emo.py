@@ -520,6 +520,7 @@ def test_experiments_have_the_values_of_table_2(path: Path) -> None:
     assert isinstance(model.loss.controller, GTHLController)
     assert model.loss.controller.base.tolist() == pytest.approx([0.1, 0.1, 0.1])
     assert model.loss.controller.smoothing == 0.95
+    assert model.loss.cross_entropy.balanced, "class weights: weighted"
     callbacks = {type(callback).__name__: callback for callback in built.trainer.callbacks}
     assert "EMAWeights" in callbacks
     assert (callbacks["EarlyStopping"].monitor, callbacks["EarlyStopping"].patience) == ("val/jaccard", 7)

@@ -62,25 +62,30 @@ class Toy(LightningModule):
     test_dataloader = val_dataloader
 
 
-def averages(trained: list[Tensor], decay: float, every: int = 1, start: int = 0) -> list[Tensor | None]:
+def averages(
+    trained: list[Tensor], decay: float, every: int = 1, start: int = 0, warmup: bool = True
+) -> list[Tensor | None]:
     """The average after each step, by the formula; the first weights taken up are the average."""
-    result, average = [], None
+    result, average, updates = [], None, 0
     for step, weights in enumerate(trained):
         if step >= start and step % every == 0:
-            average = weights if average is None else decay * average + (1 - decay) * weights
+            share = min(decay, (1 + updates) / (10 + updates)) if warmup else decay
+            average = weights if average is None else share * average + (1 - share) * weights
+            updates += 1
         result.append(average)
     return result
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"every_n_steps": 3}, {"start_step": 3}, {"every_n_steps": 2, "start_step": 1}]
+    "settings",
+    [{}, {"warmup": False}, {"every_n_steps": 3}, {"start_step": 3}, {"every_n_steps": 2, "start_step": 1}],
 )
 def test_average_by_loop_is_validated_kept_and_saved(settings: dict, trainer: Maker, tmp_path: Path) -> None:
     model = Toy()
-    run = trainer(callbacks=EMAWeights(decay=0.8, **settings), max_epochs=3)
+    run = trainer(callbacks=EMAWeights(decay=0.4, **settings), max_epochs=3)  # reached by the warm-up in update 5
     run.fit(model)
     every, start = settings.get("every_n_steps", 1), settings.get("start_step") or 0
-    expected = averages(model.trained, 0.8, every, start)
+    expected = averages(model.trained, 0.4, every, start, settings.get("warmup", True))
     assert len(model.trained) == 3 * STEPS
     assert len(model.validated) == 4  # the first one is Lightning's trial before training
     for number, weights in enumerate(model.validated[1:], start=1):
@@ -90,6 +95,25 @@ def test_average_by_loop_is_validated_kept_and_saved(settings: dict, trainer: Ma
     run.save_checkpoint(tmp_path / "last.ckpt")
     saved = torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]
     torch.testing.assert_close(saved["linear.weight"], expected[-1])
+
+
+@pytest.mark.parametrize(("warmup", "share"), [(True, 4.43e-18), (False, 0.999**447)])
+def test_the_share_of_the_first_weights_after_an_epoch(warmup: bool, share: float, trainer: Maker) -> None:
+    """448 steps are an epoch of a small corpus; without a warm-up, .64 of the validated weights are initial ones."""
+
+    class Jump(Toy):
+        """Weights of 1 in the first step and of 0 in every other, so that an average is the share of the first."""
+
+        def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+            self.linear.weight.data.fill_(float(batch_idx == 0))
+            return super().training_step(0 * batch, batch_idx)  # no gradient reaches the weights
+
+        def train_dataloader(self) -> Any:
+            return DataLoader(torch.zeros(448, 3))
+
+    model = Jump()
+    trainer(callbacks=EMAWeights(decay=0.999, warmup=warmup)).fit(model)
+    assert model.validated[-1].flatten().tolist() == pytest.approx([share] * 3, rel=1e-2)
 
 
 def test_training_goes_on_from_the_trained_weights(trainer: Maker) -> None:

@@ -91,7 +91,7 @@ def published(name: str, table: str, metric: str = "") -> dict[tuple[str, ...], 
         ),
         ("gthl-ablation", {"Table 8": 21 + 20}, ["bar", "bar"], (3, 63, 63)),
         ("gthl-graphs", {"Table 9": 15 + 15, "Table 11": 11 + 11}, ["bar", "bar", "curve"], (3, 63, 63)),
-        ("gthl-weights", {"Table 10": 9}, [*["bar"] * 3, *["line"] * 3, "curve"], (4, 84, 84)),
+        ("gthl-weights", {"Table 10": 9}, [*["bar"] * 3, *["line"] * 3, "curve", "curve"], (4, 105, 105)),
         ("gthl-gnn", {"Table 8": 3}, ["bar", "bar", "bar", "line"], (4, 42, 42)),
         ("gthl-interpret", {"Table 3": 1}, [], (1, 3, 3)),
     ],
@@ -191,6 +191,12 @@ def test_at_scale_paper_runs_have_the_published_settings(corpus: str, experiment
             {"loss.focal": 0.05, "loss.ranking": 0.05, "loss.correlation": 0.05, "loss.controller.smoothing": 0.9},
         ),
         ("gthl-weights", {"loss": "0.10, 0.10, 0.05, α 0.95"}, {"loss.ranking": 0.05}),
+        (
+            "gthl-weights",
+            {"loss": "GradNorm"},
+            {**FIXED, "loss.controller.class_path": "mlemo.losses.GradNorm", "loss.controller.alpha": 1.5},
+        ),
+        ("gthl-weights", {"loss": "with class weights"}, {"loss.class_weights": "balanced"}),
         ("gthl-weights", {"loss": "BCE + graph"}, {"loss.focal": 0, "loss.ranking": 0}),
         ("gthl-weights", {"loss": "fixed, graph 0.50"}, {**FIXED, "loss.correlation": 0.5}),
         ("gthl-gnn", {"network": "GAT", "depth": "2"}, {"network": "gat"}),
@@ -219,6 +225,18 @@ def test_plain_fine_tuning_keeps_everything_that_is_not_of_gthl_emo() -> None:
         assert plain["trainer"].pop("callbacks") is None
         assert plain["trainer"].items() <= full["trainer"].items()
         assert plain["data"] == full["data"]
+
+
+@pytest.mark.parametrize(("scale", "corpus"), [("tiny", "synthetic"), ("small", EXAAEC)])
+def test_below_scale_paper_the_baseline_and_the_full_model_differ_in_the_model_alone(scale: str, corpus: str) -> None:
+    full = config_of("gthl-main", scale, corpus=corpus, system="GTHL-Emo")
+    plain = config_of("gthl-main", scale, corpus=corpus, system="MARBERT Fine-tuned")
+    (average,) = plain["trainer"]["callbacks"]
+    assert average["class_path"].endswith("EMAWeights")
+    for key in plain.keys() - {"model"}:
+        assert plain[key] == full[key], key
+    for key, value in plain["model"]["init_args"].items():
+        assert value == full["model"]["init_args"].get(key, value) or key == "loss", key
 
 
 @pytest.mark.parametrize(

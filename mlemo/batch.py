@@ -9,9 +9,19 @@ from typing import Any, Literal, TypedDict
 import torch
 from torch import Tensor
 
-__all__ = ["Batch", "DataInput", "FeatureInput", "ModelOutput", "PromptLayout", "StepOutput", "TextInput"]
+__all__ = [
+    "Batch",
+    "DataInput",
+    "FeatureInput",
+    "ModelOutput",
+    "PromptLayout",
+    "PromptOrder",
+    "StepOutput",
+    "TextInput",
+]
 
 PromptLayout = Literal["words_masks", "words", "masks"]
+PromptOrder = Literal["sequential", "free"]
 
 
 class Batch(TypedDict, total=False):
@@ -29,6 +39,10 @@ class Batch(TypedDict, total=False):
     index: Tensor  #: (B,) long, row in the corpus
     label_positions: Tensor  #: (B, C) long: token that is the read-out of label c; prompted batches only
     label_order: Tensor  #: (B, C) long: label at place m of the prompt; prompted batches only
+    prompt_segments: (
+        Tensor  #: (B, L) long: label of a token, -1 before the first label, C after the last; prompted only
+    )
+    position_ids: Tensor  #: (B, L) long, counted from 0, equal for all segments; batches with an order-free prompt only
 
 
 class StepOutput(TypedDict, total=False):
@@ -80,6 +94,7 @@ class TextInput:
         prompt: Layout of the label prompt, or ``None`` for the text alone.
         token_types: Whether the encoder tells two segments apart.
         label_words: Phrases that stand for the labels in the prompt, in label order; ``None`` for the label names.
+        prompt_order: ``free`` gives all segments of the prompt the same position ids.
         cleaning: What is done to each text before it is tokenised; ``None`` for nothing.
         fixed_length: Pad every text to ``max_length``, at its start, instead of each batch to its longest text.
     """
@@ -89,6 +104,7 @@ class TextInput:
     prompt: PromptLayout | None = None
     token_types: bool = False
     label_words: tuple[str, ...] | None = None
+    prompt_order: PromptOrder = "sequential"
     cleaning: Callable[[str], str] | None = None
     fixed_length: bool = False
 

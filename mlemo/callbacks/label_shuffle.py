@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from mlemo.batch import Batch
-from mlemo.data.prompt import Prompt
+from mlemo.nn.prompt_order import reorder_prompt
 from mlemo.seeding import step_generator
 
 __all__ = ["LabelShuffle"]
@@ -19,15 +19,16 @@ class LabelShuffle(Callback):
 
     ``level="input"``: a batch of B samples becomes K·B, each copy with its own random order of the labels in its
     prompt; one forward and one backward pass. ``level="loss"``: the prompt stays as it is, and only the difference
-    terms of the loss see K random orders of the same B logit rows, at the cost of one forward pass.
+    terms of the loss take K random orders of the same B rows of logits, at the cost of one forward pass.
     The orders are drawn on the batch's device from the place in training, so a resumed run draws the same ones.
 
     Args:
-        k: Orders a sample.
+        k: Orders per sample.
         level: Where the orders act.
 
     Raises:
-        ValueError: ``k`` below one; or, when training starts, ``level="input"`` with a model that has no prompt.
+        ValueError: ``k`` below one; or, when training starts, ``level="input"`` with a model that has no prompt or an
+            order-free one.
     """
 
     def __init__(self, k: int = 3, level: Literal["input", "loss"] = "input") -> None:
@@ -36,11 +37,17 @@ class LabelShuffle(Callback):
         self.k, self.level = k, level
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Refuse to shuffle a prompt that is not there."""
+        """Refuse to shuffle a prompt that is not there, or that has no order."""
         if self.level == "input" and getattr(pl_module, "prompt", None) is None:
             raise ValueError(
                 f"LabelShuffle(level='input') permutes the labels in the prompt, and {type(pl_module).__name__} has no "
                 "prompt; use level='loss', or a prompted model such as BertWDL"
+            )
+        if self.level == "input" and getattr(pl_module, "prompt_order", None) == "free":
+            raise ValueError(
+                "LabelShuffle(level='input') has no effect on an order-free prompt: all copies of a sample have the "
+                "same logits; leave LabelShuffle out, use level='loss' for permutation: sampled, or set "
+                "model.prompt_order to sequential"
             )
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
@@ -54,8 +61,4 @@ class LabelShuffle(Callback):
             batch["label_order"] = order
             return
         copies = cast(Batch, {key: value.repeat(self.k, *[1] * (value.ndim - 1)) for key, value in batch.items()})
-        batch.update(self._prompt(trainer, pl_module).permute(copies, order.flatten(0, 1)))
-
-    @staticmethod
-    def _prompt(trainer: Trainer, pl_module: LightningModule) -> Prompt:
-        return trainer.datamodule.dataset("train", pl_module.data_input).prompt  # type: ignore[attr-defined]
+        batch.update(reorder_prompt(copies, order.flatten(0, 1)))

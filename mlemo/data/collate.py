@@ -119,6 +119,7 @@ class TokenizedCorpus(BatchedCorpus):
                 "raise max_length or choose a shorter prompt"
             )
         self.token_types = text_input.token_types
+        self.order_free = text_input.prompt_order == "free"
         self.pad_id = tokenizer.pad_token_id or 0
         clean = text_input.cleaning
         texts = corpus.texts if clean is None else [clean(text) for text in corpus.texts]
@@ -155,4 +156,9 @@ class TokenizedCorpus(BatchedCorpus):
         if self.prompt is not None:
             batch["label_positions"] = self.prompt.positions.expand(size, -1)
             batch["label_order"] = self.prompt.order.expand(size, -1)
+            behind = torch.full_like(text, len(self.prompt.order))
+            batch["prompt_segments"] = torch.cat([self.prompt.segments.expand(size, -1), behind], 1)
+            if self.order_free:
+                of_text = self.prompt.position_ids.max() + 1 + torch.arange(text.shape[1])
+                batch["position_ids"] = torch.cat([self.prompt.position_ids, of_text]).expand(size, -1)
         return batch

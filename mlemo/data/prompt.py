@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from mlemo.batch import Batch, PromptLayout
+from mlemo.batch import PromptLayout
 
 __all__ = ["Prompt", "special_tokens"]
 
@@ -32,17 +31,24 @@ def special_tokens(tokenizer: Any, pair: bool) -> tuple[list[int], list[int], li
 
 
 class Prompt:
-    """Token ids of the prompt in canonical label order, and the means to put it in any other order.
+    """Token ids of the prompt in canonical label order; ``reorder_prompt`` puts it in any other order.
 
-    A label's *segment* is what stands in the prompt for it: its word pieces and ``[MASK]`` (``words_masks``, the
-    paper's), its word pieces alone (``words``), or a ``[MASK]`` alone (``masks``). Its *read-out* is the token whose
-    state the model turns into the label's logit: the ``[MASK]``, or the first word piece where there is none.
-    Segments differ in length, but their sum, and so the length of the prompt, is the same for every order.
+    The *segment* of a label is the tokens that stand for it in the prompt: its word pieces and ``[MASK]``
+    (``words_masks``, as in the paper), its word pieces alone (``words``), or a ``[MASK]`` alone (``masks``). Its
+    *read-out* is the token whose state the model turns into the label's logit: the ``[MASK]``, or the first word piece
+    where there is none.
 
     Args:
         tokenizer: A transformers tokenizer; it runs here, once, and never again.
-        words: One phrase a label, in canonical label order (underscores are read as blanks).
+        words: One phrase per label, in canonical label order (underscores are read as blanks).
         layout: What a segment consists of.
+
+    Attributes:
+        ids: ``(P,)`` long, the prompt with the special tokens before and after it.
+        segments: ``(P,)`` long, the label of each token; -1 before the first label, C after the last.
+        positions: ``(C,)`` long, index of the read-out of each label.
+        order: ``(C,)`` long, the canonical order.
+        position_ids: ``(P,)`` long, where all segments start at the same position and the longest is counted.
 
     Raises:
         ValueError: The tokenizer has no mask token, or finds no word piece in a phrase.
@@ -65,41 +71,16 @@ class Prompt:
             segments.append(readout if layout == "masks" else [*pieces, *readout])
         before, between, _ = special_tokens(tokenizer, pair=True)
         self.layout = layout
-        self.lengths = torch.tensor([len(segment) for segment in segments])  # (M,)
-        self.readouts = self.lengths - 1 if needs_mask else torch.zeros_like(self.lengths)  # offset in the segment
-        self.segment_ids = torch.tensor([token for segment in segments for token in segment])  # (P,)
-        self.segment_label = torch.repeat_interleave(torch.arange(len(segments)), self.lengths)  # (P,)
-        starts = self.lengths.cumsum(0) - self.lengths
-        self.segment_offset = torch.arange(len(self.segment_ids)) - starts[self.segment_label]  # (P,)
-        self.first = len(before)
-        self.ids = torch.tensor([*before, *self.segment_ids.tolist(), *between])
-        self.positions = self.first + starts + self.readouts  # (M,) canonical order
+        self.ids = torch.tensor([*before, *(token for segment in segments for token in segment), *between])
+        lengths = torch.tensor([len(before), *map(len, segments), len(between)])
+        starts = lengths.cumsum(0) - lengths
+        self.segments = torch.repeat_interleave(torch.arange(-1, len(segments) + 1), lengths)
+        self.positions = starts[1:-1] + (lengths[1:-1] - 1 if needs_mask else 0)
         self.order = torch.arange(len(segments))
+        shared_starts = torch.full_like(starts, len(before))
+        shared_starts[0], shared_starts[-1] = 0, len(before) + int(lengths[1:-1].max())
+        self.position_ids = torch.arange(len(self.ids)) + torch.repeat_interleave(shared_starts - starts, lengths)
 
     def __len__(self) -> int:
         """Tokens of the prompt with the special tokens before and after it."""
         return len(self.ids)
-
-    def permute(self, batch: Batch, order: Tensor) -> Batch:
-        """The same batch with each row's prompt in the order that ``order`` gives; vectorised, on the batch's device.
-
-        Args:
-            batch: A prompted batch whose rows all have this prompt, in any order.
-            order: ``(B, M)`` long, a permutation a row: ``order[b, m]`` is the label at place ``m``.
-
-        Returns:
-            A new batch: ``input_ids``, ``label_positions`` and ``label_order`` replaced; labels stay canonical.
-        """
-        device = order.device
-        lengths = self.lengths.to(device)
-        in_order = lengths[order]  # (B, M)
-        start_at_place = in_order.cumsum(1) - in_order
-        start = torch.empty_like(start_at_place).scatter_(1, order, start_at_place)  # of label c, (B, M)
-        target = self.first + start[:, self.segment_label.to(device)] + self.segment_offset.to(device)  # (B, P)
-        ids = batch["input_ids"].clone()
-        ids.scatter_(1, target, self.segment_ids.to(device).expand_as(target))
-        permuted = batch.copy()
-        permuted["input_ids"] = ids
-        permuted["label_positions"] = self.first + start + self.readouts.to(device)
-        permuted["label_order"] = order
-        return permuted

@@ -8,11 +8,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from mlemo.batch import Batch, PromptLayout
+from mlemo.batch import Batch, PromptLayout, PromptOrder
 from mlemo.labels import LabelSpace
 from mlemo.losses import Loss, WeightedDifferenceLoss
 from mlemo.models.text_model import TextModel
 from mlemo.nn.encoder import EncoderSource
+from mlemo.nn.prompt_order import check_order_free, prompt_orders, reorder_prompt
 from mlemo.nn.san import Scope, SelfAttentionRefiner
 
 __all__ = ["BertWDL"]
@@ -23,8 +24,13 @@ class BertWDL(TextModel):
 
     The input is ``[CLS] e1 [MASK] e2 [MASK] … eM [MASK] [SEP] text [SEP]``; the state of label m's ``[MASK]`` is
     refined by one self-attention block and mapped to the label's logit by the same d → 1 map for all labels. Logits
-    leave in canonical label order, whatever order the prompt has. The paper's loss is ``WeightedDifferenceLoss``
+    are in canonical label order, whatever order the prompt has. The paper's loss is ``WeightedDifferenceLoss``
     (the default); its label shuffling is the callback ``LabelShuffle``.
+
+    The logits of a ``sequential`` prompt depend on the order of its labels, through the encoder's positions. Two
+    settings of our own remove that: ``evaluation_orders`` averages it out in evaluation, and the ``free`` prompt has
+    no order. There all segments ``e_m [MASK]`` have the same position ids, each attends to itself, the text and the
+    special tokens, and these attend to one another only.
 
     Args:
         label_space: The labels.
@@ -35,9 +41,17 @@ class BertWDL(TextModel):
         label_words: Phrases for the labels in the prompt, in label order, such as their Arabic names; the label names
             if left out.
         san: Scope of the refiner, or ``none`` to leave it out.
+        prompt_order: ``sequential`` as in the paper, or ``free``.
+        evaluation_orders: Orders of the prompt over which the logits are averaged outside of training: the canonical
+            one, and others that are drawn once and are the same for all texts and runs. Evaluation costs as many
+            forward passes.
         heads: Attention heads of the refiner; ``None`` takes the encoder's number (12 for BERT-base, as in the paper).
         dropout: Dropout of the refiner.
         kwargs: Settings of ``TextModel``: ``max_length``, ``optimization``.
+
+    Raises:
+        ValueError: ``evaluation_orders`` below one, or above one with an order-free prompt; when the encoder is made:
+            it cannot read an order-free prompt.
     """
 
     def __init__(
@@ -49,6 +63,8 @@ class BertWDL(TextModel):
         prompt: PromptLayout = "words_masks",
         label_words: Sequence[str] | None = None,
         san: Scope | Literal["none"] = "labels",
+        prompt_order: PromptOrder = "sequential",
+        evaluation_orders: int = 1,
         heads: int | None = None,
         dropout: float = 0.1,
         **kwargs: Any,
@@ -56,10 +72,20 @@ class BertWDL(TextModel):
         super().__init__(label_space, encoder, WeightedDifferenceLoss() if loss is None else loss, **kwargs)
         self.prompt = prompt
         self.label_words = None if label_words is None else tuple(label_words)
+        if evaluation_orders < 1:
+            raise ValueError(f"model.evaluation_orders must be at least 1, found {evaluation_orders}")
+        if evaluation_orders > 1 and prompt_order == "free":
+            raise ValueError(
+                f"model.evaluation_orders {evaluation_orders} has no effect on an order-free prompt, whose logits are "
+                "the same for every order; leave it at 1, or set model.prompt_order to sequential"
+            )
+        self.prompt_order, self.evaluation_orders = prompt_order, evaluation_orders
         self.san, self.heads, self.dropout = san, heads, dropout
 
     def build_head(self, width: int) -> None:
         """Refiner, shared head, and the label embeddings of the ``masks`` prompt."""
+        if self.prompt_order == "free":
+            check_order_free(self.encoder)
         heads = self.encoder.config.num_attention_heads if self.heads is None else self.heads
         self.refiner = None if self.san == "none" else SelfAttentionRefiner(width, heads, self.dropout, self.san)
         self.head = nn.Linear(width, 1)
@@ -68,7 +94,16 @@ class BertWDL(TextModel):
             nn.init.normal_(self.label_embedding.weight, std=getattr(self.encoder.config, "initializer_range", 0.02))
 
     def forward(self, batch: Batch) -> Tensor:
-        """Logits ``(B, C)`` in canonical label order."""
+        """Logits ``(B, C)`` in canonical label order; outside of training their mean over ``evaluation_orders``."""
+        if self.training or self.evaluation_orders == 1:
+            return self.logits_of_prompt(batch)
+        orders = prompt_orders(self.evaluation_orders, len(self.label_space)).to(self.device)
+        shape = len(batch["input_ids"]), -1
+        logits = [self.logits_of_prompt(reorder_prompt(batch, order.expand(shape))) for order in orders]
+        return torch.stack(logits).float().mean(0)
+
+    def logits_of_prompt(self, batch: Batch) -> Tensor:
+        """Logits ``(B, C)`` in canonical label order, for the order that the prompts of the batch have."""
         where = batch["label_positions"].unsqueeze(-1)  # (B, C, 1)
         embeddings = self._mask_embeddings(batch, where) if self.prompt == "masks" else None
         states = self.encode(batch, embeddings)  # (B, L, d)

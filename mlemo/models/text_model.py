@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from mlemo.batch import Batch, PromptLayout, TextInput
+from mlemo.batch import Batch, PromptLayout, PromptOrder, TextInput
 from mlemo.labels import LabelSpace
 from mlemo.losses import Loss
 from mlemo.models.base import MultiLabelModel
@@ -15,6 +15,7 @@ from mlemo.models.optimization import Optimization
 from mlemo.nn.encoder import EncoderSource, Pretrained, max_length, restore_encoder, save_encoder
 from mlemo.nn.features import TextFeatures
 from mlemo.nn.frozen_encoder import FrozenEncoder
+from mlemo.nn.prompt_order import order_free_inputs
 from mlemo.text import TextCleaning, cleaning_from_dict, cleaning_to_dict
 
 __all__ = ["TextModel"]
@@ -34,6 +35,7 @@ class TextModel(MultiLabelModel):
     """
 
     prompt: PromptLayout | None = None
+    prompt_order: PromptOrder = "sequential"
     label_words: tuple[str, ...] | None = None
     encoder: Any  # a transformers model
 
@@ -128,6 +130,7 @@ class TextModel(MultiLabelModel):
             prompt=self.prompt,
             token_types=getattr(encoder.config, "type_vocab_size", 0) > 1,
             label_words=self.label_words,
+            prompt_order=self.prompt_order,
             cleaning=self.cleaning,
         )
         self.build_head(encoder.config.hidden_size)
@@ -136,6 +139,8 @@ class TextModel(MultiLabelModel):
     def encode(self, batch: Batch, inputs_embeds: Tensor | None = None) -> Tensor:
         """Token states ``(B, L, d)`` of a batch."""
         inputs: dict[str, Tensor] = {"attention_mask": batch["attention_mask"]}
+        if "position_ids" in batch:
+            inputs |= order_free_inputs(self.encoder, batch)
         if inputs_embeds is None:
             inputs["input_ids"] = batch["input_ids"]
         else:

@@ -19,7 +19,16 @@ from transformers.utils.hub import extract_commit_hash
 
 from mlemo.fetched import note_fetched
 
-__all__ = ["EncoderSource", "FromScratch", "Pretrained", "max_length", "note_commit", "restore_encoder", "save_encoder"]
+__all__ = [
+    "EncoderSource",
+    "FromScratch",
+    "Pretrained",
+    "first_position",
+    "max_length",
+    "note_commit",
+    "restore_encoder",
+    "save_encoder",
+]
 
 SPECIAL = {
     "pad_token": "[PAD]",
@@ -217,10 +226,15 @@ def max_length(encoder: Any, tokenizer: Any, asked: int) -> int:
     limits = [asked, int(min(tokenizer.model_max_length, 1_000_000))]
     positions = getattr(encoder.config, "max_position_embeddings", None)
     if positions is not None:
-        # RoBERTa-like encoders start counting positions behind the padding id
-        offset = (encoder.config.pad_token_id or 0) + 1 if _counts_from_padding(encoder) else 0
-        limits.append(positions - offset)
+        limits.append(positions - first_position(encoder))
     return min(limits)
+
+
+def first_position(encoder: Any) -> int:
+    """Position id of the first token: 0, or that after the padding id in RoBERTa-like encoders."""
+    embeddings = getattr(encoder, "embeddings", None)
+    counts_from_padding = getattr(embeddings, "padding_idx", None) is not None
+    return (encoder.config.pad_token_id or 0) + 1 if counts_from_padding else 0
 
 
 def _train_wordpiece(words: Counter[str], size: int) -> dict[str, int]:
@@ -247,11 +261,6 @@ def _train_wordpiece(words: Counter[str], size: int) -> dict[str, int]:
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer.train_from_iterator((word for word, count in words.items() for _ in range(count)), trainer)
     return tokenizer.get_vocab()
-
-
-def _counts_from_padding(encoder: Any) -> bool:
-    embeddings = getattr(encoder, "embeddings", None)
-    return embeddings is not None and getattr(embeddings, "padding_idx", None) is not None
 
 
 def _without_pooler(model: Any) -> Any:

@@ -12,6 +12,7 @@ from torch import Tensor
 from mlemo.batch import PromptLayout
 from mlemo.callbacks import LabelShuffle
 from mlemo.losses import BinaryCrossEntropy, WeightedDifferenceLoss
+from mlemo.nn.prompt_order import reorder_prompt
 
 Maker = Callable[..., Any]
 LAYOUTS = get_args(PromptLayout)
@@ -51,9 +52,8 @@ def test_copies_in_one_pass_are_as_many_passes(layout: str, loss: Any, bert_wdl:
     original, batch = shuffled(LabelShuffle(k=3), model, module)
     together = model.training_step(batch, 0)
     assert together["logits"].shape == (12, 5)
-    prompt = module.dataset("train", model.data_input).prompt
     passes = [
-        model.training_step(prompt.permute(original, order), 0) for order in batch["label_order"].split(len(ROWS))
+        model.training_step(reorder_prompt(original, order), 0) for order in batch["label_order"].split(len(ROWS))
     ]
     logits = torch.cat([one["logits"] for one in passes])
     torch.testing.assert_close(together["logits"], logits, atol=1e-5, rtol=0)
@@ -71,7 +71,7 @@ def test_copies_in_one_pass_are_as_many_passes(layout: str, loss: Any, bert_wdl:
 def test_every_tensor_of_a_copy_belongs_to_its_sample(bert_wdl: Maker, data: Maker) -> None:
     model, module = bert_wdl(), data()
     original, batch = shuffled(LabelShuffle(k=4), model, module)
-    for key in original.keys() - {"input_ids", "label_positions", "label_order"}:
+    for key in original.keys() - {"input_ids", "label_positions", "label_order", "prompt_segments"}:
         assert torch.equal(batch[key], torch.cat([original[key]] * 4)), key
     assert batch["label_order"].sort(1).values.tolist() == [[0, 1, 2, 3, 4]] * 16
     assert len(batch["label_order"].unique(dim=0)) > 8
@@ -153,6 +153,14 @@ def test_a_model_without_prompt_is_refused_at_level_input(classifier: Maker, dat
     model = classifier(loss=WeightedDifferenceLoss())
     run = trainer(callbacks=LabelShuffle(level="loss"), limit_val_batches=0)
     run.fit(model, datamodule=data())
+    assert run.global_step == 2
+
+
+def test_an_order_free_prompt_is_refused_at_level_input(bert_wdl: Maker, data: Maker, trainer: Maker) -> None:
+    with pytest.raises(ValueError, match=r"LabelShuffle\(level='input'\) has no effect on an order-free prompt"):
+        trainer(callbacks=LabelShuffle()).fit(bert_wdl(prompt_order="free"), datamodule=data())
+    run = trainer(callbacks=LabelShuffle(level="loss"), limit_val_batches=0)
+    run.fit(bert_wdl(prompt_order="free"), datamodule=data())
     assert run.global_step == 2
 
 

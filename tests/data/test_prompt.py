@@ -9,6 +9,7 @@ from transformers import PreTrainedTokenizerFast
 from mlemo.batch import PromptLayout, TextInput
 from mlemo.data import Corpus, Prompt, TokenizedCorpus
 from mlemo.data.prompt import special_tokens
+from mlemo.nn.prompt_order import reorder_prompt
 
 LAYOUTS = get_args(PromptLayout)
 
@@ -76,7 +77,7 @@ def test_permuted_prompt_is_the_one_written_in_that_order(
     original = {key: value.clone() for key, value in batch.items()}
     order = torch.rand(6, len(corpus.label_space), generator=torch.Generator().manual_seed(1)).argsort(1)
     assert len(order.unique(dim=0)) == 6
-    permuted = dataset.prompt.permute(batch, order)
+    permuted = reorder_prompt(batch, order)
     for row, places in enumerate(order.tolist()):
         names = [corpus.label_space.names[label] for label in places]
         text = corpus.texts[int(batch["index"][row])]
@@ -90,7 +91,7 @@ def test_permuted_prompt_is_the_one_written_in_that_order(
         ]
     assert torch.equal(permuted["label_order"], order)
     assert batch.keys() == permuted.keys()
-    for key in batch.keys() - {"input_ids", "label_positions", "label_order"}:
+    for key in batch.keys() - {"input_ids", "label_positions", "label_order", "prompt_segments"}:
         assert torch.equal(permuted[key], original[key])
     for key, value in original.items():
         assert torch.equal(batch[key], value), f"{key} of the given batch was changed"
@@ -103,10 +104,10 @@ def test_permuting_back_is_the_identity_and_the_last_order_counts(
     dataset = TokenizedCorpus(corpus, TextInput(any_tokenizer, 128, layout, True))
     batch = dataset.__getitems__(range(8))
     first, second = torch.rand(2, 8, len(corpus.label_space), generator=torch.Generator().manual_seed(2)).argsort(-1)
-    once = dataset.prompt.permute(batch, first)
-    twice = dataset.prompt.permute(once, second)
-    direct = dataset.prompt.permute(batch, second)
-    back = dataset.prompt.permute(twice, batch["label_order"])
+    once = reorder_prompt(batch, first)
+    twice = reorder_prompt(once, second)
+    direct = reorder_prompt(batch, second)
+    back = reorder_prompt(twice, batch["label_order"])
     assert layout == "masks" or not torch.equal(once["input_ids"], batch["input_ids"])
     for key, value in batch.items():
         assert torch.equal(back[key], value), key

@@ -231,6 +231,7 @@ def test_settings_travel_as_plain_values_and_parts_do_not(
 ) -> None:
     words = ["happy", "good day", "rain", "never", "sea"]
     settings = {"prompt": "words", "san": "context", "heads": 4, "dropout": 0.3, "max_length": 77}
+    settings |= {"prompt_order": "sequential", "evaluation_orders": 2}
     model = bert_wdl(
         loss=FocalLoss(), label_words=words, optimization=Optimization(learning_rate=1.0), **settings
     ).eval()

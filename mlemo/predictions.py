@@ -1,10 +1,12 @@
-"""The predictions that a run leaves behind, read back: ``predictions_<split>.csv`` of its folder."""
+"""The predictions of a run, ``predictions_<split>.csv``: the one writer and the one reader of these files."""
 
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,10 @@ from torch import Tensor
 from mlemo.labels import LabelSpace
 from mlemo.thresholds.base import check_probabilities
 
-__all__ = ["Predictions", "read_predictions"]
+__all__ = ["Predictions", "read_predictions", "write_predictions"]
+
+GOLD, DECIDED, PROBABILITY = PREFIXES = ("gold:", "decided:", "probability:")
+OLD_SETS = ("gold", "decided", "not_annotated")
 
 
 @dataclass(frozen=True)
@@ -26,11 +31,11 @@ class Predictions:
         path: The file.
         label_space: The labels, in the order of its columns.
         ids: The samples.
-        gold: ``(N, C)`` bool.
+        gold: ``(N, C)`` bool, False where not annotated.
         mask: ``(N, C)`` bool, False = not annotated.
         decided: ``(N, C)`` bool, by the run's own rule.
         probabilities: ``(N, C)`` float32.
-        rule: The run's own rule in words, where its results are beside the file.
+        rule: Description of the run's own rule, where its results are beside the file.
     """
 
     path: Path
@@ -40,11 +45,28 @@ class Predictions:
     mask: Tensor
     decided: Tensor
     probabilities: Tensor
-    rule: str
+    rule: str = ""
+
+
+def write_predictions(predictions: Predictions) -> None:
+    """Write a predictions file to ``predictions.path``.
+
+    The columns are ``id``, then ``gold:<label>`` for each label (1, 0, or empty where not annotated), then
+    ``decided:<label>`` (1 or 0), then ``probability:<label>``. A label has columns of its own, so that any name is
+    read back as it was. ``rule`` is not written: it stands in the results beside the file.
+    """
+    gold = predictions.gold.int().numpy().astype(object)
+    gold[~predictions.mask.numpy()] = ""
+    parts = {GOLD: gold, DECIDED: predictions.decided.int().numpy(), PROBABILITY: predictions.probabilities.double()}
+    table = pd.DataFrame({"id": predictions.ids})
+    for prefix, part in parts.items():
+        table = table.join(pd.DataFrame(part, columns=[prefix + name for name in predictions.label_space.names]))
+    # every text is quoted: by default a carriage return inside a name or an id would end the row
+    table.to_csv(predictions.path, index=False, quoting=csv.QUOTE_NONNUMERIC)
 
 
 def read_predictions(path: Path) -> Predictions:
-    """Read a ``predictions_<split>.csv``: id, gold and decided labels, ``not_annotated`` where some are, probabilities.
+    """Read a ``predictions_<split>.csv``, in the form of ``write_predictions`` or in that of version 0.1.0.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -52,32 +74,74 @@ def read_predictions(path: Path) -> Predictions:
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there; `mlemo test --ckpt_path FILE` writes the predictions of a run")
-    sets = ("gold", "decided", "not_annotated")
     try:
-        table = pd.read_csv(path, dtype=dict.fromkeys(("id", *sets), str), keep_default_na=False)
+        header = list(pd.read_csv(path, nrows=0).columns)
+        table = pd.read_csv(
+            path,
+            dtype=dict.fromkeys(("id", *OLD_SETS), str),
+            keep_default_na=False,
+            na_values={name: [""] for name in header if name.startswith(GOLD)},
+        )
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not a table of predictions: {error}") from error
-    names = [name for name in table.columns if name not in ("id", *sets)]
-    if list(table.columns[:3]) != ["id", "gold", "decided"] or not names or table.empty:
+    old = header[:3] == ["id", "gold", "decided"]
+    if old:
+        names = [name for name in header if name not in ("id", *OLD_SETS)]
+    else:
+        names = [name.removeprefix(GOLD) for name in header if name.startswith(GOLD)]
+    columns = {prefix: [prefix + name for name in names] for prefix in PREFIXES}
+    if not names or table.empty or not (old or header == ["id", *chain.from_iterable(columns.values())]):
         raise ValueError(
-            f"{path}: expected columns id, gold, decided and one of probabilities for each label, and at "
-            f"least one row, found columns {', '.join(map(str, table.columns))} and {len(table)} rows"
+            f"{path}: expected columns id, gold:<label>, decided:<label> and probability:<label> for each label, and "
+            f"at least one row, found columns {', '.join(map(str, header))} and {len(table)} rows"
         )
-    for name in names:
-        if not pd.api.types.is_numeric_dtype(table[name]):
-            raise ValueError(
-                f"{path}: column {name!r} must hold probabilities, found {table[name].iloc[0]!r} or the like"
-            )
     space = LabelSpace(tuple(names))
-    hot = {column: _multi_hot(table[column], space, path) for column in sets if column in table}
+    if old:
+        gold, mask, decided = _old_sets(table, space, path)
+    else:
+        gold, mask = _indicators(table, columns[GOLD], path)
+        decided, _ = _indicators(table, columns[DECIDED], path)
+    numbers = _numbers(table, names if old else columns[PROBABILITY], path)
     try:
-        probabilities = check_probabilities(torch.from_numpy(table[names].to_numpy(np.float32, copy=True)))
+        probabilities = check_probabilities(numbers.float())
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    mask = ~hot.get("not_annotated", torch.zeros_like(hot["gold"]))
+    return Predictions(path, space, list(table["id"]), gold, mask, decided, probabilities, _rule(path))
+
+
+def _indicators(table: pd.DataFrame, columns: list[str], path: Path) -> tuple[Tensor, Tensor]:
+    """Columns of 0 and 1 as ``(N, len(columns))`` bool, and where they are not empty, of the same shape."""
+    values = _numbers(table, columns, path)
+    known = ~values.isnan()
+    wrong = (known & (values != 0) & (values != 1)).nonzero()
+    if len(wrong):
+        row, column = wrong[0].tolist()
+        found = f"column {columns[column]!r} holds {values[row, column]:g}"
+        raise ValueError(f"{path}, row {row + 1}: {found}, expected 0 or 1")
+    return values == 1, known
+
+
+def _numbers(table: pd.DataFrame, columns: list[str], path: Path) -> Tensor:
+    """Columns of numbers, ``(N, len(columns))`` float64."""
+    for name in columns:
+        if not pd.api.types.is_numeric_dtype(table[name]):
+            row = int(pd.to_numeric(table[name], errors="coerce").isna().argmax())
+            raise ValueError(f"{path}, row {row + 1}: column {name!r} holds {table[name][row]!r}, expected a number")
+    return torch.from_numpy(table[columns].to_numpy(np.float64, copy=True))
+
+
+def _rule(path: Path) -> str:
     results = path.with_name(path.name.replace("predictions_", "results_")).with_suffix(".json")
-    rule = json.loads(results.read_text(encoding="utf-8")).get("rule", "") if results.is_file() else ""
-    return Predictions(path, space, list(table["id"]), hot["gold"], mask, hot["decided"], probabilities, rule)
+    return json.loads(results.read_text(encoding="utf-8")).get("rule", "") if results.is_file() else ""
+
+
+# the form of version 0.1.0: label sets as names joined by blanks, and a column of probabilities named as each label
+
+
+def _old_sets(table: pd.DataFrame, space: LabelSpace, path: Path) -> tuple[Tensor, Tensor, Tensor]:
+    """Gold labels, mask and decided labels, each ``(N, C)`` bool."""
+    hot = {column: _multi_hot(table[column], space, path) for column in OLD_SETS if column in table}
+    return hot["gold"], ~hot.get("not_annotated", torch.zeros_like(hot["gold"])), hot["decided"]
 
 
 def _multi_hot(cells: pd.Series[str], space: LabelSpace, path: Path) -> Tensor:

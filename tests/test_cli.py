@@ -15,6 +15,7 @@ import torch
 import yaml
 
 from mlemo.cli import main
+from mlemo.predictions import read_predictions
 
 FIXTURES = Path(__file__).parent / "data"
 
@@ -56,9 +57,9 @@ def test_every_corpus_with_every_model_is_fitted_tested_and_used(data: str, mode
     folder = Path(cli.trainer.log_dir)
     checkpoint = folder / "checkpoints" / "best.ckpt"
     labels = cli.datamodule.label_space.names
-    predictions = pd.read_csv(folder / "predictions_test.csv", keep_default_na=False, dtype={"id": str})
-    assert list(predictions["id"]) == cli.datamodule.corpus("test").ids
-    assert set(labels) <= set(predictions.columns)
+    predictions = read_predictions(folder / "predictions_test.csv")
+    assert predictions.ids == cli.datamodule.corpus("test").ids
+    assert predictions.label_space.names == labels
     results = json.loads((folder / "results_test.json").read_text())
     assert 0 <= results["macro_f1"] <= 1
     assert 0 <= results["tuned_macro_f1"] <= 1
@@ -82,16 +83,14 @@ def test_classifier_gives_the_probabilities_and_decisions_of_the_test(tmp_path: 
     for words in ([], ["--trainer.callbacks=EMAWeights", "--trainer.callbacks.decay=0.9"]):
         cli = fit(tmp_path, *words)
         folder = Path(cli.trainer.log_dir)
-        predictions = pd.read_csv(folder / "predictions_test.csv", keep_default_na=False)
-        corpus = cli.datamodule.corpus("test")
-        classifier = mlemo.load(folder)
-        results = classifier(corpus.texts)
-        for name in corpus.label_space.names:
-            expected = torch.tensor(predictions[name].tolist())
-            found = torch.tensor([result.probabilities[name] for result in results])
-            torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
-        assert [" ".join(result.labels) for result in results] == predictions["decided"].tolist()
-        assert (torch.tensor(predictions[list(corpus.label_space.names)].to_numpy()).std(0) > 0).all()
+        predictions = read_predictions(folder / "predictions_test.csv")
+        results = mlemo.load(folder)(cli.datamodule.corpus("test").texts)
+        names = predictions.label_space.names
+        found = torch.tensor([[result.probabilities[name] for name in names] for result in results])
+        torch.testing.assert_close(found, predictions.probabilities, atol=1e-5, rtol=0)
+        decided = [predictions.label_space.decode(row) for row in predictions.decided.tolist()]
+        assert [result.labels for result in results] == decided
+        assert (predictions.probabilities.std(0) > 0).all()
 
 
 def test_tensorboard_holds_components_weights_metrics_rates_pictures_and_settings(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from mlemo.metrics import MultiLabelMetrics, bootstrap_intervals
 from mlemo.metrics.calibration import expected_calibration_error
 from mlemo.metrics.weighted import DECISION_METRICS
 from mlemo.models import MultiLabelModel
+from mlemo.predictions import Predictions, write_predictions
 
 __all__ = ["Results"]
 
@@ -35,8 +36,8 @@ WITH_INTERVAL = ("jaccard", "micro_f1", "macro_f1", "macro_ap")
 class Results(OutputsCallback):
     """Writes predictions of each sample, and prints a table of the metrics with the paths of everything.
 
-    In the run's folder: ``predictions_<stage>.csv`` with id, gold labels, decided labels and the probability of every
-    label; ``thresholds.json``; ``results_<stage>.json`` with every metric, and those of the test with their 95 %
+    In the run's folder: ``predictions_<stage>.csv`` (see :func:`mlemo.predictions.write_predictions`);
+    ``thresholds.json``; ``results_<stage>.json`` with every metric, and those of the test with their 95 %
     bootstrap intervals over the texts (:func:`mlemo.metrics.bootstrap_intervals`) under ``intervals``;
     ``per_class_<stage>.csv`` with precision, recall and F1 of each label at 0.5 and tuned, its average precision,
     expected calibration error and positives in training; ``rules_<stage>.csv`` with Jaccard, micro-F1 and macro-F1
@@ -85,9 +86,9 @@ class Results(OutputsCallback):
         if stage == "test":
             self._intervals = self._test_intervals(outputs, tuning)
         if self.predictions:
-            path = folder / f"predictions_{stage}.csv"
-            self._table(trainer, pl_module, stage, outputs, tuning).to_csv(path, index=False)
-            self._paths["predictions"] = path
+            predictions = self._predictions(trainer, pl_module, stage, outputs, tuning)
+            write_predictions(predictions)
+            self._paths["predictions"] = predictions.path
 
     def _test_intervals(self, outputs: Outputs, tuning: ThresholdTuning | None) -> dict[str, tuple[float, float]]:
         """95 % intervals of all metrics, and as ``tuned_…`` of those of decisions under the tuned rule."""
@@ -105,23 +106,15 @@ class Results(OutputsCallback):
         return {name: (low, high) for name, (low, _, high) in found.items()}
 
     @staticmethod
-    def _table(
+    def _predictions(
         trainer: Trainer, pl_module: MultiLabelModel, stage: Stage, outputs: Outputs, tuning: ThresholdTuning | None
-    ) -> pd.DataFrame:
-        space = pl_module.label_space
-        probabilities = outputs.probabilities
-        decisions = probabilities >= 0.5 if tuning is None else tuning.decide(probabilities)
+    ) -> Predictions:
+        path = run_folder(trainer) / f"predictions_{stage}.csv"
         corpus = trainer.datamodule.corpus("val" if stage == "val" else "test")  # type: ignore[attr-defined]  # every mlemo datamodule has it
-        gold = outputs.targets.bool() & outputs.mask
-        columns: dict[str, Any] = {
-            "id": [corpus.ids[row] for row in outputs.index.tolist()],
-            "gold": [" ".join(space.decode(row)) for row in gold.tolist()],
-            "decided": [" ".join(space.decode(row)) for row in decisions.tolist()],
-        }
-        if not bool(outputs.mask.all()):
-            columns["not_annotated"] = [" ".join(space.decode(row)) for row in (~outputs.mask).tolist()]
-        columns |= {name: probabilities[:, column].tolist() for column, name in enumerate(space.names)}
-        return pd.DataFrame(columns)
+        ids = [corpus.ids[row] for row in outputs.index.tolist()]
+        gold, probabilities = outputs.targets.bool() & outputs.mask, outputs.probabilities
+        decided = probabilities >= 0.5 if tuning is None else tuning.decide(probabilities)
+        return Predictions(path, pl_module.label_space, ids, gold, outputs.mask, decided, probabilities)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep the values of a validation on its own; print them unless a test follows."""

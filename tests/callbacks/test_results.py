@@ -11,12 +11,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
-import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from mlemo.callbacks import Results, ThresholdTuning
 from mlemo.callbacks.results import _program
 from mlemo.metrics import bootstrap_interval, expected_calibration_error
+from mlemo.predictions import read_predictions
 from mlemo.thresholds import AtLeastOne, PerClassThreshold
 
 Maker = Callable[..., Any]
@@ -104,8 +104,7 @@ def test_each_label_has_its_calibration_error_and_a_rule_without_cuts_leaves_its
     run = trainer(callbacks=[tuning, Results()])
     run.validate(model, datamodule=module, verbose=False)
     corpus = module.corpus("val")
-    predictions = pd.read_csv(tmp_path / "predictions_val.csv")
-    probabilities = torch.tensor(predictions[list(corpus.label_space.names)].to_numpy())
+    probabilities = read_predictions(tmp_path / "predictions_val.csv").probabilities
     expected = expected_calibration_error(probabilities, corpus.labels, corpus.mask)
     table = pd.read_csv(tmp_path / "per_class_val.csv")
     assert table["calibration_error"].tolist() == pytest.approx(expected.tolist(), abs=1e-6)
@@ -123,8 +122,7 @@ def test_a_test_ends_with_intervals(
     run.test(model, datamodule=module, verbose=False)
     printed = capsys.readouterr().out
     results = json.loads((tmp_path / "results_test.json").read_text())
-    corpus, predictions = module.corpus("test"), pd.read_csv(tmp_path / "predictions_test.csv")
-    probabilities = torch.tensor(predictions[list(corpus.label_space.names)].to_numpy(), dtype=torch.float32)
+    corpus, probabilities = module.corpus("test"), read_predictions(tmp_path / "predictions_test.csv").probabilities
     for prefix, decisions in (("", probabilities >= 0.5), ("tuned_", tuning.decide(probabilities))):
         for name in ("jaccard", "macro_f1"):
             low, value, high = bootstrap_interval(name, decisions, corpus.labels, corpus.mask, resamples=200)

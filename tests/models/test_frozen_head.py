@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 import torch
 
@@ -19,6 +18,7 @@ from mlemo.models import FrozenHead, Optimization
 from mlemo.nn.frozen_encoder import FrozenEncoder
 from mlemo.nn.tfidf import Tfidf
 from mlemo.predict import load
+from mlemo.predictions import read_predictions
 
 Maker = Callable[..., Any]
 
@@ -103,14 +103,14 @@ def results(cli: Any) -> dict[str, Any]:
 def check_classifier(cli: Any) -> None:
     """The checkpoint alone gives the probabilities and decisions of the test."""
     folder = Path(cli.trainer.log_dir)
-    predictions = pd.read_csv(folder / "predictions_test.csv", keep_default_na=False)
+    predictions = read_predictions(folder / "predictions_test.csv")
     corpus = cli.datamodule.corpus("test")
     for classified in (mlemo.load(folder)(corpus.texts), [mlemo.load(folder)(text) for text in corpus.texts[:2]]):
         for row, result in enumerate(classified):
-            expected = [predictions[name][row] for name in corpus.label_space.names]
+            expected = predictions.probabilities[row].tolist()
             assert list(result.probabilities.values()) == pytest.approx(expected, abs=1e-5)
-            assert " ".join(result.labels) == predictions["decided"][row]
-    assert (predictions[list(corpus.label_space.names)].std() > 0).all()
+            assert result.labels == corpus.label_space.decode(predictions.decided[row].tolist())
+    assert (predictions.probabilities.std(0) > 0).all()
 
 
 def test_a_run_from_the_cache_is_the_run_that_filled_it(

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
@@ -17,6 +16,7 @@ from mlemo.data import Corpus, TokenizedCorpus
 from mlemo.models import KimCNN, Optimization
 from mlemo.nn.encoder import FromScratch
 from mlemo.nn.words import WordVectors
+from mlemo.predictions import read_predictions
 from mlemo.text import Tweets
 
 Maker = Callable[..., Any]
@@ -281,12 +281,10 @@ def test_a_whole_run_and_its_checkpoint_without_the_files(files: list[str], tmp_
     assert cli.model.encoder.config.hidden_size == 3 + 2
     folder = Path(cli.trainer.log_dir)
     test = cli.datamodule.corpus("test")
-    predictions = pd.read_csv(folder / "predictions_test.csv", keep_default_na=False)
-    names = list(cli.datamodule.label_space.names)
+    expected = read_predictions(folder / "predictions_test.csv").probabilities
     for file in tmp_path.glob("*.t*"):
         file.unlink()
     found = mlemo.load(folder).probabilities(test.texts)
-    expected = torch.tensor(predictions[names].to_numpy(), dtype=torch.float32)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
     assert (expected.std(0) > 0).all()
     again: Any = main(["test", f"--ckpt_path={folder / 'checkpoints' / 'best.ckpt'}"])

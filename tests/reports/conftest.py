@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score, jaccard_score, precision_score, recall_score
 from torch.utils.tensorboard import SummaryWriter
 
+from mlemo.labels import LabelSpace
+from mlemo.predictions import Predictions, write_predictions
 from mlemo.studies.claims import Claims
 from mlemo.studies.study import Study
 from mlemo.studies.study_file import load_study
@@ -56,11 +59,10 @@ class InventedRun:
         self.write_record()
 
     def write_predictions(self, split: str) -> None:
-        table: dict[str, Any] = {"id": [f"{split}-{row}" for row in range(len(self.gold))]}
-        for column, bits in (("gold", self.gold), ("decided", self.decided)):
-            table[column] = [" ".join(name for name, on in zip(NAMES, row) if on) for row in bits]
-        table |= {name: self.probabilities[:, column].astype(float) for column, name in enumerate(NAMES)}
-        pd.DataFrame(table).to_csv(self.folder / f"predictions_{split}.csv", index=False)
+        gold, decided, probabilities = map(torch.from_numpy, (self.gold, self.decided, self.probabilities))
+        path, ids = self.folder / f"predictions_{split}.csv", [f"{split}-{row}" for row in range(len(gold))]
+        space, mask = LabelSpace(tuple(NAMES)), torch.ones_like(gold)
+        write_predictions(Predictions(path, space, ids, gold, mask, decided, probabilities))
 
     def write_record(self, **changes: Any) -> None:
         record = {

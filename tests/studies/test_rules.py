@@ -2,16 +2,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
 import pytest
 import torch
 from sklearn.metrics import average_precision_score, f1_score, jaccard_score
 
+from mlemo.labels import LabelSpace
+from mlemo.predictions import Predictions, write_predictions
 from mlemo.studies.rules import RULES, main, rule_optimism, rule_scores
 from mlemo.studies.study import Rule
 from mlemo.thresholds import GlobalThreshold
 
-NAMES = ["joy", "anger", "fear"]
+NAMES = ("joy", "anger", "fear")
 
 
 def write(folder: Path, seed: int) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
@@ -23,12 +24,9 @@ def write(folder: Path, seed: int) -> dict[str, tuple[torch.Tensor, torch.Tensor
         gold = (torch.rand(60, 3, generator=generator) < 0.4).float()
         gold[:, 0] += gold.sum(1) == 0  # no empty set, for which scikit-learn has another convention
         probabilities = (0.3 + 0.4 * gold + noise * torch.randn(60, 3, generator=generator)).clamp(0, 1)
-        table = pd.DataFrame({"id": [f"{split}-{row}" for row in range(60)]})
-        table["gold"] = [" ".join(name for name, on in zip(NAMES, row) if on) for row in gold.tolist()]
-        table["decided"] = table["gold"]
-        for column, name in enumerate(NAMES):
-            table[name] = probabilities[:, column].tolist()
-        table.to_csv(folder / f"predictions_{split}.csv", index=False)
+        ids, on = [f"{split}-{row}" for row in range(60)], gold.bool()
+        path = folder / f"predictions_{split}.csv"
+        write_predictions(Predictions(path, LabelSpace(NAMES), ids, on, torch.ones_like(on), on, probabilities))
         parts[split] = (probabilities, gold)
     return parts
 

@@ -10,6 +10,8 @@ import pytest
 import torch
 from sklearn.metrics import f1_score, jaccard_score
 
+from mlemo.labels import LabelSpace
+from mlemo.predictions import Predictions, write_predictions
 from mlemo.studies.rules import RULES
 from mlemo.studies.validation_size import optimism_by_validation_size
 
@@ -24,10 +26,9 @@ def write(folder: Path, rows: int = 400) -> dict[str, Arrays]:
         draw = np.random.default_rng(number)
         gold = draw.random((rows, 5)) < (0.4, 0.3, 0.2, 0.1, 0.05)
         probabilities = (0.6 * draw.random((rows, 5)) + 0.25 * gold).astype(np.float32)
-        sets = [" ".join(name for name, on in zip(NAMES, row) if on) for row in gold]
-        table = pd.DataFrame({"id": [f"{split}-{row}" for row in range(rows)], "gold": sets, "decided": sets})
-        table[list(NAMES)] = probabilities
-        table.to_csv(folder / f"predictions_{split}.csv", index=False)
+        ids, on = [f"{split}-{row}" for row in range(rows)], torch.from_numpy(gold)
+        tensors = (on, torch.ones_like(on), on, torch.from_numpy(probabilities))
+        write_predictions(Predictions(folder / f"predictions_{split}.csv", LabelSpace(NAMES), ids, *tensors))
         parts[split] = probabilities, gold
     return parts
 

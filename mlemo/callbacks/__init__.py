@@ -5,9 +5,11 @@ from mlemo.callbacks.cost import Cost
 from mlemo.callbacks.early_stopping import EarlyStopping
 from mlemo.callbacks.ema import EMAWeights
 from mlemo.callbacks.figures import EvaluationFigures
+from mlemo.callbacks.finite_loss import FiniteLoss
 from mlemo.callbacks.gthl_figures import GTHLFigures
 from mlemo.callbacks.label_shuffle import LabelShuffle
 from mlemo.callbacks.loss_weights import LossWeightMonitor
+from mlemo.callbacks.model_summary import ModelSummary
 from mlemo.callbacks.progress import ProgressBar
 from mlemo.callbacks.results import Results
 from mlemo.callbacks.threshold_tuning import ThresholdTuning
@@ -18,9 +20,11 @@ __all__ = [
     "EMAWeights",
     "EarlyStopping",
     "EvaluationFigures",
+    "FiniteLoss",
     "GTHLFigures",
     "LabelShuffle",
     "LossWeightMonitor",
+    "ModelSummary",
     "ProgressBar",
     "Results",
     "ThresholdTuning",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mlemo.checkpoints import find_checkpoint, read_checkpoint
+from mlemo.cli.explain import parser as make_parser
 from mlemo.explanations.attention import attention
 from mlemo.explanations.corpora import corpus_of
 from mlemo.explanations.correlation import correlation_agreement
@@ -23,13 +24,6 @@ from mlemo.predictions import Predictions, read_predictions
 
 __all__ = ["explain"]
 
-DESCRIPTION = """Explain what a checkpoint makes of texts, and what a run got right and wrong, as a folder of pages.
-
-Of texts: heat maps of their words (pages and pictures) and the nearest training texts with their gold labels. Of a run:
-examples of right and wrong decisions for each label, how labels go together in gold and in prediction, and the weights
-of the loss in training. Training and test texts are read as the checkpoint's config says; without them what needs them
-is left out, and the first page says so."""
-
 
 def explain(words: Sequence[str]) -> Path:
     """``mlemo explain``: write a folder of pages about texts, a run, or both.
@@ -43,7 +37,7 @@ def explain(words: Sequence[str]) -> Path:
     Raises:
         SystemExit: The command line cannot be understood, a file cannot be read, or there is nothing to explain.
     """
-    parser = _parser()
+    parser = make_parser()
     options = parser.parse_args(list(words))
     try:
         texts = [*options.texts, *([] if options.file is None else _lines(options.file))]
@@ -73,32 +67,6 @@ def explain(words: Sequence[str]) -> Path:
         sys.stderr.write(f"note: {note}\n")
     sys.stdout.write(f"open {first_page}\n")
     return first_page
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="mlemo explain", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = parser.add_argument
-    add("texts", nargs="*", metavar="TEXT", help="sentences")
-    add("--ckpt", required=True, metavar="PATH", help="checkpoint file, or folder of a run")
-    add("--file", type=Path, help="a text file, one text a line (UTF-8)")
-    add("--run", type=Path, metavar="FOLDER", help="folder of a tested run (default: that of the checkpoint, if it is)")
-    add("--output", type=Path, default=Path("explanation"), metavar="FOLDER",
-        help="folder to write, new or empty (default: explanation)")  # fmt: skip
-    add("--neighbors", type=_count, default=3, metavar="K", help="nearest training texts, 0 for none (default: 3)")
-    add("--examples", type=_count, default=3, metavar="N",
-        help="examples of each label's right and wrong decisions, 0 for none (default: 3)")  # fmt: skip
-    add("--seed", type=int, default=0, help="seed of all that is drawn (default: 0)")
-    add("--device", default="cpu", help="where to compute, such as cuda (default: cpu)")
-    return parser
-
-
-def _count(word: str) -> int:
-    number = int(word)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"expected 0 or more, found {number}")
-    return number
 
 
 def _lines(file: Path) -> list[str]:

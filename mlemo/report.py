@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pandas as pd
 from rich.console import Console
 from sqlalchemy.exc import DBAPIError
 
+from mlemo.cli.report import parser as make_parser
 from mlemo.reports.classes import class_sections
 from mlemo.reports.document import Block, Document, Heading
 from mlemo.reports.figures import figures
@@ -36,14 +36,6 @@ from mlemo.studies.study_file import load_study
 __all__ = ["main", "make_report", "write_report"]
 
 FIGURES = "figures"  # folder beside the report
-DESCRIPTION = """\
-Show what the finished runs of a study say: every metric with its spread over the seeds and a 95 % interval, the
-published number beside it, differences with tests, classes, figures, how the runs were made, and what is missing.
-Nothing is run. Markdown, LaTeX and one HTML page that needs no network are written, with figures as PNG, SVG and PDF,
-and the numbers of each run as CSV.
-
-  mlemo reproduce wdl-losses --scale tiny
-  mlemo report wdl-losses --scale tiny"""
 
 
 def make_report(results: Results, scores: Scores) -> Document:
@@ -109,7 +101,7 @@ def main(words: Sequence[str]) -> Path:
     Raises:
         SystemExit: The command line cannot be understood, or there is nothing to report.
     """
-    parser = _parser()
+    parser = make_parser()
     options = parser.parse_args(list(words))
     if options.resamples < 1:
         parser.error(f"--resamples must be at least 1, found {options.resamples}")
@@ -136,21 +128,3 @@ def main(words: Sequence[str]) -> Path:
     for suffix in (".md", ".tex", ".html", ".csv"):
         console.print(f"written: {page.with_suffix(suffix)}", soft_wrap=True, highlight=False, markup=False)
     return page
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="mlemo report", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = parser.add_argument
-    add("study", metavar="NAME|FILE", help="a study of mlemo, or a YAML file")
-    add("--scale", choices=("tiny", "small", "paper"), required=True, help="which of its scales")
-    add("--folder", type=Path, default=Path("runs/studies"), metavar="DIR", help="where runs are kept (default: "
-        "runs/studies)")  # fmt: skip
-    add("--output", type=Path, metavar="DIR", help="where the report goes (default: reports/NAME_SCALE in that folder)")
-    add("--only", action="append", default=[], metavar="SETTING=LABEL", help="report on a part: this label of a "
-        "setting, or seed=N; several of one setting add up")  # fmt: skip
-    add("--compare", metavar="SETTING", help="setting whose labels are compared with its first one (default: the one "
-        "that the study names)")  # fmt: skip
-    add("--resamples", type=int, default=5000, metavar="R", help="number of bootstrap resamples (default: 5000)")
-    return parser

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,20 +9,13 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from mlemo.cli.sweep import parser as make_parser
 from mlemo.variables import variables_of
 
 if TYPE_CHECKING:
     import optuna
 
 __all__ = ["main", "sweep"]
-
-DESCRIPTION = """\
-Search for good settings: train with values that Optuna proposes (tree-structured Parzen estimator; trials that do badly
-are broken off early), and look at validation only. Start it again after it was broken off, or with more trials, and it
-goes on; start it several times at once, and the trials are shared out.
-
-  mlemo sweep configs/sweep/synthetic.yaml              needs no file and no network
-  mlemo sweep configs/sweep/semeval2018_english.yaml --set data_dir=DIR --workers 2 --trials 40"""
 
 
 def sweep(
@@ -86,7 +78,7 @@ def main(words: Sequence[str]) -> optuna.Study:
         SystemExit: Optuna is missing, or command line or file cannot be understood (2); no trial was completed (1); or
             broken off (130).
     """
-    parser = _parser()
+    parser = make_parser()
     options = parser.parse_args(list(words))
     if find_spec("optuna") is None:
         parser.exit(2, "mlemo sweep needs Optuna; install it with: pip install 'mlemo[sweep]'\n")
@@ -106,20 +98,3 @@ def main(words: Sequence[str]) -> optuna.Study:
     if not any(trial.state.name == "COMPLETE" for trial in study.trials):
         raise SystemExit(1)
     return study
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="mlemo sweep", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = parser.add_argument
-    add("file", type=Path, metavar="FILE", help="the sweep, as YAML")
-    add("--trials", type=int, metavar="N", help="how many are to be finished (default: as in the file)")
-    add("--workers", type=int, default=1, metavar="N", help="trials at once in this process (default: 1)")
-    add("--folder", type=Path, default=Path("runs/sweeps"), metavar="DIR", help="where sweeps are kept, each in a "
-        "folder with its name (default: runs/sweeps)")  # fmt: skip
-    add("--storage", metavar="URL", help="database that workers share, as SQLAlchemy names it (default: SQLite, the "
-        "file trials.db in the sweep's folder)")  # fmt: skip
-    add("--set", action="append", default=[], metavar="NAME=VALUE", help="a value that the file asks "
-        "for, such as data_dir")  # fmt: skip
-    return parser

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
-import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 import yaml
@@ -20,34 +17,26 @@ from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.utilities import rank_zero_warn
 
-import mlemo.losses
-import mlemo.thresholds
 from mlemo.callbacks import (
     Cost,
     EarlyStopping,
     EvaluationFigures,
+    FiniteLoss,
     LossWeightMonitor,
+    ModelSummary,
     ProgressBar,
     Results,
     ThresholdTuning,
 )
-from mlemo.callbacks.batch_selection import SelectionStrategy
 from mlemo.checkpoints import read_checkpoint
+from mlemo.cli.parser import Parser
+from mlemo.cli.quiet import silence_libraries
 from mlemo.data import EmotionDataModule
 from mlemo.hardware import has_bf16
 from mlemo.labels import LabelSpace
 from mlemo.models import MultiLabelModel
-from mlemo.nn import frozen_encoder, tfidf  # noqa: F401  # so that their classes are known by short name
-from mlemo.nn.encoder import EncoderSource
-from mlemo.nn.features import TextFeatures
-from mlemo.text import TextCleaning
 
 __all__ = ["MlemoCLI", "default_precision", "instantiate", "run"]
-
-BASES = (
-    MultiLabelModel, EmotionDataModule, Callback, mlemo.losses.Loss, mlemo.losses.WeightController,
-    mlemo.thresholds.ThresholdRule, EncoderSource, TextFeatures, TextCleaning, SelectionStrategy,
-)  # fmt: skip
 
 
 def default_precision() -> str:
@@ -58,54 +47,6 @@ def default_precision() -> str:
     if has_bf16():
         return "bf16-mixed"
     return "16-mixed" if torch.cuda.is_available() else "32-true"
-
-
-HARMLESS = (
-    (".*does not have many workers.*", "a batch is one gather, made in the training process"),
-    (".*isinstance.treespec, LeafSpec.*", "Lightning's own use of torch"),
-    (".*is not supported by the model summary.*", "only the summary's estimate of the size in MB"),
-    (".*Checkpoint directory .* exists and is not empty.*", "a resumed run goes on in its own folder"),
-    (".*WeightAveraging callback with a model that overrides the configure_model.*", "nothing of mlemo is sharded"),
-)
-
-
-class Parser(LightningArgumentParser):
-    """Lightning's parser, which answers a misspelt class name with the nearest existing ones, and reads every null."""
-
-    def parse_args(  # type: ignore[override]  # argparse has three signatures of it
-        self, args: Sequence[str] | None = None, *others: Any, **settings: Any
-    ) -> Any:
-        """Parse; a nested parser is handed the null that the outer one has read as the word None."""
-        if args is not None and not self.exit_on_error:
-            args = [word.removesuffix("None") + "null" if word.endswith("=None") else word for word in args]
-        return super().parse_args(args, *others, **settings)
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Exit with the message (without hundreds of lines of usage) and the nearest names of an unknown class."""
-        if not self.exit_on_error:  # a nested parser; the outer one answers, with this message inside its own
-            super().error(message, ex)
-        message += nearest_classes(message)
-        sys.stderr.write(f"mlemo: {message}\nmlemo: `--help` lists the settings, `--print_config` the values\n")
-        raise SystemExit(2) from ex
-
-
-def nearest_classes(message: str) -> str:
-    """A hint for every name in jsonargparse's message that is close to a class which the command line knows."""
-    known = {cls.__name__ for base in BASES for cls in _subclasses(base)}
-    hints = []
-    for name in dict.fromkeys(re.findall(r"dot import path string: ([\w.]+)|[Nn]o module named '([\w.]+)'", message)):
-        short = (name[0] or name[1]).rsplit(".", 1)[-1]
-        near = get_close_matches(short, known, n=3, cutoff=0.6)
-        if short not in known and near:
-            hints.append(f"\n  there is no class {short!r}; did you mean {' or '.join(near)}?")
-    return "".join(hints)
-
-
-def _subclasses(base: type) -> Iterator[type]:
-    child: type
-    for child in base.__subclasses__():
-        yield child
-        yield from _subclasses(child)
 
 
 class SaveConfig(SaveConfigCallback):
@@ -138,6 +79,8 @@ class MlemoCLI(LightningCLI):
             "cost": Cost,
             "results": Results,
             "progress": ProgressBar,
+            "summary": ModelSummary,
+            "finite_loss": FiniteLoss,
             "early_stopping": EarlyStopping,
             "checkpoint": ModelCheckpoint,
             "last_checkpoint": ModelCheckpoint,
@@ -170,6 +113,17 @@ class MlemoCLI(LightningCLI):
         super().instantiate_classes()
         if self.subcommand is not None and (path := self._get(self.config, "ckpt_path")):
             self.model.on_load_checkpoint(read_checkpoint(path))
+
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
+        """Make the trainer without the standing callbacks that its settings rule out."""
+        unwanted: tuple[type[Callback], ...] = ()
+        if config.get("enable_progress_bar") is False:
+            unwanted += (ProgressBar,)
+        if config.get("logger") is False:
+            unwanted += (LearningRateMonitor,)
+        if config.get("enable_model_summary") is False:
+            unwanted += (ModelSummary,)
+        return super()._instantiate_trainer(config, [one for one in callbacks if not isinstance(one, unwanted)])
 
     def _parse_ckpt_path(self) -> None:
         """Nothing to do: `run` has taken the whole config from the checkpoint, not its hyper-parameters alone."""
@@ -218,8 +172,7 @@ def instantiate(words: Sequence[str]) -> MlemoCLI:
 
 
 def _cli(words: list[str], run: bool) -> MlemoCLI:
-    for message, _reason in HARMLESS:
-        warnings.filterwarnings("ignore", message=message)
+    silence_libraries()
     return MlemoCLI(
         MultiLabelModel,
         EmotionDataModule,

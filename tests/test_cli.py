@@ -144,7 +144,7 @@ def test_early_stopping_still_refuses_a_metric_that_no_validation_has(tmp_path: 
         (["fit", "--data=SemEvl2018", "--model=BertWDL"], "did you mean SemEval2018"),
         (["fit", "--data=SyntheticEmotions", "--model=BertWLD"], "did you mean BertWDL"),
         (["fit", "--data=SyntheticEmotions", "--model=BertWDL", "--model.loss=FocalLos"], "did you mean FocalLoss"),
-        (["fit", "--data=SyntheticEmotions", "--model=BertWDL", "--model.encodr=x"], "'encodr' is not accepted"),
+        (["fit", "--data=SyntheticEmotions", "--model=BertWDL", "--model.encodr=x"], "did you mean encoder?"),
         (["fti"], "did you mean 'fit'"),
     ],
 )

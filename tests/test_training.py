@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mlemo.training import default_precision, instantiate, nearest_classes
+from mlemo.training import default_precision, instantiate
 
 
 @pytest.mark.parametrize(
@@ -24,13 +24,6 @@ def test_precision_follows_the_hardware(
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
     assert default_precision() == expected
-
-
-def test_hints_name_near_classes_and_only_these() -> None:
-    assert "did you mean GoEmotions" in nearest_classes("Expected a dot import path string: GoEmotion")
-    assert "LabelShuffle" in nearest_classes("Expected a dot import path string: mlemo.callbacks.LabelShufle")
-    assert nearest_classes("Expected a dot import path string: Zzzzzz") == ""
-    assert nearest_classes("Expected a dot import path string: BertWDL") == ""
 
 
 def test_null_switches_off_a_setting_of_a_part_of_a_part() -> None:

@@ -1,4 +1,4 @@
-"""The door: which command was asked for. Nothing heavy is imported before a command needs it."""
+"""The entry point of the command line: dispatch to a command. A command's imports happen when it is called."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 
 __all__ = ["main", "script"]
 
@@ -37,10 +38,34 @@ use
   mlemo report wdl-losses --scale tiny
 
 options
-  -h, --help     this text
-  --version      the version
+  -h, --help     show this text
+  --version      show the version
+  --debug        show the traceback of an error, behind any command
 """
 
+TRAINING_HELP = """usage: mlemo {command} [--config FILE ...] [--KEY VALUE ...]
+
+Settings come from files, left to right, and from the command line; a later one replaces an earlier one.
+
+  --config FILE                a YAML file of settings; configs/experiment has complete ones
+  --data CLASS                 a corpus: GoEmotions, SemEval2018, SemEval2025, NLPCC2018, ExaAEC, TextFiles, Mulan ...
+  --data.data_dir DIR          where its files are
+  --model CLASS                a model: TransformerClassifier, BertWDL, GTHLEmo, KimCNN, FrozenHead ...
+  --model.encoder NAME|DIR     a pretrained encoder, for models that read texts with one
+  --model.loss CLASS           a loss: BinaryCrossEntropy, FocalLoss, AsymmetricLoss, WeightedDifferenceLoss ...
+  --model.optimization.KEY     learning_rate, weight_decay, warmup, schedule ...
+  --thresholds.rule CLASS      a decision rule: PerClassThreshold, GlobalThreshold, FixedThreshold, ExpectedF1 ...
+  --trainer.KEY                a setting of Lightning's Trainer: max_epochs, devices, precision, callbacks ...
+  --seed_everything N          seed of weights, order of the batches and dropout
+  --ckpt_path FILE             a checkpoint
+
+more
+  --model.help CLASS           the settings of a class; likewise --data.help, --model.loss.help, --thresholds.rule.help
+  --print_config               all settings with their values, and nothing is run
+  --help-all                   all settings of all parts, some hundreds of lines
+"""
+
+HELP_WORDS = ("-h", "--help")
 TRAINING = ("fit", "validate", "test", "predict")
 COMMANDS = (*TRAINING, "classify", "explain", "compare", "reproduce", "report", "sweep")
 
@@ -69,6 +94,9 @@ def main(args: Sequence[str] | None = None) -> object:
         sys.stdout.write(f"mlemo {__version__}\n")
         return None
     command, rest = words[0], words[1:]
+    if command in COMMANDS and any(word in HELP_WORDS for word in rest):
+        _help(command)
+        return None
     if command not in COMMANDS:
         from difflib import get_close_matches
 
@@ -85,8 +113,16 @@ def main(args: Sequence[str] | None = None) -> object:
     if command in TRAINING:
         from mlemo.training import run
 
-        return run(command, rest)
+        return run(command, ["--help" if word == "--help-all" else word for word in rest])
     return _tool(command)(rest)
+
+
+def _help(command: str) -> None:
+    """Print the options of a command; nothing heavy is imported for it."""
+    if command in TRAINING:
+        sys.stdout.write(TRAINING_HELP.format(command=command))
+        return
+    import_module(f"mlemo.cli.{command}").parser().print_help()
 
 
 def _tool(command: str) -> Callable[[Sequence[str]], object]:
@@ -116,6 +152,38 @@ def _tool(command: str) -> Callable[[Sequence[str]], object]:
     return classify
 
 
-def script() -> None:
-    """The ``mlemo`` command; what `main` returns is for callers in Python, not an exit status."""
-    main()
+def script(args: Sequence[str] | None = None) -> None:
+    """Run a command as a program: an error of the user ends in at most three lines and status 2.
+
+    What `main` returns is for callers in Python, not an exit status.
+
+    Args:
+        args: Words of the command line without the program's name; ``None`` takes those of this process. ``--debug``
+            anywhere before ``--`` shows the traceback of an error.
+
+    Raises:
+        SystemExit: The command failed; the status is 2 where settings, files or data are wrong, and 1 otherwise.
+    """
+    words = list(sys.argv[1:] if args is None else args)
+    end = words.index("--") if "--" in words else len(words)
+    debug = "--debug" in words[:end]
+    words = [word for place, word in enumerate(words) if word != "--debug" or place >= end]
+    try:
+        main(words)
+    except Exception as error:
+        if debug or not _of_the_user(error):
+            raise
+        from mlemo.cli.errors import short_error
+
+        command = " ".join(["mlemo", *words[:1]])
+        sys.stderr.write(f"mlemo: {short_error(error)}\nmlemo: `{command} --debug …` shows where it was raised\n")
+        raise SystemExit(2) from error
+
+
+def _of_the_user(error: Exception) -> bool:
+    """Whether an exception is of the kinds that mlemo and its libraries raise for wrong settings, files and data."""
+    kinds: tuple[type[Exception], ...] = (ValueError, OSError, ImportError)
+    if isinstance(error, kinds):
+        return True
+    # raised by Lightning for settings of the trainer, which may not have been imported
+    return type(error).__name__ == "MisconfigurationException"

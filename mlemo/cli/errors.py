@@ -1,0 +1,162 @@
+"""Errors of a user's settings, files and data as one to three lines: what is wrong, what was found, what to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from pathlib import Path
+
+import yaml
+
+__all__ = ["Choices", "nearest", "settings_problem", "short_error", "yaml_problem"]
+
+#: Longest message that is shown; file contents and whole configs can stand inside a message.
+LONGEST = 600
+
+#: Names to choose a hint from, by what the setting belongs to: a class name, or ``""`` for the top level.
+Choices = Callable[[str], Iterable[str]]
+
+# the parts of jsonargparse's messages (4.53 and later) that identify a setting
+KEY = re.compile(r'Parser key "([^"]+)":')
+OWNER = re.compile(r"Problem with given class_path '([\w.]+)'")
+UNKNOWN = re.compile(r"Option '([^']+)' is not accepted")
+TOP_LEVEL = re.compile(r"does not accept option '([^']+)'|unrecognized arguments: --([\w.]+)")
+CLASS = re.compile(r"dot import path string: ([\w.]+)|[Nn]o module named '([\w.]+)'")
+LITERAL = re.compile(r"Expected a typing\.Literal\[(.*)\](?:\. Got value: (.*))?$")
+TYPE = re.compile(r"Expected a <class '([\w.]+)'>(?:\. Got value: (.*))?$")
+VALUE = re.compile(r"^\s*Given value: (?!NestedArg|Namespace)(.*)$", re.MULTILINE)
+NESTED = re.compile(r"NestedArg\(key='([^']+)'")
+# what explains the search of jsonargparse among the members of a union, and not the mistake
+NOISE = re.compile(
+    r"Does not validate against any|Subtypes: |Errors:|Given value|Expected a path but|<class 'NoneType'>|^$"
+)
+
+
+def short_error(error: BaseException) -> str:
+    """The message of an exception in at most two lines, without what only a developer needs.
+
+    Args:
+        error: The exception; jsonargparse's messages about unions are reduced to the mistake itself.
+
+    Returns:
+        One or two lines of at most 600 characters.
+
+    Example:
+        >>> short_error(ValueError("data.batch_size must be at least 1, found 0"))
+        'data.batch_size must be at least 1, found 0'
+    """
+    message = str(error).strip() or type(error).__name__
+    if isinstance(error, KeyError):
+        message = f"there is no {message}"
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        message = f"{error.filename}: {error.strerror}"
+    if "Does not validate against any" in message:
+        message = settings_problem(message, lambda owner: ())
+    return _two_lines(message)
+
+
+def settings_problem(message: str, choices: Choices) -> str:
+    """The mistake in a message of jsonargparse about a setting, with the nearest existing names.
+
+    Args:
+        message: The message, with a line per level of nesting and per member of a union.
+        choices: Names to choose a hint from: settings of the class that is given by its dotted path, settings of the
+            top level (``""``), or classes (``"class"``).
+
+    Returns:
+        ``key: problem``, or the message itself where it has another form.
+
+    Example:
+        >>> message = '''Parser key "trainer.max_epochs":
+        ...   Does not validate against any of the Union subtypes
+        ...   Errors:
+        ...     - Expected a <class 'int'>
+        ...     - Expected a <class 'NoneType'>
+        ...   Given value: abc'''
+        >>> settings_problem(message, lambda owner: ())
+        "trainer.max_epochs: expected int, found 'abc'"
+    """
+    keys = KEY.findall(message)
+    if (top := TOP_LEVEL.search(message)) is not None:
+        name = top[1] or top[2]
+        known = list(choices(""))
+        hint = nearest(name, known) or nearest(name.split(".")[0], known)
+        return f"there is no setting {name!r}{hint}"
+    if (unknown := UNKNOWN.search(message)) is not None:
+        owners = OWNER.findall(message)
+        owner = owners[-1] if owners else ""
+        hint = nearest(unknown[1], choices(owner))
+        return f"{'.'.join([*keys, unknown[1]])}: {owner.rsplit('.', 1)[-1] or 'it'} has no such setting{hint}"
+    where = ".".join(keys)
+    problems: list[str] = []
+    allowed: list[str] = []
+    value = next(iter(VALUE.findall(message)), None)
+    for line in message.splitlines():
+        text = line.strip().removeprefix("- ")
+        if NOISE.search(text) or KEY.search(text) or OWNER.search(text):
+            continue
+        if (found := LITERAL.match(text)) is not None:
+            allowed.append(found[1])
+            value = found[2] or value
+            continue
+        problems.append(_problem(text, value, choices))
+    if allowed:
+        problems.append(f"expected one of {', '.join(allowed)}{_found(value)}")
+    problems = list(dict.fromkeys(problems))
+    # a class that was searched under its short name and under a dotted path is one problem: the one with a hint
+    problems = [one for one in problems if not any(other != one and other.startswith(one) for other in problems)]
+    if not problems:
+        return message
+    return f"{where}: {' or '.join(problems)}" if where else " or ".join(problems)
+
+
+def yaml_problem(paths: Iterable[str]) -> str | None:
+    """File, line and mistake of the first of some YAML files that cannot be parsed; ``None`` where all can.
+
+    Args:
+        paths: The files; those that cannot be opened are passed over.
+    """
+    for path in paths:
+        try:
+            yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark
+            line = "" if mark is None else f", line {mark.line + 1}, column {mark.column + 1}"
+            return f"{path}{line}: not valid YAML: {error.problem}"
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            return f"{path}: not valid YAML: {error}"
+        except OSError:
+            continue
+    return None
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """``; did you mean …?`` with up to three names that are close to ``name``, or nothing.
+
+    Example:
+        >>> nearest("encodr", ["encoder", "loss"])
+        '; did you mean encoder?'
+    """
+    near = get_close_matches(name, list(known), n=3, cutoff=0.6)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def _problem(text: str, value: str | None, choices: Choices) -> str:
+    """One line of jsonargparse in plain words."""
+    if (found := CLASS.search(text)) is not None:
+        name = (found[1] or found[2]).rsplit(".", 1)[-1]
+        return f"there is no class {name!r}{nearest(name, choices('class'))}"
+    if (found := TYPE.match(text)) is not None:
+        return f"expected {found[1]}{_found(found[2] or value)}"
+    return text
+
+
+def _found(value: str | None) -> str:
+    return "" if value is None else f", found {value!r}"
+
+
+def _two_lines(message: str) -> str:
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    shown = "\n".join([lines[0], " ".join(lines[1:])]) if len(lines) > 1 else lines[0]
+    return shown if len(shown) <= LONGEST else shown[: LONGEST - 1] + "…"

@@ -1,0 +1,82 @@
+"""The parser of training commands: short errors, and the nearest existing names of classes and settings."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NoReturn
+
+from lightning.pytorch import Callback
+from lightning.pytorch.cli import LightningArgumentParser
+
+import mlemo.losses
+import mlemo.thresholds
+from mlemo.callbacks.batch_selection import SelectionStrategy
+from mlemo.cli.errors import settings_problem, yaml_problem
+from mlemo.data import EmotionDataModule
+from mlemo.models import MultiLabelModel
+from mlemo.nn import frozen_encoder, tfidf  # noqa: F401  # so that their classes are known by short name
+from mlemo.nn.encoder import EncoderSource
+from mlemo.nn.features import TextFeatures
+from mlemo.text import TextCleaning
+
+__all__ = ["Parser"]
+
+BASES = (
+    MultiLabelModel, EmotionDataModule, Callback, mlemo.losses.Loss, mlemo.losses.WeightController,
+    mlemo.thresholds.ThresholdRule, EncoderSource, TextFeatures, TextCleaning, SelectionStrategy,
+)  # fmt: skip
+
+
+class Parser(LightningArgumentParser):
+    """Lightning's parser with short errors and the nearest existing names; it reads every spelling of null."""
+
+    _config_files: Sequence[str] = ()
+
+    def parse_args(  # type: ignore[override]  # argparse has three signatures of it
+        self, args: Sequence[str] | None = None, *others: Any, **settings: Any
+    ) -> Any:
+        """Parse; a nested parser is handed the null that the outer one has read as the word None."""
+        if args is not None and self.exit_on_error:
+            self._config_files = [args[place + 1] for place, word in enumerate(args[:-1]) if word == "--config"]
+            self._config_files += [word.removeprefix("--config=") for word in args if word.startswith("--config=")]
+        elif args is not None:
+            args = [word.removesuffix("None") + "null" if word.endswith("=None") else word for word in args]
+        return super().parse_args(args, *others, **settings)
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Exit with the mistake in one line, instead of hundreds of lines of usage.
+
+        Raises:
+            SystemExit: Always, with status 2.
+        """
+        if not self.exit_on_error:  # a nested parser; the outer one reports this message inside its own
+            super().error(message, ex)
+        in_file = yaml_problem(self._config_files) if message.startswith("Problems parsing config") else None
+        problem = in_file or settings_problem(message, self._choices)
+        sys.stderr.write(f"mlemo: {problem}\nmlemo: `--help` lists the settings, `--print_config` the values\n")
+        raise SystemExit(2) from ex
+
+    def _choices(self, owner: str) -> Iterable[str]:
+        """Names to choose a hint from, see `settings_problem`."""
+        if owner == "class":
+            return {cls.__name__ for base in BASES for cls in _subclasses(base)}
+        if owner:
+            module, _, name = owner.rpartition(".")
+            return inspect.signature(getattr(sys.modules.get(module), name, object)).parameters
+        parsers = [self, *(sub for action in self._actions for sub in _subparsers(action))]
+        names = {action.dest for parser in parsers for action in parser._actions}
+        return {name for name in names if not name.endswith(".help")}
+
+
+def _subparsers(action: argparse.Action) -> list[argparse.ArgumentParser]:
+    return list(action.choices.values()) if isinstance(action.choices, Mapping) else []
+
+
+def _subclasses(base: type) -> Iterator[type]:
+    child: type
+    for child in base.__subclasses__():
+        yield child
+        yield from _subclasses(child)

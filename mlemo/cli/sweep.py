@@ -1,0 +1,33 @@
+"""Options of ``mlemo sweep``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mlemo.cli.arguments import CommandParser
+
+__all__ = ["parser"]
+
+DESCRIPTION = """\
+Search for good settings: train with values that Optuna proposes (tree-structured Parzen estimator; trials that do badly
+are broken off early), and look at validation only. Start it again after it was broken off, or with more trials, and it
+goes on; start it several times at once, and the trials are shared out.
+
+  mlemo sweep configs/sweep/synthetic.yaml              needs no file and no network
+  mlemo sweep configs/sweep/semeval2018_english.yaml --set data_dir=DIR --workers 2 --trials 40"""
+
+
+def parser() -> CommandParser:
+    """The options of ``mlemo sweep``."""
+    result = CommandParser("sweep", DESCRIPTION)
+    add = result.add_argument
+    add("file", type=Path, metavar="FILE", help="the sweep, as YAML")
+    add("--trials", type=int, metavar="N", help="how many are to be finished (default: as in the file)")
+    add("--workers", type=int, default=1, metavar="N", help="trials at once in this process (default: 1)")
+    add("--folder", type=Path, default=Path("runs/sweeps"), metavar="DIR", help="where sweeps are kept, each in a "
+        "folder with its name (default: runs/sweeps)")  # fmt: skip
+    add("--storage", metavar="URL", help="database that workers share, as SQLAlchemy names it (default: SQLite, the "
+        "file trials.db in the sweep's folder)")  # fmt: skip
+    add("--set", action="append", default=[], metavar="NAME=VALUE", help="a value that the file asks "
+        "for, such as data_dir")  # fmt: skip
+    return result

@@ -1,4 +1,4 @@
-"""The graph between the texts of a batch: who is linked with whom, and how a network learns from it."""
+"""The graph of the texts of a batch: which texts are linked, and the gradient of its edges."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch_geometric.utils import degree
 
 __all__ = ["BatchGraph", "Construction", "Graph", "between", "label_entropy", "label_jaccard", "strongest"]
 
@@ -17,7 +18,7 @@ UNTHRESHOLDED = ("knn", "random")
 
 @dataclass(frozen=True)
 class Graph:
-    """Edges j → i: text i hears from its neighbour j.
+    """Edges j → i, along which text i receives the state of its neighbor j.
 
     Args:
         edges: ``(2, E)`` long, sources j above targets i.
@@ -29,27 +30,35 @@ class Graph:
     weights: Tensor
     mixture: Tensor | None = None
 
+    def statistics(self, nodes: int) -> dict[str, Tensor]:
+        """Mean number of neighbors per node, share of nodes without one, and the mixture, for ``nodes`` texts."""
+        incoming = degree(self.edges[1], nodes)
+        values = {"edges_per_node": incoming.mean(), "isolated_nodes": (incoming == 0).float().mean()}
+        if self.mixture is not None:
+            values |= {"lambda_jaccard": self.mixture[0], "lambda_cosine": self.mixture[1]}
+        return values
+
 
 class BatchGraph(nn.Module):
-    """Links the texts of a batch that are alike (Alrasheedy et al. 2026, eq. 6-8).
+    """Links between similar texts of a batch (Alrasheedy et al. 2026, eq. 6-8).
 
     Similarity ``S = λ₁ · Jaccard(labels) + λ₂ · cos(embeddings)``, ``(λ₁, λ₂) = softmax(LambdaNet(statistics of the
-    batch))``. Text i hears from j where ``S_ij ≥ τ``, from its ``neighbors`` strongest at most, and never from itself.
-    (The paper has ``>``; at the percentile of a batch of two, whose only pair is the percentile, that links nobody.)
-    By labels alone (``jaccard``) texts without a common label are never linked: where most pairs have none, τ is 0.
+    batch))``. The neighbors of text i are the ``neighbors`` most similar texts j ≠ i with ``S_ij ≥ τ``. (The paper has
+    ``>``; in a batch of two, whose only pair is the percentile, that gives no edge.) By labels alone (``jaccard``)
+    texts without a common label are never linked: where most pairs have none, τ is 0.
 
     A threshold has no gradient, so that LambdaNet would never learn: edges weigh 1 in the forward pass and have the
     gradient of ``σ((S − τ) / T)``. Where there is no threshold they have that of S.
 
-    Labels are looked at in training only. Without them S is the cosine alone, whatever the construction. S is computed
-    in float32, also under mixed precision.
+    Labels are used in training only. Without them S is the cosine alone, whatever the construction. S is computed in
+    float32, also under mixed precision.
 
     Args:
         construction: ``mixed`` as above; ``cosine`` or ``jaccard`` alone; ``knn``, the nearest by cosine without a
-            threshold; ``random``, as many neighbours drawn at random.
+            threshold; ``random``, as many neighbors drawn at random.
         threshold: τ, or ``None`` for the ``percentile``; not for ``knn`` and ``random``, which have none.
         percentile: Of the similarities between different texts of the batch, in [0, 100].
-        neighbors: Most neighbours a text hears from.
+        neighbors: Most neighbors per text.
         temperature: T.
 
     Raises:
@@ -160,7 +169,7 @@ def strongest(similarity: Tensor, allowed: Tensor, neighbors: int) -> Tensor:
     Args:
         similarity: ``(B, M)``.
         allowed: ``(B, M)`` bool.
-        neighbors: Most edges a row.
+        neighbors: Most edges per row.
     """
     ranked = similarity.masked_fill(~allowed, -torch.inf).topk(min(neighbors, similarity.shape[1]), 1)
     row, place = (ranked.values > -torch.inf).nonzero(as_tuple=True)

@@ -15,7 +15,7 @@ Kind = Literal["sage", "gcn", "gat"]
 
 
 class MixedAggregation(Aggregation):
-    """``Σ_a softmax(w)_a AGG_a`` over mean, maximum and attention of the neighbours (Alrasheedy et al. 2026, eq. 10).
+    """``Σ_a softmax(w)_a AGG_a`` over mean, maximum and attention of the neighbors (Alrasheedy et al. 2026, eq. 10).
 
     Args:
         width: d.
@@ -64,15 +64,15 @@ class SageConv(MessagePassing):
         return self.own(x) + self.neighbors(self.propagate(edge_index, x=x, edge_weight=edge_weight))
 
     def message(self, x_j: Tensor, edge_weight: Tensor) -> Tensor:
-        """What a text sends along each edge, ``(E, d)``."""
+        """Messages along each edge, ``(E, d)``."""
         return edge_weight.to(x_j.dtype)[:, None] * x_j
 
 
 class GCNConv(nn.Module):
-    """``W mean({h_i} ∪ {w_ij h_j : j ∈ N_i}) + b`` (Kipf and Welling 2017, with the normalisation ``D⁻¹(A + I)``).
+    """``W mean({h_i} ∪ {w_ij h_j : j ∈ N_i}) + b`` (Kipf and Welling 2017, with the normalization ``D⁻¹(A + I)``).
 
-    The symmetric normalisation would make what a text hears depend on how many others each of its neighbours hears
-    from, which a neighbour out of a memory does not bring along.
+    The symmetric normalization would make a message depend on the number of neighbors of its source, which is not part
+    of a memory.
 
     Args:
         width: d.

@@ -1,4 +1,4 @@
-"""A memory of training texts, in which a new text finds its neighbours whatever texts it comes with."""
+"""A memory of training texts, in which a text finds its neighbors whatever other texts share its batch."""
 
 from __future__ import annotations
 
@@ -16,37 +16,52 @@ BLOCK = 2**26  #: most similarities that are computed at a time, 256 MB
 class Memory:
     """States of training texts at the entry of every layer of a graph network, searched exactly by cosine.
 
-    A million texts of width 768 at two layers take 3 GB in a checkpoint (half precision, ``2 · layers · width`` bytes a
-    text) and twice as much when they are searched (``2 · layers · width + 4 · width``, as cosines are computed in
+    A million texts of width 768 at two layers take 3 GB in a checkpoint (half precision, ``2 · layers · width`` bytes
+    per text) and twice as much while they are searched (``2 · layers · width + 4 · width``, as cosines are computed in
     float32); the owner bounds their number.
 
     Args:
         states: ``(layers, M, d)``, kept in half precision; the first layer's are the embeddings that are searched.
         rows: ``(M,)`` long, the texts' rows in the training corpus.
+        labels: ``(M, C)`` bool, the texts' gold labels, ``False`` also where a label is not annotated; ``None`` for a
+            memory without labels.
 
     Raises:
-        ValueError: The numbers of states and rows differ.
+        ValueError: The numbers of states, rows and labels differ.
 
     Example:
         >>> memory = Memory(torch.tensor([[[1.0, 0.0], [0.0, 1.0]]]), torch.tensor([7, 8]))
         >>> cosine, place = memory.nearest(torch.tensor([[0.0, 2.0]]), k=1)
         >>> cosine.item(), memory.rows[place].item()
         (1.0, 8)
+        >>> memory.places(torch.tensor([8, 5, 7])).tolist()
+        [1, -1, 0]
     """
 
-    def __init__(self, states: Tensor, rows: Tensor) -> None:
+    def __init__(self, states: Tensor, rows: Tensor, labels: Tensor | None = None) -> None:
         if states.ndim != 3 or states.shape[1] != len(rows):
             raise ValueError(f"a memory of {len(rows)} rows has states (layers, rows, d), found {tuple(states.shape)}")
-        self.states, self.rows = states.half(), rows
+        if labels is not None and len(labels) != len(rows):
+            raise ValueError(f"a memory of {len(rows)} rows has labels (rows, C), found {tuple(labels.shape)}")
+        self.states, self.rows, self.labels = states.half(), rows, labels
         self._unit = F.normalize(self.states[0].float(), dim=1)
+        self._places = torch.full((int(rows.max()) + 1 if len(rows) else 0,), -1, device=rows.device)
+        self._places[rows] = torch.arange(len(rows), device=rows.device)
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def to(self, device: torch.device) -> Memory:
         """The same memory, moved to a device in place."""
-        self.states, self.rows, self._unit = self.states.to(device), self.rows.to(device), self._unit.to(device)
+        self.states, self.rows = self.states.to(device), self.rows.to(device)
+        self.labels = None if self.labels is None else self.labels.to(device)
+        self._unit, self._places = self._unit.to(device), self._places.to(device)
         return self
+
+    def places(self, rows: Tensor) -> Tensor:
+        """Places in the memory of rows of the training corpus ``(B,)``; −1 for rows that the memory does not hold."""
+        known = rows < len(self._places)
+        return torch.where(known, self._places[rows.where(known, 0)], -1)
 
     def nearest(self, embeddings: Tensor, k: int, exclude: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The k most similar texts of each embedding, most similar first.
@@ -54,7 +69,7 @@ class Memory:
         Args:
             embeddings: ``(B, d)``, on the memory's device.
             k: How many; all there are, where the memory holds fewer.
-            exclude: ``(B,)`` long, a place in the memory for each embedding that is no neighbour of its.
+            exclude: ``(B,)`` long, per embedding a place in the memory that is not its neighbor, −1 for none.
 
         Returns:
             Cosines and places in the memory, each ``(B, k)``.
@@ -66,12 +81,16 @@ class Memory:
             with torch.autocast(embeddings.device.type, enabled=False):
                 similarity = F.normalize(embeddings[part].float(), dim=1) @ self._unit.T
             if exclude is not None:
-                similarity[torch.arange(len(part), device=part.device), exclude[part]] = -torch.inf
+                excluded = exclude[part, None]
+                column = excluded.clamp(min=0)
+                kept = similarity.gather(1, column).masked_fill(excluded >= 0, -torch.inf)
+                similarity.scatter_(1, column, kept)
             found = similarity.topk(k, 1)
             cosines.append(found.values)
             places.append(found.indices)
         return torch.cat(cosines), torch.cat(places)
 
     def state_dict(self) -> dict[str, Any]:
-        """States and rows, on the CPU; the arguments of the constructor."""
-        return {"states": self.states.cpu(), "rows": self.rows.cpu()}
+        """States, rows and labels where there are any, on the CPU; the arguments of the constructor."""
+        content = {"states": self.states.cpu(), "rows": self.rows.cpu()}
+        return content if self.labels is None else {**content, "labels": self.labels.cpu()}

@@ -32,7 +32,7 @@ def test_the_nearest_by_a_loop(
 ) -> None:
     monkeypatch.setattr(module, "BLOCK", block)
     asked = torch.randn(5, WIDTH, generator=torch.Generator().manual_seed(1))
-    exclude = torch.tensor([3, 0, 10, 4, 4]) if excluding else None
+    exclude = torch.tensor([3, 0, 10, -1, 4]) if excluding else None
     similarity, places = memory.nearest(asked, 4, exclude)
     for row in range(5):
         cosines = [cosine(asked[row].tolist(), state) for state in states[0].tolist()]
@@ -87,3 +87,20 @@ def test_states_and_rows_must_go_together(states: Tensor) -> None:
         Memory(states, torch.arange(3))
     with pytest.raises(ValueError, match=r"found \(11, 6\)"):
         Memory(states[0], torch.arange(11))
+    with pytest.raises(ValueError, match=r"memory of 11 rows has labels \(rows, C\), found \(3, 2\)"):
+        Memory(states, torch.arange(ROWS), torch.ones(3, 2, dtype=torch.bool))
+
+
+def test_places_are_found_by_row(states: Tensor) -> None:
+    rows = torch.tensor([8, 2, 5, 40, 0, 1, 30, 3, 4, 6, 7])
+    memory = Memory(states, rows)
+    asked = [40, 2, 9, 100, 0, 41, 29]
+    expected = [rows.tolist().index(row) if row in rows else -1 for row in asked]
+    assert memory.places(torch.tensor(asked)).tolist() == expected
+
+
+def test_labels_are_kept_with_the_states(states: Tensor) -> None:
+    labels = torch.rand(ROWS, 4, generator=torch.Generator().manual_seed(5)) < 0.5
+    saved = Memory(states, torch.arange(ROWS), labels).state_dict()
+    assert torch.equal(Memory(**saved).labels, labels)
+    assert Memory(states, torch.arange(ROWS)).state_dict().keys() == {"states", "rows"}

@@ -1,0 +1,106 @@
+"""Message passing from the texts of a memory to texts that are not linked with one another."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mlemo.nn.graph_network import GraphNetwork
+from mlemo.nn.memory import Memory
+
+__all__ = ["memory_states", "pass_from_memory"]
+
+PART = 64  #: texts whose neighbors are computed at a time
+
+
+def pass_from_memory(
+    network: GraphNetwork,
+    embeddings: Tensor,
+    memory: Memory,
+    *,
+    neighbors: int,
+    threshold: float | None = None,
+    exclude: Tensor | None = None,
+    label_embedding: nn.Module | None = None,
+) -> Tensor:
+    """States of texts after all layers, with their nearest texts of the memory as neighbors.
+
+    A text i is linked with ``N_i``, the nearest texts of the memory. Layer l computes ``h_i ← layer_l(h_i, {m_j^l :
+    j ∈ N_i})`` with ``m_j^l = memory.states[l, j] + label_embedding(labels_j)``. Stored states are constants: gradients
+    reach a text's own state, the network and the label embedding. The shapes depend on no value, so that no device is
+    synchronized.
+
+    Args:
+        network: The graph network.
+        embeddings: ``(B, d)``.
+        memory: Where neighbors are searched, on the device of the embeddings.
+        neighbors: Most neighbors per text.
+        threshold: Cosine from which texts are linked; ``None`` links each text to all of its nearest.
+        exclude: ``(B,)`` long, per text a place in the memory that is not its neighbor, −1 for none.
+        label_embedding: Maps gold labels ``(B, k, C)`` in {0, 1} to ``(B, k, d)``; ``None`` to leave labels out.
+
+    Returns:
+        ``(B, d)``.
+
+    Raises:
+        ValueError: Labels are to be embedded, and the memory holds none.
+    """
+    cosines, places = memory.nearest(embeddings.detach(), neighbors, exclude)
+    added: Tensor | float = 0.0
+    if label_embedding is not None:
+        if memory.labels is None:
+            raise ValueError("the memory holds no labels, which the embedding of the neighbors' labels needs")
+        added = label_embedding(memory.labels[places].to(embeddings.dtype))
+    states, edges = embeddings, _edges(cosines, threshold)
+    for layer, stored in enumerate(memory.states):
+        states = _layer(network, layer, states, stored[places].to(states.dtype) + added, edges)
+    return states
+
+
+def memory_states(network: GraphNetwork, embeddings: Tensor, neighbors: int, threshold: float | None = None) -> Tensor:
+    """States of texts at the entry of each layer, each text with its nearest other texts as neighbors.
+
+    No label takes part: a training text is the neighbor of its neighbors, which would bring its own labels back to it
+    in the second layer.
+
+    Args:
+        network: The graph network.
+        embeddings: ``(M, d)``.
+        neighbors: Most neighbors per text.
+        threshold: Cosine from which texts are linked; ``None`` links each text to all of its nearest.
+
+    Returns:
+        ``(layers, M, d)`` float32, the embeddings first.
+    """
+    states = [embeddings]
+    layers = len(network.convolutions)
+    if layers > 1:
+        found = Memory(embeddings[None], torch.arange(len(embeddings), device=embeddings.device))
+        parts = found.rows.split(PART)
+        near = [found.nearest(embeddings[part], neighbors, exclude=part) for part in parts]
+        linked = [(places, _edges(cosines, threshold)) for cosines, places in near]
+        for layer in range(layers - 1):
+            before = states[-1]
+            after = [
+                _layer(network, layer, before[part], before[places], edges)
+                for part, (places, edges) in zip(parts, linked)
+            ]
+            states.append(torch.cat(after).float())
+    return torch.stack(states)
+
+
+def _edges(cosines: Tensor, threshold: float | None) -> Tensor:
+    """Edges ``(2, B · k)`` from the nearest texts of each text, which are nodes from B on, to the texts 0, …, B − 1."""
+    texts, nearest = cosines.shape
+    source = texts + torch.arange(texts * nearest, device=cosines.device)
+    target = torch.arange(texts, device=cosines.device)[:, None].expand(texts, nearest).flatten()
+    if threshold is not None:
+        # an edge below the threshold ends in its source, whose new state is dropped: the number of edges stays the same
+        target = torch.where(cosines.flatten() >= threshold, target, source)
+    return torch.stack([source, target])
+
+
+def _layer(network: GraphNetwork, layer: int, states: Tensor, sources: Tensor, edges: Tensor) -> Tensor:
+    """States ``(B, d)`` after one layer, from the states ``(B, k, d)`` of each text's nearest texts."""
+    nodes = torch.cat([states, sources.flatten(0, 1)])
+    return network.layer(layer, nodes, edges, nodes.new_ones(edges.shape[1]))[: len(states)]

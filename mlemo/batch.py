@@ -50,6 +50,7 @@ class StepOutput(TypedDict, total=False):
 
     loss: Tensor  #: scalar
     logits: Tensor  #: (B, C), detached, canonical label order
+    other_logits: dict[str, Tensor]  #: (B, C), detached: by inference, where evaluation has several (`inferences`)
     index: Tensor  #: (B,) long
     labels: Tensor  #: (B, C)
     label_mask: Tensor  #: (B, C) bool
@@ -70,6 +71,7 @@ class ModelOutput:
         loss_logits: ``(B, C)`` that the loss sees in place of ``logits``, where a network trains its decoder on another
             path than it predicts with.
         diagnostics: Scalars to be watched in training, by name.
+        other_logits: ``(B, C)`` in evaluation, by the name of each further inference (``MultiLabelModel.inferences``).
     """
 
     logits: Tensor
@@ -77,6 +79,7 @@ class ModelOutput:
     context: dict[str, Any] = field(default_factory=dict)
     loss_logits: Tensor | None = None
     diagnostics: dict[str, Tensor] = field(default_factory=dict)
+    other_logits: dict[str, Tensor] = field(default_factory=dict)
 
     def of_samples(self) -> Tensor:
         """Sum of the terms that are values of the samples, ``(B,)``; 0 where there are none."""

@@ -21,7 +21,7 @@ from mlemo.checkpoints import find_checkpoint, read_checkpoint
 from mlemo.data.collate import batched
 from mlemo.data.corpus import Corpus
 from mlemo.models import FeatureModel, MultiLabelModel, TextModel
-from mlemo.thresholds import FixedThreshold, ThresholdRule, rule_from_dict
+from mlemo.thresholds import FixedThreshold, ThresholdRule, rule_of_inference, rules_from_checkpoint
 
 __all__ = ["Classified", "Classifier", "classify", "load"]
 
@@ -128,7 +128,8 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Classifier:
     model = model_class.load_from_checkpoint(file, map_location="cpu", weights_only=True)
     if model.data_input == FeatureInput(None):
         raise ValueError(f"{file} holds a {name} over a tabular corpus, which does not classify texts")
-    rule = rule_from_dict(checkpoint["thresholds"]) if "thresholds" in checkpoint else FixedThreshold(0.5)
+    rules = rules_from_checkpoint(checkpoint, model.inferences[0])
+    rule = rule_of_inference(rules, model.prediction_inference) if rules else FixedThreshold(0.5)
     return Classifier(model.to(device), rule)
 
 
@@ -154,10 +155,9 @@ def classify(words: Sequence[str]) -> list[Classified]:
     if not texts:
         parser.error("nothing to classify: give sentences, --file, or lines on standard input")
     try:
-        classifier = load(options.ckpt, options.device)
+        results = load(options.ckpt, options.device)(texts)
     except (FileNotFoundError, ValueError) as error:
         parser.error(str(error))
-    results = classifier(texts)
     if options.json:
         for result in results:
             sys.stdout.write(json.dumps(asdict(result), ensure_ascii=False) + "\n")

@@ -137,7 +137,7 @@ def test_weights_on_the_page_are_those_of_the_model(explained: Path, run: Path) 
     assert isinstance(classifier.model, GTHLEmo)
     corpus = Corpus(classifier.model.label_space, torch.zeros(1, 4), ["0"], TEXTS[:1])
     with torch.no_grad():
-        reading = classifier.model.read(TokenizedCorpus(corpus, classifier.model.data_input)[0], "none")
+        reading = classifier.model.compute(TokenizedCorpus(corpus, classifier.model.data_input)[0], "none")
     added, looked = cells[0], cells[1]  # of the first text
     (occluded,) = occlusion(classifier, [classifier(TEXTS[0])])
     assert [row[0] for row in added] == ["word", *TEXTS[0].split()]

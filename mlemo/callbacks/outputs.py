@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 import torch
@@ -26,12 +27,16 @@ class Outputs:
         probabilities: ``(N, C)`` float32.
         targets: ``(N, C)``.
         mask: ``(N, C)`` bool, False = not annotated.
+        inference: The model's inference that gave ``probabilities`` (``MultiLabelModel.inferences``).
+        others: ``(N, C)`` probabilities by the name of each further inference.
     """
 
     index: Tensor
     probabilities: Tensor
     targets: Tensor
     mask: Tensor
+    inference: str = "forward"
+    others: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class OutputsCallback(Callback):
@@ -39,14 +44,19 @@ class OutputsCallback(Callback):
 
     def __init__(self) -> None:
         self._batches: list[tuple[Tensor, ...]] = []
+        self._others: tuple[str, ...] = ()
 
     def on_outputs(self, trainer: Trainer, pl_module: MultiLabelModel, stage: Stage, outputs: Outputs) -> None:
         """Called at the end of each validation, test or prediction epoch, on every process."""
         raise NotImplementedError(f"{type(self).__name__} must define on_outputs")
 
     def _collect(self, outputs: Any, batch: Any) -> None:
-        logits = outputs["logits"].detach().float()
-        self._batches.append((outputs["index"], logits.sigmoid(), batch["labels"], batch["label_mask"]))
+        others = outputs.get("other_logits", {})
+        self._others = tuple(others)
+        probabilities = [logits.detach().float().sigmoid() for logits in (outputs["logits"], *others.values())]
+        self._batches.append(
+            (outputs["index"], probabilities[0], batch["labels"], batch["label_mask"], *probabilities[1:])
+        )
 
     def _finish(self, trainer: Trainer, pl_module: LightningModule, stage: Stage) -> None:
         batches, self._batches = self._batches, []
@@ -56,8 +66,11 @@ class OutputsCallback(Callback):
         if trainer.world_size > 1:
             parts = [torch.cat(gather_all_tensors(part)) for part in parts]
         order = parts[0].argsort()
+        index, probabilities, targets, mask, *others = (part[order].cpu() for part in parts)
         model = cast(MultiLabelModel, pl_module)
-        self.on_outputs(trainer, model, stage, Outputs(*(part[order].cpu() for part in parts)))
+        inference = model.prediction_inference if stage == "predict" else model.inferences[0]
+        by_name = dict(zip(self._others, others))
+        self.on_outputs(trainer, model, stage, Outputs(index, probabilities, targets, mask, inference, by_name))
 
     def on_validation_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *args: Any, **kwargs: Any

@@ -6,7 +6,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 from lightning.pytorch import LightningModule, Trainer
@@ -24,6 +24,7 @@ from mlemo.metrics.calibration import expected_calibration_error
 from mlemo.metrics.weighted import DECISION_METRICS
 from mlemo.models import MultiLabelModel
 from mlemo.predictions import Predictions, write_predictions
+from mlemo.thresholds import ThresholdRule
 
 __all__ = ["Results"]
 
@@ -42,7 +43,10 @@ class Results(OutputsCallback):
     ``per_class_<stage>.csv`` with precision, recall and F1 of each label at 0.5 and tuned, its average precision,
     expected calibration error and positives in training; ``rules_<stage>.csv`` with Jaccard, micro-F1 and macro-F1
     under several decision rules (see :class:`mlemo.callbacks.rule_comparison.RuleComparison`). After training,
-    validation and test stand side by side, so that the optimism of a rule fitted on validation is seen.
+    validation and test stand side by side, so that the optimism of a rule fitted on validation is seen. For a model
+    that predicts in several ways (``MultiLabelModel.inferences``) the table has the test under each; ``inference`` in
+    the JSON file names the one of the metrics without a prefix, which the other files belong to, and that of `predict`
+    and `classify`.
 
     Args:
         predictions: Whether the predictions are written.
@@ -113,7 +117,7 @@ class Results(OutputsCallback):
         corpus = trainer.datamodule.corpus("val" if stage == "val" else "test")  # type: ignore[attr-defined]  # every mlemo datamodule has it
         ids = [corpus.ids[row] for row in outputs.index.tolist()]
         gold, probabilities = outputs.targets.bool() & outputs.mask, outputs.probabilities
-        decided = probabilities >= 0.5 if tuning is None else tuning.decide(probabilities)
+        decided = probabilities >= 0.5 if tuning is None else tuning.decide(probabilities, outputs.inference)
         return Predictions(path, pl_module.label_space, ids, gold, outputs.mask, decided, probabilities)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -140,7 +144,10 @@ class Results(OutputsCallback):
         if trainer.is_global_zero:
             path = run_folder(trainer) / f"results_{stage}.json"
             path.parent.mkdir(parents=True, exist_ok=True)
+            model = cast(MultiLabelModel, trainer.lightning_module)
             content: dict[str, Any] = {"rule": _rule(trainer), **values}
+            if model.inferences[1:]:
+                content["inference"] = {stage: model.inferences[0], "predict": model.prediction_inference}
             if stage == "test" and self._intervals:
                 content["intervals"] = {name: list(ends) for name, ends in self._intervals.items()}
             path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
@@ -149,19 +156,27 @@ class Results(OutputsCallback):
     def _print(self, trainer: Trainer) -> None:
         if not trainer.is_global_zero:
             return
-        data, model = trainer.datamodule, trainer.lightning_module  # type: ignore[attr-defined]
+        data = trainer.datamodule  # type: ignore[attr-defined]  # set by Trainer.fit
+        model = cast(MultiLabelModel, trainer.lightning_module)
+        bootstrap = ["95 %: bootstrap over the texts"] if self._intervals else []
         table = Table(
             "metric",
             title=f"{type(model).__name__} on {type(data).__name__}",
-            caption=f"tuned: {_rule(trainer)}" + ("; 95 %: bootstrap over the texts" if self._intervals else ""),
+            caption="; ".join([f"tuned: {_rule(trainer)}", *_inferences(model), *bootstrap]),
         )
-        columns = [(stage, prefix) for stage in self._values for prefix in ("", "tuned_")]
-        for stage, prefix in columns:
-            table.add_column(f"{stage} {'tuned' if prefix else 'at 0.5'}", justify="right")
+        kinds = (("", "at 0.5"), ("tuned_", "tuned"))
+        columns = [(stage, prefix, f"{stage} {title}") for stage in self._values for prefix, title in kinds]
+        if "test" in self._values:
+            others = model.inferences[1:]
+            columns += [
+                ("test", f"{name}_{prefix}", f"test {name} {title}") for name in others for prefix, title in kinds
+            ]
+        for *_, title in columns:
+            table.add_column(title, justify="right")
         for name in SHOWN:
-            cells = [self._values[stage].get(prefix + name) for stage, prefix in columns]
+            cells = [self._values[stage].get(prefix + name) for stage, prefix, _ in columns]
             table.add_row(name, *("" if cell is None else f"{cell:.4f}" for cell in cells))
-            ends = [self._intervals.get(prefix + name) if stage == "test" else None for stage, prefix in columns]
+            ends = [self._intervals.get(prefix + name) if stage == "test" else None for stage, prefix, _ in columns]
             if name in WITH_INTERVAL and any(ends):
                 table.add_row("  95 %", *("" if end is None else f"[{end[0]:.3f}, {end[1]:.3f}]" for end in ends))
         Console().print(table)
@@ -203,16 +218,32 @@ def _rule(trainer: Trainer) -> str:
     return "threshold 0.5" if tuning is None else tuning.rule.describe()
 
 
+def _inferences(model: MultiLabelModel) -> list[str]:
+    """A note for a model that predicts in several ways: which one each score belongs to."""
+    first, *others = model.inferences
+    if not others:
+        return []
+    return [f"inference: {first}, beside it {', '.join(others)}, each with thresholds fitted under it; "
+            f"predict and classify use {model.prediction_inference}"]  # fmt: skip
+
+
 def _write_thresholds(folder: Path, tuning: ThresholdTuning, names: tuple[str, ...]) -> Path:
     path = folder / "thresholds.json"
-    content: dict[str, Any] = {"rule": tuning.rule.describe()}
-    cuts = tuning.rule.thresholds()
-    if cuts is not None:
-        content["thresholds"] = dict(zip(names, cuts.expand(len(names)).tolist()))
-    elif tuning.rule.state_dict():
-        content["state"] = tuning.rule.state_dict()
+    content = _described(tuning.rule, names)
+    if tuning.other_rules:
+        content["other_inferences"] = {key: _described(rule, names) for key, rule in tuning.other_rules.items()}
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return path
+
+
+def _described(rule: ThresholdRule, names: tuple[str, ...]) -> dict[str, Any]:
+    content: dict[str, Any] = {"rule": rule.describe()}
+    cuts = rule.thresholds()
+    if cuts is not None:
+        content["thresholds"] = dict(zip(names, cuts.expand(len(names)).tolist()))
+    elif rule.state_dict():
+        content["state"] = rule.state_dict()
+    return content
 
 
 def _program() -> str:

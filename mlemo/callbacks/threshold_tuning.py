@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import copy
 import logging
-from typing import Any
+from typing import Any, cast
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_only
+from torch import Tensor
 
 from mlemo.callbacks.outputs import Outputs, OutputsCallback, Stage
 from mlemo.metrics import MultiLabelMetrics
 from mlemo.metrics.weighted import DECISION_METRICS
 from mlemo.models import MultiLabelModel
-from mlemo.thresholds import FixedThreshold, PerClassThreshold, ThresholdRule, rule_from_dict, rule_to_dict
+from mlemo.thresholds import (
+    FixedThreshold,
+    PerClassThreshold,
+    ThresholdRule,
+    rule_of_inference,
+    rule_to_dict,
+    rules_from_checkpoint,
+    rules_to_checkpoint,
+)
 
 __all__ = ["ThresholdTuning", "tuned_rule"]
 
@@ -28,6 +38,11 @@ class ThresholdTuning(OutputsCallback):
     checkpoint for test, predict or classification takes it from there. Metrics under the rule are logged as
     ``val/tuned_…`` (optimistic: fitted on the same rows) and ``test/tuned_…`` beside those at 0.5.
 
+    A model that predicts in several ways (``MultiLabelModel.inferences``) has a fitted rule for each, and is decided
+    under each by its own. Outside of training the scores of the further ways are logged as ``test/<inference>_…`` and
+    ``test/<inference>_tuned_…``, and ``test/<inference>_label_changes`` is the share of samples whose label sets are
+    other ones than under the first way.
+
     A ``rule`` that is another one than the checkpoint's takes its place: it is fitted when training goes on or on
     validation, and in test and prediction it can be used where it learns nothing from data.
 
@@ -36,15 +51,14 @@ class ThresholdTuning(OutputsCallback):
             cut of each class, averaged over 5 folds.
 
     Raises:
-        ValueError: A test or prediction is asked for with a rule that learns and is not the checkpoint's.
+        ValueError: A test or prediction is requested with a rule that learns and is not the checkpoint's.
     """
-
-    KEY = "thresholds"
 
     def __init__(self, rule: ThresholdRule | None = None) -> None:
         super().__init__()
         self.rule = PerClassThreshold(cross_fit=5) if rule is None else rule
-        self._asked = rule
+        self.other_rules: dict[str, ThresholdRule] = {}  #: by the name of each further inference
+        self._requested = rule
         self.fitted = False
 
     def on_outputs(self, trainer: Trainer, pl_module: MultiLabelModel, stage: Stage, outputs: Outputs) -> None:
@@ -53,45 +67,70 @@ class ThresholdTuning(OutputsCallback):
             return
         if trainer.state.fn == TrainerFn.FITTING or (stage == "val" and not self.fitted):
             self.rule.fit(outputs.probabilities, outputs.targets, outputs.mask)
+            for name, probabilities in outputs.others.items():
+                self.other_rules[name] = copy.deepcopy(self.rule).fit(probabilities, outputs.targets, outputs.mask)
             self.fitted = True
-        metrics = MultiLabelMetrics(pl_module.label_space, sync_on_compute=False)  # the rows are gathered already
-        metrics.update(
-            outputs.probabilities, outputs.targets, decisions=self.decide(outputs.probabilities), mask=outputs.mask
-        )
-        for name, value in metrics.compute().items():
+        decisions = self.decide(outputs.probabilities)
+        for name, value in _scores(pl_module, outputs, outputs.probabilities, decisions).items():
             if name in DECISION_METRICS:
                 pl_module.log(f"{stage}/tuned_{name}", value, prog_bar=name == "macro_f1", sync_dist=True)
+        if trainer.state.fn == TrainerFn.FITTING:
+            return
+        for inference, probabilities in outputs.others.items():
+            if self.rule.learns and inference not in self.other_rules:
+                continue  # a checkpoint of mlemo 0.1.0, with a rule for the first inference alone
+            others = self.decide(probabilities, inference)
+            tuned = _scores(pl_module, outputs, probabilities, others)
+            values = {f"tuned_{name}": tuned[name] for name in tuned if name in DECISION_METRICS}
+            values |= _scores(pl_module, outputs, probabilities, probabilities >= 0.5)
+            values["label_changes"] = (others != decisions).any(dim=1).float().mean()
+            for name, value in values.items():
+                pl_module.log(f"{stage}/{inference}_{name}", value, sync_dist=True)
 
-    def decide(self, probabilities: Any) -> Any:
-        """Label sets ``(N, C)`` bool under the fitted rule."""
+    def decide(self, probabilities: Tensor, inference: str | None = None) -> Tensor:
+        """Label sets ``(N, C)`` bool under the rule that was fitted under an inference (``None``: the first)."""
         if not self.fitted:
             raise ValueError(
                 "the threshold rule has not been fitted: the checkpoint holds none, and nothing was validated"
             )
-        return self.rule.predict(probabilities)
+        rule = self.rule if inference is None else self.other_rules.get(inference, self.rule)
+        return rule.predict(probabilities)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Put the fitted rule into the checkpoint."""
+        """Put the fitted rules into the checkpoint."""
         if self.fitted:
-            checkpoint[self.KEY] = rule_to_dict(self.rule)
+            first = cast(MultiLabelModel, pl_module).inferences[0]
+            checkpoint.update(rules_to_checkpoint({first: self.rule, **self.other_rules}))
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Take the fitted rule from the checkpoint."""
-        if self.KEY in checkpoint:
-            stored = rule_from_dict(checkpoint[self.KEY])
-            if self._asked is None or _definition(self._asked) == _definition(stored):
-                self.rule, self.fitted = stored, True
+        """Take the fitted rules from the checkpoint."""
+        model = cast(MultiLabelModel, pl_module)
+        first = model.inferences[0]
+        rules = rules_from_checkpoint(checkpoint, first)
+        if rules:
+            used = model.prediction_inference if trainer.state.fn == TrainerFn.PREDICTING else first
+            stored = rule_of_inference(rules, used)
+            if self._requested is None or _definition(self._requested) == _definition(stored):
+                self.rule, self.fitted = rules.pop(first, stored), True
+                self.other_rules = rules
                 return
-            self.rule, self.fitted = self._asked, not self._asked.learns
+            self.rule, self.fitted = self._requested, not self._requested.learns
+            self.other_rules = {}
             if not self.fitted and trainer.state.fn in (TrainerFn.TESTING, TrainerFn.PREDICTING):
                 raise ValueError(
-                    f"thresholds.rule: the checkpoint holds “{stored.describe()}”, asked for is "
+                    f"thresholds.rule: the checkpoint holds “{stored.describe()}”, requested is "
                     f"“{self.rule.describe()}”, which has to be fitted on validation; leave thresholds.rule out, or "
                     "fit rules on the predictions of a run: python -m mlemo.studies.rules RUN"
                 )
         elif trainer.state.fn != TrainerFn.FITTING:
-            self.rule, self.fitted = FixedThreshold(0.5), True
+            self.rule, self.other_rules, self.fitted = FixedThreshold(0.5), {}, True
             rank_zero_only(log.warning)("the checkpoint holds no thresholds; labels are decided at 0.5")
+
+
+def _scores(model: MultiLabelModel, outputs: Outputs, probabilities: Tensor, decisions: Tensor) -> dict[str, Tensor]:
+    metrics = MultiLabelMetrics(model.label_space, sync_on_compute=False)  # the rows are gathered already
+    metrics.update(probabilities, outputs.targets, decisions=decisions, mask=outputs.mask)
+    return metrics.compute()
 
 
 def _definition(rule: ThresholdRule) -> dict[str, Any]:

@@ -46,10 +46,10 @@ def attention(model: GTHLEmo, results: Sequence[Classified], batch_size: int = 6
     for rows in torch.arange(len(texts)).split(batch_size):
         batch = model.transfer_batch_to_device(dataset.__getitems__(rows), model.device, 0)
         with torch.inference_mode():
-            reading = model.read(batch, "none")  # no attention depends on the graph
-        weights = reading.attention[:, None]
-        if reading.label_weights is not None:
-            weights = torch.cat([weights, reading.label_weights], 1)
+            output = model.compute(batch, "none")  # no attention depends on the graph
+        weights = output.attention[:, None]
+        if output.label_weights is not None:
+            weights = torch.cat([weights, output.label_weights], 1)
         names = [POOLING, *space.names][: weights.shape[1]]
         for row, own in zip(rows.tolist(), weights.float().cpu()):
             text = texts[row] if asked.cleaning is None else asked.cleaning(texts[row])

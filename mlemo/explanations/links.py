@@ -1,4 +1,4 @@
-"""Whether the texts that GTHL-Emo links with each other are alike in their labels."""
+"""Label similarity of the texts that the batch graph of GTHL-Emo links."""
 
 from __future__ import annotations
 
@@ -22,24 +22,26 @@ def label_similarity_of_links(
     """Jaccard index of the gold labels of two texts of a batch, over those that are linked and over all.
 
     The texts are put into random batches. They are linked as in evaluation, by their embeddings alone, and as in
-    training, where the graph may look at labels too.
+    training, where labels may weigh in the graph too.
 
     Args:
-        model: A trained GTHL-Emo with a graph.
+        model: A trained GTHL-Emo with a graph of batches.
         corpus: Texts with gold labels.
         batch_size: Texts that share a graph.
         most: Texts at most, drawn at random.
         seed: Seed of the draw.
 
     Returns:
-        A row for ``evaluation``, one for ``training``: how many neighbours a text has on average, the mean index over
+        A row for ``evaluation``, one for ``training``: mean number of neighbors per text, the mean index over
         the linked pairs, and over all pairs that share a batch.
 
     Raises:
-        ValueError: The model has no graph, or there are fewer than two texts.
+        ValueError: The model has no graph of batches, or there are fewer than two texts.
     """
     if not isinstance(model, GTHLEmo) or model.linker is None:
-        raise ValueError(f"links are those of a GTHLEmo with a graph; this is a {type(model).__name__} without one")
+        raise ValueError(
+            f"links are those of a GTHLEmo with a graph of batches; this is a {type(model).__name__} without one"
+        )
     if min(len(corpus), most, batch_size) < 2:
         raise ValueError(f"links need two texts, found {len(corpus)}, with most={most} and batch_size={batch_size}")
     rows = torch.randperm(len(corpus), generator=torch.Generator().manual_seed(seed))[:most]

@@ -97,7 +97,7 @@ def embeddings(model: MultiLabelModel, corpus: Corpus) -> Tensor:
 def _vectors(model: MultiLabelModel, batch: Batch) -> Tensor:
     batch = model.transfer_batch_to_device(batch, model.device, 0)
     if isinstance(model, GTHLEmo):
-        return model.read(batch, "none").embeddings
+        return model.compute(batch, "none").embeddings
     if isinstance(model, TextModel):
         return pool(model.encode(batch), batch["attention_mask"], "mean")
     return batch["features"]

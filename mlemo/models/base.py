@@ -81,8 +81,21 @@ class MultiLabelModel(LightningModule):
         """
         return ModelOutput(self(batch))
 
+    @property
+    def inferences(self) -> tuple[str, ...]:
+        """Names of the ways in which the model predicts: that of validation and test, then those of ``other_logits``.
+
+        Each has probabilities of its own, and a decision rule that is fitted on them.
+        """
+        return ("forward",)
+
+    @property
+    def prediction_inference(self) -> str:
+        """The one of ``inferences`` that `predict_logits` uses."""
+        return self.inferences[0]
+
     def predict_logits(self, batch: Batch) -> Tensor:
-        """Logits ``(B, C)`` for new texts: those of `forward`, unless a network has a way of its own for them."""
+        """Logits ``(B, C)`` of new texts, by ``prediction_inference``."""
         return self(batch)
 
     def objective(self, batch: Batch, output: ModelOutput) -> Tensor:
@@ -183,6 +196,8 @@ class MultiLabelModel(LightningModule):
         components |= {name: term.detach().mean() for name, term in output.terms.items()}
         if components:
             step["components"] = components
+        if output.other_logits:
+            step["other_logits"] = {name: logits.detach() for name, logits in output.other_logits.items()}
         if output.diagnostics:
             step["diagnostics"] = {name: value.detach() for name, value in output.diagnostics.items()}
         return step

@@ -12,7 +12,13 @@ from mlemo.thresholds.expected_f1 import ExpectedF1
 from mlemo.thresholds.fixed import FixedThreshold
 from mlemo.thresholds.global_threshold import GlobalThreshold
 from mlemo.thresholds.per_class import PerClassThreshold
-from mlemo.thresholds.storage import rule_from_dict, rule_to_dict
+from mlemo.thresholds.storage import (
+    rule_from_dict,
+    rule_of_inference,
+    rule_to_dict,
+    rules_from_checkpoint,
+    rules_to_checkpoint,
+)
 from mlemo.thresholds.top_k import TopK
 
 __all__ = [
@@ -26,5 +32,8 @@ __all__ = [
     "ThresholdRule",
     "TopK",
     "rule_from_dict",
+    "rule_of_inference",
     "rule_to_dict",
+    "rules_from_checkpoint",
+    "rules_to_checkpoint",
 ]

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lightning.pytorch.utilities import rank_zero_warn
+
 from mlemo.paths import component_from_dict, component_to_dict, plain
 from mlemo.thresholds.base import ThresholdRule
 
-__all__ = ["rule_from_dict", "rule_to_dict"]
+__all__ = ["rule_from_dict", "rule_of_inference", "rule_to_dict", "rules_from_checkpoint", "rules_to_checkpoint"]
+
+KEY, BY_INFERENCE = "thresholds", "thresholds_by_inference"
 
 
 def rule_to_dict(rule: ThresholdRule) -> dict[str, Any]:
@@ -58,4 +62,44 @@ def rule_from_dict(stored: Mapping[str, Any]) -> ThresholdRule:
         raise ValueError(f"a stored rule has class_path, init_args and state; {sorted(missing)} missing")
     rule: ThresholdRule = component_from_dict(stored, ThresholdRule, "rule")  # type: ignore[type-abstract]
     rule.load_state_dict(stored["state"])
+    return rule
+
+
+def rules_to_checkpoint(rules: Mapping[str, ThresholdRule]) -> dict[str, Any]:
+    """Entries of a checkpoint for the fitted rules of a model.
+
+    Args:
+        rules: By the inference that each was fitted under, that of validation and test first.
+
+    Returns:
+        ``thresholds``, the first rule as plain values, and ``thresholds_by_inference``, all of them by name.
+    """
+    stored = {inference: rule_to_dict(rule) for inference, rule in rules.items()}
+    return {KEY: next(iter(stored.values())), BY_INFERENCE: stored}
+
+
+def rules_from_checkpoint(checkpoint: Mapping[str, Any], inference: str) -> dict[str, ThresholdRule]:
+    """Fitted rules of a checkpoint, by the inference that each was fitted under.
+
+    Args:
+        checkpoint: The checkpoint.
+        inference: That of validation and test, for a checkpoint that does not name it (mlemo 0.1.0).
+
+    Returns:
+        The rules; none where the checkpoint holds none.
+    """
+    unnamed = {inference: checkpoint[KEY]} if KEY in checkpoint else {}
+    return {name: rule_from_dict(stored) for name, stored in checkpoint.get(BY_INFERENCE, unnamed).items()}
+
+
+def rule_of_inference(rules: Mapping[str, ThresholdRule], inference: str) -> ThresholdRule:
+    """The rule that was fitted under an inference; where there is none the first one, with a warning if it learns."""
+    first, rule = next(iter(rules.items()))
+    if inference in rules:
+        return rules[inference]
+    if rule.learns:
+        rank_zero_warn(
+            f"labels are decided by thresholds that were fitted under the inference {first!r}, and the model predicts "
+            f"under {inference!r}, where probabilities differ; train again to have thresholds of this inference too"
+        )
     return rule

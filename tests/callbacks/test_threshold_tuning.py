@@ -114,7 +114,7 @@ def test_another_rule_than_the_checkpoints_takes_its_place_or_is_refused(
     expected = PerClassThreshold().fit(outputs.probabilities, outputs.targets, outputs.mask)
     assert fitted.state_dict() == expected.state_dict()
     with pytest.raises(
-        ValueError, match=r"the checkpoint holds “one threshold .*, asked for is “a threshold per class"
+        ValueError, match=r"the checkpoint holds “one threshold .*, requested is “a threshold per class"
     ):
         again(PerClassThreshold(), "test")
 

@@ -27,7 +27,9 @@ TEXTS = ["اليوم انا السعيد، غاضبا!", "", "a day we have 我�
 def made(texts: list[str] = TRAIN, max_positions: int = 64, **settings: Any) -> GTHLEmo:
     torch.manual_seed(0)
     source = FromScratch(layers=1, width=32, heads=2, vocabulary=300, max_positions=max_positions)
-    model = GTHLEmo(LabelSpace(("joy", "anger")), source, top_k=settings.pop("top_k", None), **settings)
+    model = GTHLEmo(
+        LabelSpace(("joy", "anger")), source, top_k=settings.pop("top_k", None), graph_inference="none", **settings
+    )
     model.build(lambda: texts)
     return model.eval()
 
@@ -37,7 +39,7 @@ def tokens_and_weights(model: GTHLEmo, text: str) -> tuple[list[str], torch.Tens
     corpus = Corpus(model.label_space, torch.zeros(1, 2), ["0"], [text])
     batch = TokenizedCorpus(corpus, model.data_input)[0]
     with torch.no_grad():
-        reading = model.read(batch, "none")
+        reading = model.compute(batch, "none")
     parts = [reading.attention[:, None], *([] if reading.label_weights is None else [reading.label_weights])]
     return model.tokenizer.convert_ids_to_tokens(batch["input_ids"][0].tolist()), torch.cat(parts, 1)[0].T
 

@@ -1,4 +1,4 @@
-"""GTHL-Emo through the whole model: who sees labels, who hears from whom, and what a checkpoint holds."""
+"""GTHL-Emo as a whole model: labels, neighbors, settings, and the content of a checkpoint."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import mlemo
 from mlemo.batch import Batch
 from mlemo.callbacks import EMAWeights, LossWeightMonitor
 from mlemo.cli import main
-from mlemo.data import Corpus, TokenizedCorpus
+from mlemo.data import Corpus
 from mlemo.losses import (
     BinaryCrossEntropy,
     DynamicWeightAverage,
@@ -35,50 +35,17 @@ from mlemo.losses import (
 from mlemo.models import GTHLEmo, Optimization, TransformerClassifier
 from mlemo.models.gthl_emo import Inference
 from mlemo.nn.batch_graph import Construction
-from mlemo.nn.encoder import FromScratch
 from mlemo.nn.graph_network import Kind
 from mlemo.nn.label_transformer import label_attention
-from mlemo.nn.memory import Memory
+from mlemo.nn.memory_graph import pass_from_memory
 from mlemo.training import MlemoCLI, instantiate
+
+from .gthl_tester import ROWS, batch_of, remember, with_labels
 
 Maker = Callable[..., Any]
 GRAPHS = (*get_args(Construction), "none")
 INFERENCES = get_args(Inference)
-ROWS = [5, 0, 22, 13, 7, 2]
 EXPERIMENTS = sorted((Path(__file__).parents[2] / "configs" / "experiment").glob("gthl_emo_*.yaml"))
-
-
-@pytest.fixture
-def gthl(source: FromScratch, corpus: Corpus) -> Maker:
-    """Maker of a tiny GTHL-Emo with its encoder made, and weights so large that differences can be seen."""
-
-    def make(labels: Any = corpus.label_space, **settings: Any) -> GTHLEmo:
-        torch.manual_seed(0)
-        settings = {"loss": HybridLoss(controller=GTHLController())} | settings
-        model = GTHLEmo(labels, source, label_heads=2, **settings)
-        model.build(lambda: corpus.texts)
-        with torch.no_grad():
-            for name, parameter in model.named_parameters():
-                if parameter.ndim > 1 and not name.startswith("loss."):
-                    parameter.mul_(3)
-        return model
-
-    return make
-
-
-def batch_of(model: GTHLEmo, corpus: Corpus, rows: list[int]) -> Batch:
-    return TokenizedCorpus(corpus, model.data_input).__getitems__(rows)
-
-
-def remember(model: GTHLEmo, rows: int = 15) -> GTHLEmo:
-    """Give the model a memory of random states, which no label has touched."""
-    generator = torch.Generator().manual_seed(4)
-    model.memory = Memory(torch.randn(model.depth, rows, 32, generator=generator), torch.arange(rows))
-    return model
-
-
-def with_labels(batch: Batch, change: Callable[[Tensor], Tensor]) -> Batch:
-    return {**batch, "labels": change(batch["labels"]), "label_mask": change(batch["label_mask"].float()) > 0.5}
 
 
 # labels --------------------------------------------------------------------------------------------------------------
@@ -129,27 +96,16 @@ def test_predictions_do_not_depend_on_the_company(settings: dict, network: Kind,
     order = [3, 1, 5, 0, 4, 2]
     batch = batch_of(model, corpus, ROWS)
     for inference in ("memory", "none"):
-        expected = model.read(batch, inference).logits
-        shuffled = model.read(batch_of(model, corpus, [ROWS[place] for place in order]), inference).logits
+        expected = model.compute(batch, inference).logits
+        shuffled = model.compute(batch_of(model, corpus, [ROWS[place] for place in order]), inference).logits
         torch.testing.assert_close(shuffled, expected[order], atol=1e-5, rtol=0)
-        alone = torch.cat([model.read(batch_of(model, corpus, [row]), inference).logits for row in ROWS])
+        alone = torch.cat([model.compute(batch_of(model, corpus, [row]), inference).logits for row in ROWS])
         torch.testing.assert_close(alone, expected, atol=1e-5, rtol=0)
     # what these are compared with: in a batch, texts hear from each other; and the memory is heard
-    together = model.read(batch, "batch").logits
-    divided = torch.cat([model.read(batch_of(model, corpus, ROWS[:3]), "batch").logits, together[3:]])
+    together = model.compute(batch, "batch").logits
+    divided = torch.cat([model.compute(batch_of(model, corpus, ROWS[:3]), "batch").logits, together[3:]])
     assert (divided - together).abs().max() > 1e-3
-    assert (model.read(batch, "memory").logits - model.read(batch, "none").logits).abs().max() > 1e-3
-
-
-@torch.no_grad()
-def test_which_neighbours_are_heard_when(gthl: Maker, corpus: Corpus) -> None:
-    for inference in INFERENCES:
-        model = gthl(graph_inference=inference).eval()
-        batch = batch_of(model, corpus, ROWS)
-        assert torch.equal(model.predict_logits(batch), model.read(batch, "none").logits)
-        remember(model)
-        assert torch.equal(model(batch), model.read(batch, inference).logits)
-        assert torch.equal(model.predict_logits(batch), model.read(batch, "memory").logits)
+    assert (model.compute(batch, "memory").logits - model.compute(batch, "none").logits).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("network", get_args(Kind))
@@ -162,9 +118,9 @@ def test_a_text_with_its_memory_is_a_text_in_the_graph_of_the_training_texts(
         trainer().fit(model, datamodule=data(batch_size=8))
     model.eval()
     assert model.memory is not None
-    trained = model.read(batch_of(model, corpus, model.memory.rows.tolist()), "none").embeddings
+    trained = model.compute(batch_of(model, corpus, model.memory.rows.tolist()), "none").embeddings
     torch.testing.assert_close(model.memory.states[0].float(), trained, atol=2e-3, rtol=2e-3)
-    asked = model.read(batch_of(model, data().corpus("test"), list(range(10))), "memory")
+    asked = model.compute(batch_of(model, data().corpus("test"), list(range(10))), "memory")
     nodes = torch.cat([trained, asked.embeddings])
     unit = torch.nn.functional.normalize(nodes, dim=1)
     similarity = (unit @ unit.T).fill_diagonal_(-2)[:, :23]  # nobody hears from a text that is asked about
@@ -172,8 +128,9 @@ def test_a_text_with_its_memory_is_a_text_in_the_graph_of_the_training_texts(
     edges = torch.stack([sources.flatten(), torch.arange(33).repeat_interleave(5)])
     states = model.graph_network(nodes, edges, torch.ones(edges.shape[1]))[23:]
     expected = model.fusion(torch.cat([asked.embeddings, states], 1))
-    heard = model.fusion(torch.cat([asked.embeddings, model._from_memory(asked.embeddings, model.memory)], 1))
-    torch.testing.assert_close(heard, expected, atol=0.02, rtol=0.02)  # the memory is kept in half precision
+    passed = pass_from_memory(model.graph_network, asked.embeddings, model.memory, neighbors=5)
+    found = model.fusion(torch.cat([asked.embeddings, passed], 1))
+    torch.testing.assert_close(found, expected, atol=0.02, rtol=0.02)  # the memory is kept in half precision
 
 
 # the network ---------------------------------------------------------------------------------------------------------
@@ -183,7 +140,7 @@ def test_a_text_with_its_memory_is_a_text_in_the_graph_of_the_training_texts(
 def test_logits_by_hand(gthl: Maker, corpus: Corpus) -> None:
     model = gthl(threshold=0.1).eval()
     batch = batch_of(model, corpus, ROWS)
-    reading = model.read(batch, "batch")
+    reading = model.compute(batch, "batch")
     states = model.encoder(
         input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], token_type_ids=batch["token_type_ids"]
     ).last_hidden_state
@@ -209,7 +166,7 @@ def test_logits_by_hand(gthl: Maker, corpus: Corpus) -> None:
 def test_parts_can_be_left_out_one_by_one(gthl: Maker, corpus: Corpus) -> None:
     def parts(**settings: Any) -> set[str]:
         model = gthl(**settings)
-        reading = model.read(batch_of(model, corpus, ROWS), "batch")
+        reading = model.compute(batch_of(model, corpus, ROWS), "batch")
         assert reading.logits.shape == (6, 5)
         assert (reading.affinity is None) is (model.label_transformer is None)
         assert (reading.graph is None) is (model.linker is None)
@@ -223,7 +180,7 @@ def test_parts_can_be_left_out_one_by_one(gthl: Maker, corpus: Corpus) -> None:
     assert parts(loss=HybridLoss()) == every - {"loss"}
     assert parts(label_attention=False) == every
     model = gthl(label_attention=False)
-    assert model.read(batch_of(model, corpus, ROWS), "batch").label_weights is None
+    assert model.compute(batch_of(model, corpus, ROWS), "batch").label_weights is None
 
 
 def test_every_setting_reaches_its_part(gthl: Maker, corpus: Corpus) -> None:
@@ -249,13 +206,13 @@ def test_a_threshold_that_no_text_reaches_leaves_nobody_to_hear_from(gthl: Maker
     model.eval()
     batch = batch_of(model, data().corpus("test"), list(range(6)))
     assert model.memory is not None
-    assert torch.equal(model.read(batch, "memory").logits, model.read(batch, "none").logits)
+    assert torch.equal(model.compute(batch, "memory").logits, model.compute(batch, "none").logits)
 
 
 @torch.no_grad()
 def test_what_is_watched_of_the_graph_is_what_it_is(gthl: Maker, corpus: Corpus) -> None:
     model = gthl(threshold=0.2)
-    reading = model.read(batch_of(model, corpus, ROWS), "batch")
+    reading = model.compute(batch_of(model, corpus, ROWS), "batch")
     assert reading.graph is not None
     assert reading.graph.mixture is not None
     heard_from = [[target for target in reading.graph.edges[1].tolist() if target == i] for i in range(len(ROWS))]
@@ -334,13 +291,17 @@ def test_its_loss_goes_with_any_model(classifier: Maker, data: Maker, trainer: M
     assert model.loss.terms["focal"].jaccard > 0
 
 
-def test_wrong_settings_are_refused(gthl: Maker) -> None:
-    with pytest.raises(ValueError, match=r"memory_rows must be at least 1 where .* 'memory', found 0"):
-        gthl(graph_inference="memory", memory_rows=0)
-    with pytest.raises(ValueError, match=r"memory_rows must be at least 0 where .* 'batch', found -1"):
-        gthl(memory_rows=-1)
-    with pytest.raises(ValueError, match="the graph is one of mixed"):
-        gthl(graph="full")
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"memory_rows": 0}, r"memory_rows must be at least 1 where model.graph is 'mixed' .* is 'memory', found 0"),
+        ({"graph_inference": "batch", "memory_rows": -1}, r"at least 0 where .* is 'batch', found -1"),
+        ({"graph": "full"}, "the graph is one of mixed"),
+    ],
+)
+def test_wrong_settings_are_refused(settings: dict[str, Any], message: str, gthl: Maker) -> None:
+    with pytest.raises(ValueError, match=message):
+        gthl(**settings)
 
 
 # the memory and the checkpoint ---------------------------------------------------------------------------------------
@@ -353,7 +314,7 @@ def test_the_memory_is_bounded_and_can_be_left_out(gthl: Maker, data: Maker, tra
         assert model.memory is not None
         assert model.memory.states.shape == (2, expected, 32)
         assert len(set(model.memory.rows.tolist())) == expected
-    for settings in ({"memory_rows": 0}, {"graph": "none"}):
+    for settings in ({"memory_rows": 0, "graph_inference": "batch"}, {"graph": "none", "memory_rows": 0}):
         model = gthl(**settings)
         run = trainer()
         run.fit(model, datamodule=data(batch_size=8))
@@ -378,7 +339,7 @@ def test_the_memory_survives_the_checkpoint_and_goes_with_the_averaged_weights(
 
     def embeddings(of: GTHLEmo) -> Tensor:
         with torch.no_grad():
-            return of.eval().read(batch_of(of, corpus, loaded.memory.rows.tolist()), "none").embeddings
+            return of.eval().compute(batch_of(of, corpus, loaded.memory.rows.tolist()), "none").embeddings
 
     torch.testing.assert_close(loaded.memory.states[0].float(), embeddings(loaded), atol=2e-3, rtol=2e-3)
     trained = gthl()
@@ -388,7 +349,7 @@ def test_the_memory_survives_the_checkpoint_and_goes_with_the_averaged_weights(
     texts = data().corpus("test").texts
     with torch.no_grad():
         batch = batch_of(loaded, data().corpus("test"), list(range(len(texts))))
-        expected = {inference: loaded.read(batch, inference).logits.sigmoid() for inference in ("memory", "none")}
+        expected = {inference: loaded.compute(batch, inference).logits.sigmoid() for inference in ("memory", "none")}
     found = classifier.probabilities(texts)
     torch.testing.assert_close(found, expected["memory"], atol=1e-5, rtol=0)
     assert (found - expected["none"]).abs().max() > 1e-3

@@ -15,7 +15,10 @@ from mlemo.thresholds import (
     ThresholdRule,
     TopK,
     rule_from_dict,
+    rule_of_inference,
     rule_to_dict,
+    rules_from_checkpoint,
+    rules_to_checkpoint,
 )
 from mlemo.thresholds.base import CutRule
 
@@ -288,6 +291,24 @@ def test_a_rule_survives_a_safe_checkpoint(template, tmp_path):
     assert rule_to_dict(restored) == rule_to_dict(rule)
     assert stored["class_path"] == f"mlemo.thresholds.{type(rule).__name__}"
     assert torch.equal(restored.predict(probabilities), rule.predict(probabilities))
+
+
+def test_each_inference_has_a_rule_in_the_checkpoint(tmp_path, recwarn):
+    rules = {"one": FixedThreshold(0.3), "two": FixedThreshold(0.6)}
+    torch.save(rules_to_checkpoint(rules), tmp_path / "checkpoint.pt")
+    checkpoint = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert checkpoint["thresholds"] == rule_to_dict(rules["one"])
+    stored = rules_from_checkpoint(checkpoint, "three")
+    assert {name: rule.threshold for name, rule in stored.items()} == {"one": 0.3, "two": 0.6}
+    old = rules_from_checkpoint({"thresholds": rule_to_dict(rules["two"])}, "three")  # of mlemo 0.1.0
+    assert {name: rule.threshold for name, rule in old.items()} == {"three": 0.6}
+    assert rules_from_checkpoint({}, "three") == {}
+    assert rule_of_inference(stored, "two") is stored["two"]
+    assert rule_of_inference(stored, "three") is stored["one"]  # nothing was fitted: it is the same everywhere
+    assert not recwarn
+    fitted = {"one": PerClassThreshold().fit(*data())}
+    with pytest.warns(UserWarning, match="fitted under the inference 'one', and the model predicts under 'two'"):
+        assert rule_of_inference(fitted, "two") is fitted["one"]
 
 
 @every_rule

@@ -1,0 +1,34 @@
+"""What GTHL-Emo computes for a batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from mlemo.nn.batch_graph import Graph
+
+__all__ = ["GTHLEmoOutput"]
+
+
+@dataclass(frozen=True)
+class GTHLEmoOutput:
+    """Everything that the network computes for a batch, for training and for explanations.
+
+    Args:
+        logits: ``(B, C)``.
+        embeddings: Pooled texts, ``(B, d)``.
+        attention: Weight of each token in its text's embedding, ``(B, L)``.
+        graph: The batch's graph, where there is one.
+        label_weights: Weight of each token for each label, ``(B, C, L)``, with label attention.
+        affinity: log Q, ``(C, C)``, the labels' affinities, with a label transformer.
+        other_logits: ``(B, C)`` under other inferences, by name.
+    """
+
+    logits: Tensor
+    embeddings: Tensor
+    attention: Tensor
+    graph: Graph | None
+    label_weights: Tensor | None
+    affinity: Tensor | None
+    other_logits: dict[str, Tensor] = field(default_factory=dict)

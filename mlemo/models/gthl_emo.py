@@ -44,14 +44,16 @@ class GTHLEmo(TextModel):
     labels of a batch weigh in its graph.
 
     Beside the published graph, ``graph_inference: memory`` links a text with its nearest training texts in validation
-    and test, as it always is in prediction, so that no other text of its batch matters.
+    and test, as it always is in prediction, so that no other text of its batch matters; ``graph: memory`` does so in
+    training as well, so that training and use have the same graph.
 
     Args:
         label_space: The labels.
         encoder: A name on the hub, a local folder in its layout, or an encoder source such as ``FromScratch``.
         loss: Any loss of mlemo; ``HybridLoss`` if left out.
         top_k: Tokens with a weight in the attention pooling; ``None`` for all.
-        graph: How texts are linked (``BatchGraph``), or ``none`` to leave graph and graph network out.
+        graph: How texts are linked in training: within a batch (``BatchGraph``), with their nearest training texts out
+            of the memory, except themselves (``memory``), or ``none`` to leave graph and graph network out.
         threshold: Similarity from which texts are linked; ``None`` takes the ``percentile`` of the batch, and every
             nearest text of the memory.
         percentile: See ``threshold``.
@@ -66,11 +68,14 @@ class GTHLEmo(TextModel):
         graph_inference: Neighbors in validation and test: ``memory``, the nearest training texts; ``batch``, the texts
             of the batch, as in the paper, so that scores depend on the batches (prediction has the memory); ``none``.
         memory_rows: Most training texts that the memory holds (drawn once), which are encoded before each validation
-            of the training; 0 for no memory.
+            of the training, with ``graph: memory`` also before each training epoch; 0 for no memory.
+        neighbor_labels: Add an embedding of the neighbors' gold labels to their states, with ``graph: memory``. A label
+            that is not annotated adds nothing.
         kwargs: Settings of ``TextModel``: ``max_length``, ``cleaning``, ``optimization``.
 
     Raises:
-        ValueError: ``graph_inference="memory"`` without a memory, or a negative ``memory_rows``.
+        ValueError: A memory is needed and ``memory_rows`` is 0, ``memory_rows`` is negative, ``graph: memory`` is given
+            with ``graph_inference: batch``, or ``neighbor_labels`` with another graph.
     """
 
     def __init__(
@@ -80,7 +85,7 @@ class GTHLEmo(TextModel):
         loss: Loss | None = None,
         *,
         top_k: int | None = 5,
-        graph: Construction | Literal["none"] = "mixed",
+        graph: Construction | Literal["memory", "none"] = "mixed",
         threshold: float | None = None,
         percentile: float = 75.0,
         neighbors: int = 5,
@@ -93,29 +98,37 @@ class GTHLEmo(TextModel):
         dropout: float = 0.1,
         graph_inference: Inference = "memory",
         memory_rows: int = 20_000,
+        neighbor_labels: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(label_space, encoder, HybridLoss() if loss is None else loss, **kwargs)
-        least = int(graph != "none" and graph_inference == "memory")
+        least = int(graph != "none" and "memory" in (graph, graph_inference))
         if memory_rows < least:
             raise ValueError(
                 f"model.memory_rows must be at least {least} where model.graph is {graph!r} and model.graph_inference "
                 f"is {graph_inference!r}, found {memory_rows}"
             )
+        if graph == "memory" and graph_inference == "batch":
+            raise ValueError("model.graph is 'memory', which links no texts of a batch: set graph_inference: memory")
+        if neighbor_labels and graph != "memory":
+            raise ValueError(f"model.neighbor_labels needs model.graph: memory, found {graph!r}")
         self.top_k, self.graph, self.neighbors = top_k, graph, neighbors
         self.threshold, self.percentile, self.temperature = threshold, percentile, temperature
         self.network, self.depth, self.dropout = network, depth, dropout
         self.label_layers, self.label_heads, self.label_attention = label_layers, label_heads, label_attention
-        self.graph_inference, self.memory_rows = graph_inference, memory_rows
+        self.graph_inference, self.memory_rows, self.neighbor_labels = graph_inference, memory_rows, neighbor_labels
         self.memory: Memory | None = None
 
     def build_head(self, width: int) -> None:
         """Make everything above the encoder."""
         self.pooling = AttentionPooling(width, self.top_k)
-        self.linker = self.graph_network = None
+        self.linker = self.graph_network = self.label_embedding = None
         if self.graph != "none":
-            self.linker = BatchGraph(self.graph, self.threshold, self.percentile, self.neighbors, self.temperature)
+            if self.graph != "memory":
+                self.linker = BatchGraph(self.graph, self.threshold, self.percentile, self.neighbors, self.temperature)
             self.graph_network = GraphNetwork(width, self.network, self.depth, self.dropout)
+        if self.neighbor_labels:
+            self.label_embedding = nn.Linear(len(self.label_space), width, bias=False)
         self.label_transformer = None
         if self.label_layers is not None:
             self.label_transformer = LabelTransformer(
@@ -133,6 +146,8 @@ class GTHLEmo(TextModel):
         """Where the neighbors of a text come from: ``graph_inference`` first, then the other way, for comparison."""
         if "none" in (self.graph, self.graph_inference):
             return ("none",)
+        if self.graph == "memory":
+            return ("memory",)
         if self.graph_inference == "memory":
             return ("memory", "batch")
         return ("batch",) if self.memory is None else ("batch", "memory")
@@ -160,7 +175,7 @@ class GTHLEmo(TextModel):
 
     def _inferences(self) -> tuple[str, ...]:
         if self.training:
-            return ("batch",)
+            return (self.graph if self.graph in ("memory", "none") else "batch",)
         return self.inferences
 
     def compute(self, batch: Batch, inference: str, *others: str) -> GTHLEmoOutput:
@@ -202,8 +217,15 @@ class GTHLEmo(TextModel):
             return graph, self.graph_network(embeddings, graph.edges, graph.weights)
         if inference == "memory" and (memory := self._known_memory()) is not None:
             memory.to(embeddings.device)
+            exclude = memory.places(batch["index"]) if self.training else None
             return None, pass_from_memory(
-                self.graph_network, embeddings, memory, neighbors=self.neighbors, threshold=self.threshold
+                self.graph_network,
+                embeddings,
+                memory,
+                neighbors=self.neighbors,
+                threshold=self.threshold,
+                exclude=exclude,
+                label_embedding=self.label_embedding,
             )
         no_edges = torch.empty(2, 0, dtype=torch.long, device=embeddings.device)
         return None, self.graph_network(embeddings, no_edges, embeddings.new_empty(0))
@@ -228,6 +250,19 @@ class GTHLEmo(TextModel):
 
     # memory -----------------------------------------------------------------------------------------------------
 
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Renew the memory at the start of each training epoch with the trained weights, where training needs one.
+
+        Not by the validation before it: a run that is resumed at the end of an epoch skips that.
+        """
+        if self.graph == "memory" and batch_idx == 0:
+            training = [module for module in self.modules() if module.training]
+            self.eval()
+            self.remember()
+            for module in training:
+                module.training = True
+        super().on_train_batch_start(batch, batch_idx)
+
     def on_validation_epoch_start(self) -> None:
         """Renew the memory in training, before validation and with its weights (the averaged ones, where these are)."""
         if self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking:
@@ -242,10 +277,12 @@ class GTHLEmo(TextModel):
         rows = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(data.seed))[: self.memory_rows]
         # texts of like length together: little padding
         rows = rows[dataset.lengths[rows].argsort(descending=True, stable=True)]
+        corpus = dataset.corpus
+        labels = corpus.labels[rows].bool() & corpus.mask[rows] if self.neighbor_labels else None
         with torch.no_grad(), self.trainer.precision_plugin.forward_context():
             embeddings = torch.cat([self._embed(dataset.__getitems__(part)) for part in rows.split(PART)])
             states = memory_states(self.graph_network, embeddings, self.neighbors, self.threshold)
-        self.memory = Memory(states, rows)
+        self.memory = Memory(states, rows, labels)
 
     def _embed(self, batch: Batch) -> Tensor:
         batch = self.transfer_batch_to_device(batch, self.device, 0)

@@ -295,7 +295,10 @@ def test_its_loss_goes_with_any_model(classifier: Maker, data: Maker, trainer: M
     ("settings", "message"),
     [
         ({"memory_rows": 0}, r"memory_rows must be at least 1 where model.graph is 'mixed' .* is 'memory', found 0"),
+        ({"graph": "memory", "memory_rows": 0}, r"memory_rows must be at least 1 where model.graph is 'memory'"),
         ({"graph_inference": "batch", "memory_rows": -1}, r"at least 0 where .* is 'batch', found -1"),
+        ({"graph": "memory", "graph_inference": "batch"}, "model.graph is 'memory', which links no texts of a batch"),
+        ({"neighbor_labels": True}, "model.neighbor_labels needs model.graph: memory, found 'mixed'"),
         ({"graph": "full"}, "the graph is one of mixed"),
     ],
 )

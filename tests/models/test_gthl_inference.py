@@ -31,6 +31,7 @@ Maker = Callable[..., Any]
         ({"graph_inference": "batch"}, ("batch", "memory"), "memory"),
         ({}, ("memory", "batch"), "memory"),
         ({"graph_inference": "none"}, ("none",), "none"),
+        ({"graph": "memory"}, ("memory",), "memory"),
         ({"graph": "none"}, ("none",), "none"),
     ],
 )

@@ -97,7 +97,7 @@ def _corpus(table: Table, sets: list[Any], space: LabelSpace) -> Corpus:
             columns.append(known[number])
     labels = torch.zeros(len(table), len(space))
     labels[rows, columns] = 1.0
-    return Corpus(space, labels, table.texts("id"), table.texts("text"))
+    return Corpus(space, labels, table.ids("id"), table.texts("text"))
 
 
 def _check_names(path: Path) -> None:

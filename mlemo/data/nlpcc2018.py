@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 
 from mlemo.data.base import EmotionDataModule, Split
+from mlemo.data.checks import check_ids
 from mlemo.data.corpus import Corpus
 from mlemo.data.fetch import find_file
 from mlemo.data.tables import read_text
@@ -88,6 +89,7 @@ class NLPCC2018(EmotionDataModule):
         labels: list[list[float]] = []
         ids: list[str] = []
         texts: list[str] = []
+        begins: list[int] = []
         start = 0
         while start < len(lines):
             if not lines[start]:
@@ -95,10 +97,12 @@ class NLPCC2018(EmotionDataModule):
                 continue
             post = lines[start : start + len(LINES)]
             _check(path, start, post)
+            begins.append(start + 1)
             ids.append(post[0].split('"')[1])
             labels.append([values[line] for line, expected in zip(post, LINES) if expected == VALUE])
             texts.append(post[LINES.index(TEXT)])
             start += len(LINES)
+        check_ids(ids, lambda row: f"{path}, line {begins[row]}")
         return Corpus(self.label_space, torch.tensor(labels), ids, texts)
 
 

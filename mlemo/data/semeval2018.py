@@ -93,7 +93,7 @@ class SemEval2018(EmotionDataModule):
             )
         labels, _ = table.indicators(LABELS)
         texts = [self._clean(text) for text in table.texts("Tweet")]
-        return Corpus(self.label_space, labels, table.texts("ID"), texts)
+        return Corpus(self.label_space, labels, table.ids("ID"), texts)
 
     def _clean(self, text: str) -> str:
         text = text.lstrip("\ufeff").replace("\\n", " ")

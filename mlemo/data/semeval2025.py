@@ -118,7 +118,7 @@ class SemEval2025(EmotionDataModule):
         labels = torch.zeros(len(table), len(space))
         mask = torch.zeros(len(table), len(space), dtype=torch.bool)
         labels[:, columns], mask[:, columns] = table.indicators(names, empty_is_unknown=True)
-        return Corpus(space, labels, table.texts("id"), table.texts("text"), mask=mask)
+        return Corpus(space, labels, table.ids("id"), table.texts("text"), mask=mask)
 
 
 def _labels(code: str) -> list[str]:

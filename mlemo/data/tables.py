@@ -17,6 +17,7 @@ import torch
 from pyarrow import parquet
 from torch import Tensor
 
+from mlemo.data.checks import check_ids, invisible
 from mlemo.labels import LabelSpace
 
 __all__ = ["Table", "nearest", "read_csv", "read_json_lines", "read_parquet", "read_text"]
@@ -34,12 +35,20 @@ class Table:
         columns: Column name to its ``N`` cells, in the order of the file.
         lines: ``N`` numbers, counted from 1: where each row begins.
         unit: What ``lines`` count: ``"line"`` or, in files without lines, ``"row"``.
+
+    Raises:
+        ValueError: A column name holds a character of ``checks.INVISIBLE``.
     """
 
     source: str
     columns: dict[str, list[Any]]
     lines: Sequence[int]
     unit: str = "line"
+
+    def __post_init__(self) -> None:
+        for name in self.columns:
+            if found := invisible(name):
+                raise ValueError(f"{self.source}: the column name {name!r} holds {found}; remove it")
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -63,13 +72,25 @@ class Table:
         """The cells of one column, every one a string.
 
         Raises:
-            ValueError: There is no such column, or a cell holds something else (Parquet and JSON lines only).
+            ValueError: There is no such column, or a cell holds something else (Parquet and JSON lines only) or a NUL
+                character.
         """
         cells = self.column(name)
         for row, cell in enumerate(cells):
-            if not isinstance(cell, str):
-                raise ValueError(f"{self.where(row)}: column {name!r} holds {cell!r}, expected a text")
+            if not isinstance(cell, str) or "\0" in cell:
+                expected = "a text without NUL characters" if isinstance(cell, str) else "a text"
+                raise ValueError(f"{self.where(row)}: column {name!r} holds {cell!r}, expected {expected}")
         return cells
+
+    def ids(self, name: str) -> list[str]:
+        """The cells of one column as identifiers, all different.
+
+        Raises:
+            ValueError: There is no such column, or as ``check_ids``.
+        """
+        ids = ["" if cell is None else str(cell) for cell in self.column(name)]
+        check_ids(ids, self.where)
+        return ids
 
     def indicators(self, names: Sequence[str], *, empty_is_unknown: bool = False) -> tuple[Tensor, Tensor]:
         """Columns of zeros and ones as label tensors.
@@ -137,7 +158,8 @@ def read_text(path: str | Path) -> str:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is empty, or is not UTF-8 (the message gives the line and the byte).
+        ValueError: The file is empty, is not UTF-8 (the message gives the line and the byte), holds a NUL character, or
+            begins with two byte-order marks.
     """
     path = Path(path)
     if not path.is_file():
@@ -148,6 +170,11 @@ def read_text(path: str | Path) -> str:
         line = error.object.count(b"\n", 0, error.start) + 1
         byte = error.object[error.start]
         raise ValueError(f"{path}, line {line}: byte 0x{byte:02x} is not UTF-8; save the file as UTF-8") from None
+    if text.startswith("\ufeff"):
+        raise ValueError(f"{path}, line 1: the file begins with two byte-order marks (U+FEFF); remove one")
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise ValueError(f"{path}, line {line}: found a NUL character, expected text; is the file damaged or UTF-16?")
     if not text.strip():
         raise ValueError(f"{path}: the file is empty, expected at least one row")
     return text

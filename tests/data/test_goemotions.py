@@ -79,6 +79,16 @@ def test_broken_rows_are_named(changed):
         GoEmotions(folder).corpus("test")
 
 
+def test_doubled_and_disfigured_ids_are_named(changed, tmp_path):
+    folder = changed("goemotions", "test.tsv", b"\txt00002\n", b"\txt00001\n")
+    with raises("test.tsv, line 3: the id 'xt00001' occurs a second time, first in"):
+        GoEmotions(folder).corpus("test")
+    path = folder / "test.tsv"
+    path.write_bytes(path.read_bytes().replace(b"\txt00001\n", b"\t\xef\xbb\xbfxt00001\n", 1))
+    with raises(r"test.tsv, line 2: the id '\ufeffxt00001' holds U+FEFF"):
+        GoEmotions(folder).corpus("test")
+
+
 def test_missing_files_are_answered_with_where_to_get_them(tmp_path):
     shutil.copy(HERE / "goemotions" / "train.tsv", tmp_path)
     with raises("has none of ['dev.tsv'], found train.tsv. GoEmotions needs train.tsv, dev.tsv", FileNotFoundError):

@@ -98,6 +98,12 @@ def test_malformed_lines(changed, lines, message):
         NLPCC2018(edit(changed, *lines)).corpus("val")
 
 
+def test_doubled_ids_are_named_with_the_lines_of_both_posts(changed):
+    folder = changed("nlpcc2018", "dev.txt", b'id="1"', b'id="0"')
+    with raises("dev.txt, line 22: the id '0' occurs a second time, first in"):
+        NLPCC2018(folder).corpus("val")
+
+
 def test_file_that_ends_inside_a_post(changed):
     path = changed("nlpcc2018", "dev.txt", b"<Tweet", b"<Tweet") / "dev.txt"
     path.write_bytes(b"\r\n".join(path.read_bytes().split(b"\r\n")[:37]))

@@ -67,6 +67,12 @@ def test_csv_quotes_are_ordinary_where_nothing_is_quoted(file):
         ("id,id\na,b\n", "rows.csv, line 1: the columns ['id'] occur more than once"),
         ('id,text\na,one\nb,"two\nc,three\n', "rows.csv, row that begins in line 3: unexpected end of data"),
         ('id,text\na,"one"x\n', "rows.csv, row that begins in line 2: "),
+        (b"id,text\na,one\nb,t\x00wo\n", "rows.csv, line 3: found a NUL character, expected text"),
+        ("\ufeff\ufeffid,text\na,one\n", "rows.csv, line 1: the file begins with two byte-order marks (U+FEFF)"),
+        (
+            "id,\ufefftext\na,one\n",
+            r"rows.csv: the column name '\ufefftext' holds U+FEFF, an invisible byte-order mark",
+        ),
         (b"id,text\na,one\nb,\xe9t\xe9\n", "rows.csv, line 3: byte 0xe9 is not UTF-8"),
         (b"\xef\xbb\xbfid,text\na,\xff\n", "rows.csv, line 2: byte 0xff is not UTF-8"),
     ],
@@ -100,6 +106,7 @@ def test_json_lines(file):
         ('{"a": 1}\n\n{"a": 2}\n', "rows.csv, line 2: not JSON: "),
         ('{"a": 1}\n[1]\n', "rows.csv, line 2: found [1], expected a JSON object"),
         ('{"a": 1}\n{"a": 2}\n{"b": 1}\n', "rows.csv, line 3: found the keys ['b'], expected ['a'] as in line 1"),
+        ('{"a\\u0000": 1}\n', "rows.csv: the column name 'a\\x00' holds a NUL character"),
         ("", "the file is empty"),
     ],
 )
@@ -158,6 +165,30 @@ def test_texts_must_be_strings():
     assert table(text=["a", ""]).texts("text") == ["a", ""]
     with raises("rows.csv, line 3: column 'text' holds None, expected a text"):
         table(text=["a", None]).texts("text")
+
+    with raises(r"rows.csv, line 2: column 'text' holds 'a\x00b', expected a text without NUL characters"):
+        table(text=["a\0b"]).texts("text")  # as JSON and Parquet can hold it
+    assert table(text=["\ufeffa"]).texts("text") == ["\ufeffa"]
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        (["a", "b", "a"], "rows.csv, line 4: the id 'a' occurs a second time, first in rows.csv, line 2"),
+        ([1, 2, "1"], "rows.csv, line 4: the id '1' occurs a second time, first in rows.csv, line 2"),
+        (["a", "\ufeffa"], r"rows.csv, line 3: the id '\ufeffa' holds U+FEFF, an invisible byte-order mark; remove it"),
+        (["a\0"], r"rows.csv, line 2: the id 'a\x00' holds a NUL character"),
+        (["a", " "], "rows.csv, line 3: the id is empty"),
+        ([None], "rows.csv, line 2: the id is empty"),
+    ],
+)
+def test_ids_that_do_not_identify_a_row(ids, message):
+    with raises(message):
+        table(id=ids).ids("id")
+
+
+def test_ids_are_strings():
+    assert table(id=[7, "a", " a"]).ids("id") == ["7", "a", " a"]
 
 
 def test_multi_hot():

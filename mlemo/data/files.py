@@ -6,11 +6,13 @@ import ast
 import json
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
 from mlemo.data.base import SPLITS, EmotionDataModule, Split
+from mlemo.data.checks import listing
 from mlemo.data.corpus import Corpus
 from mlemo.data.splits import stratified_split
 from mlemo.data.tables import Table, read_csv, read_json_lines, read_parquet
@@ -22,9 +24,14 @@ __all__ = ["TextFiles"]
 class TextFiles(EmotionDataModule):
     """A corpus of one's own, in files whose suffix tells the format: ``.csv``, ``.tsv``, ``.jsonl`` or ``.parquet``.
 
-    Labels stand either in one 0/1 column a label, named as in ``labels`` (an empty cell: not annotated, masked), or
-    all in ``label_column``: a list (JSON or Python notation in text files), or names joined by ``separator``; there an
-    empty text is the empty label set, and null (JSON lines, Parquet) means not annotated.
+    Labels stand either in one 0/1 column per label, named as in ``labels``, or all in ``label_column``: a list (JSON or
+    Python notation in text files), or names joined by ``separator``. What an empty cell means is set by ``empty``:
+
+    - ``"no"``: the label is absent, as 0; in ``label_column``, the empty label set.
+    - ``"unknown"``: not annotated; the cell counts neither in training nor in a score.
+    - ``None``: in a 0/1 column and for null (JSON lines, Parquet), not annotated; for an empty text in
+      ``label_column``, the empty label set. A column with 1 and empty cells but no 0 is refused: read as not
+      annotated it would leave the label without a negative, and any score of it perfect.
 
     CSV and TSV files have a header and CSV quoting. A validation or test split without a file of its own is taken from
     ``train``: stratified, seeded, equal texts on one side.
@@ -41,10 +48,12 @@ class TextFiles(EmotionDataModule):
         separator: What stands between the names of a label set.
         val_fraction: Part of ``train`` that becomes the validation split, where that has no file.
         test_fraction: Part of ``train`` that becomes the test split, where that has no file.
+        empty: What an empty cell means: ``"no"``, ``"unknown"`` or ``None``, see above. ``False`` is ``"no"``, since
+            YAML reads an unquoted ``no`` so.
         **kwargs: Settings that all corpora share (``seed`` among them), see ``EmotionDataModule``.
 
     Raises:
-        ValueError: Labels that are empty or repeated, or an empty separator.
+        ValueError: Labels that are empty or repeated, an empty separator, or an unknown ``empty``.
     """
 
     def __init__(
@@ -61,11 +70,15 @@ class TextFiles(EmotionDataModule):
         separator: str = ", ",
         val_fraction: float = 0.1,
         test_fraction: float = 0.1,
+        empty: Literal["no", "unknown", False] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(data_dir, **kwargs)
         if not separator:
             raise ValueError("data.separator is empty, expected what stands between two label names")
+        if empty not in ("no", "unknown", False, None):
+            raise ValueError(f"data.empty must be no, unknown or null, found {empty!r}")
+        self.empty = "no" if empty is False else empty
         self._space = LabelSpace(tuple(labels))
         self.files: dict[Split, str | Path | None] = {"train": train, "val": val, "test": test}
         self.fractions = {"val": val_fraction, "test": test_fraction}
@@ -113,16 +126,32 @@ class TextFiles(EmotionDataModule):
         texts = table.texts(self.text_column)
         if self.label_column is None:
             labels, mask = table.indicators(self._space.names, empty_is_unknown=True)
+            if self.empty is None:
+                self._refuse_ambiguous(path, labels, mask)
         else:
             sets = [self._names(table, row, cell) for row, cell in enumerate(table.column(self.label_column))]
             labels = table.multi_hot([names or [] for names in sets], self._space)
             mask = torch.tensor([names is not None for names in sets])[:, None].expand(labels.shape).clone()
-        ids = range(len(table)) if self.id_column is None else table.column(self.id_column)
-        return Corpus(self._space, labels, [str(identifier) for identifier in ids], texts, mask=mask)
+        if self.empty == "no":
+            mask = torch.ones_like(mask)
+        ids = [str(row) for row in range(len(table))] if self.id_column is None else table.ids(self.id_column)
+        return Corpus(self._space, labels, ids, texts, mask=mask)
+
+    def _refuse_ambiguous(self, path: Path, labels: Tensor, mask: Tensor) -> None:
+        """Refuse columns with 1 and empty cells but no 0."""
+        ones, empty = labels.sum(0).long(), (~mask).sum(0)
+        columns = ((ones > 0) & (empty > 0) & (ones + empty == len(labels))).nonzero().flatten().tolist()
+        if columns:
+            found = [f"{self._space.names[c]!r} ({ones[c]:,} of 1, none of 0, {empty[c]:,} empty)" for c in columns]
+            raise ValueError(
+                f"{path}: an empty cell can mean two things in the columns {listing(found)}. Set data.empty: "
+                "`no` if it means that the label is absent (as 0), `unknown` if it means not annotated (the cell then "
+                "counts nowhere, and these labels have no negative)"
+            )
 
     def _names(self, table: Table, row: int, cell: Any) -> list[str] | None:
-        """The label names in one cell; ``None`` where it is null."""
-        if cell is None:
+        """The label names in one cell; ``None`` where it is not annotated."""
+        if cell is None or (cell == "" and self.empty == "unknown"):
             return None
         names = cell
         if isinstance(cell, str):

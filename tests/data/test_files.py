@@ -34,12 +34,12 @@ def test_reads_csv_tsv_and_json_lines_with_a_column_a_label(make):
 
 
 def test_reads_parquet(tmp_path):
-    columns = {"text": ["a", "b"], "joy": [True, False], "anger": [1, None], "fear": [0.0, 1.0]}
+    columns = {"text": list("abc"), "joy": [True, False, False], "anger": [1, None, 0], "fear": [0.0, 1.0, 0.0]}
     parquet.write_table(pyarrow.table(columns), tmp_path / "rows.PARQUET")
     corpus = TextFiles(LABELS, *[tmp_path / "rows.PARQUET"] * 3).corpus("train")
-    assert corpus.labels.tolist() == [[1, 1, 0], [0, 0, 1]]
-    assert corpus.mask.tolist() == [[True, True, True], [True, False, True]]
-    assert corpus.ids == ["0", "1"]
+    assert corpus.labels.tolist() == [[1, 1, 0], [0, 0, 1], [0, 0, 0]]
+    assert corpus.mask.tolist() == [[True, True, True], [True, False, True], [True, True, True]]
+    assert corpus.ids == ["0", "1", "2"]
 
 
 def test_the_order_of_the_labels_is_the_users():
@@ -83,6 +83,72 @@ def test_null_in_the_label_column_is_not_annotated(tmp_path):
     path.write_text('{"text": "a", "e": null}\n{"text": "b", "e": []}\n')
     corpus = TextFiles(LABELS, path, path, path, label_column="e").corpus("train")
     assert corpus.mask.tolist() == [[False] * 3, [True] * 3]
+    assert not corpus.labels.any()
+
+
+# joy has 1 and blanks only, anger 0 and blanks too, fear nothing but blanks
+MARKS = "text,joy,anger,fear\na,1,1,\nb,,0,\nc,,,\nd,1,0,\n"
+
+
+def test_a_column_of_ones_and_blanks_is_refused_until_its_meaning_is_given(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text(MARKS)
+    with raises("rows.csv: an empty cell can mean two things in the columns 'joy' (2 of 1, none of 0, 2 empty). Set"):
+        TextFiles(LABELS, path, path, path).corpus("train")
+    with raises(
+        "Set data.empty: `no` if it means that the label is absent (as 0), `unknown` if it means not annotated"
+    ):
+        TextFiles(LABELS, path).setup("fit")
+    absent = TextFiles(LABELS, path, path, path, empty="no").corpus("train")
+    assert absent.mask.all()
+    assert absent.labels.tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 0], [1, 0, 0]]
+    unknown = TextFiles(LABELS, path, path, path, empty="unknown").corpus("train")
+    assert unknown.mask.tolist() == [[True, True, False], [False, True, False], [False] * 3, [True, True, False]]
+    assert unknown.labels.equal(absent.labels)
+
+
+def test_blanks_beside_zeros_are_not_annotated_unless_set(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("text,joy,anger,fear\na,1,1,\nb,,0,\nc,0,,\n")
+    for empty, annotated in ((None, [2, 2, 0]), ("unknown", [2, 2, 0]), ("no", [3, 3, 3])):
+        assert TextFiles(LABELS, path, path, path, empty=empty).corpus("val").mask.sum(0).tolist() == annotated
+    with raises("data.empty must be no, unknown or null, found 'yes'"):
+        TextFiles(LABELS, path, empty="yes")
+
+
+@pytest.mark.parametrize("names", [3, 30])
+def test_many_ambiguous_columns_are_counted(tmp_path, names):
+    labels = [f"label{number}" for number in range(names)]
+    path = tmp_path / "rows.csv"
+    path.write_text(f"text,{','.join(labels)}\na{',1' * names}\nb{',' * names}\n")
+    more = " and 25 more. Set" if names == 30 else "'label2' (1 of 1, none of 0, 1 empty). Set"
+    with raises(more):
+        TextFiles(labels, path, path, path).corpus("train")
+
+
+@pytest.mark.parametrize("setting", ["no", "'no'", '"no"', "unknown", "null"])
+def test_the_meaning_can_be_given_in_a_file_and_on_the_command_line(tmp_path, setting):
+    from mlemo.training import instantiate
+
+    expected = None if setting == "null" else setting.strip("'\"")
+    given = {"class_path": "TextFiles", "init_args": {"labels": LABELS, "train": "rows.csv"}}
+    config = tmp_path / "data.yaml"
+    config.write_text(json.dumps({"data": given})[:-3] + f', "empty": {setting}' + "}}}")
+    words = ["--model=TransformerClassifier", "--model.encoder=FromScratch", f"--config={config}"]
+    assert instantiate(words).datamodule.empty == expected
+    if setting == setting.strip("'\""):
+        config.write_text(json.dumps({"data": given}))
+        assert instantiate([*words, f"--data.empty={setting}"]).datamodule.empty == expected
+
+
+@pytest.mark.parametrize(
+    ("empty", "annotated"), [(None, [False, True, True]), ("no", [True] * 3), ("unknown", [False, False, True])]
+)
+def test_the_meaning_of_an_empty_cell_in_the_label_column(tmp_path, empty, annotated):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"text": "a", "e": null}\n{"text": "b", "e": ""}\n{"text": "c", "e": []}\n')
+    corpus = TextFiles(LABELS, path, path, path, label_column="e", empty=empty).corpus("train")
+    assert corpus.mask.tolist() == [[known] * 3 for known in annotated]
     assert not corpus.labels.any()
 
 
@@ -144,6 +210,11 @@ def test_label_sets_and_label_columns_agree():
         ("", {}, "rows.csv: the file is empty"),
         (b"text,joy,anger,fear\n\xff,0,1,0\n", {}, "rows.csv, line 2: byte 0xff is not UTF-8"),
         ("text,joy,anger,fear\na,0,1,0\n", {"id_column": "key"}, "rows.csv: no column 'key', found"),
+        (
+            "text,key,joy,anger,fear\na,1,0,1,0\nb,1,0,1,0\n",
+            {"id_column": "key"},
+            "rows.csv, line 3: the id '1' occurs a",
+        ),
         ("text,e\na,joy\nb,hapy\n", {"label_column": "e"}, "rows.csv, line 3: unknown label 'hapy'"),
         ("text,e\na,joy\nb,angr\n", {"label_column": "e"}, "Did you mean 'anger'?"),
         ("text,e\na,joy;fear\n", {"label_column": "e"}, "rows.csv, line 2: unknown label 'joy;fear'"),

@@ -38,6 +38,7 @@ from mlemo.nn.batch_graph import Construction
 from mlemo.nn.graph_network import Kind
 from mlemo.nn.label_transformer import label_attention
 from mlemo.nn.memory_graph import pass_from_memory
+from mlemo.thresholds import PerClassThreshold
 from mlemo.training import MlemoCLI, instantiate
 
 from .gthl_tester import ROWS, batch_of, remember, with_labels
@@ -486,7 +487,10 @@ def test_experiments_have_the_values_of_table_2(path: Path) -> None:
     assert model.loss.controller.smoothing == 0.95
     assert model.loss.cross_entropy.balanced, "class weights: weighted"
     callbacks = {type(callback).__name__: callback for callback in built.trainer.callbacks}
-    assert "EMAWeights" in callbacks
+    assert (callbacks["EMAWeights"].decay, callbacks["EMAWeights"].warmup) == (0.999, False), "eq. 20"
+    rule = callbacks["ThresholdTuning"].rule
+    assert isinstance(rule, PerClassThreshold)
+    assert (rule.metric, rule.method, rule.shrinkage, rule.cross_fit) == ("f1", "exact", 0.0, 0), "eq. 21"
     assert (callbacks["EarlyStopping"].monitor, callbacks["EarlyStopping"].patience) == ("val/jaccard", 7)
     checkpoints = [callback for callback in built.trainer.callbacks if type(callback).__name__ == "ModelCheckpoint"]
     assert "val/jaccard" in [checkpoint.monitor for checkpoint in checkpoints]

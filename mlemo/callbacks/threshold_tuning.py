@@ -16,8 +16,8 @@ from mlemo.metrics import MultiLabelMetrics
 from mlemo.metrics.weighted import DECISION_METRICS
 from mlemo.models import MultiLabelModel
 from mlemo.thresholds import (
+    CrossFittedThreshold,
     FixedThreshold,
-    PerClassThreshold,
     ThresholdRule,
     rule_of_inference,
     rule_to_dict,
@@ -56,7 +56,7 @@ class ThresholdTuning(OutputsCallback):
 
     def __init__(self, rule: ThresholdRule | None = None) -> None:
         super().__init__()
-        self.rule = PerClassThreshold(cross_fit=5) if rule is None else rule
+        self.rule = CrossFittedThreshold() if rule is None else rule
         self.other_rules: dict[str, ThresholdRule] = {}  #: by the name of each further inference
         self._requested = rule
         self.fitted = False

@@ -8,6 +8,7 @@ from mlemo.thresholds.at_least_one import AtLeastOne
 from mlemo.thresholds.averaging import ThresholdAveraging
 from mlemo.thresholds.base import ThresholdRule
 from mlemo.thresholds.calibrated import Calibrated
+from mlemo.thresholds.cross_fitted import CrossFittedThreshold
 from mlemo.thresholds.expected_f1 import ExpectedF1
 from mlemo.thresholds.fixed import FixedThreshold
 from mlemo.thresholds.global_threshold import GlobalThreshold
@@ -24,6 +25,7 @@ from mlemo.thresholds.top_k import TopK
 __all__ = [
     "AtLeastOne",
     "Calibrated",
+    "CrossFittedThreshold",
     "ExpectedF1",
     "FixedThreshold",
     "GlobalThreshold",

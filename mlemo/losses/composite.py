@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -19,19 +20,22 @@ class CompositeLoss(MultiTermLoss):
 
     Args:
         terms: The losses, by name.
-        weights: Weight of each; 1 for those left out.
+        weights: Weight of each term, by the names of all of them; 1 for each if left out.
         controller: How the weights change during training: `GradNorm`, `DynamicWeightAverage` or `GTHLController`;
             ``None`` = they are fixed.
 
     Raises:
-        ValueError: No term, a weight of a term that is not there, or a weight that is not positive.
+        ValueError: No term, weights that name other terms or not all of them, or a weight that is not positive.
 
     Example:
         >>> from mlemo.losses import BinaryCrossEntropy, SoftJaccardLoss
-        >>> loss = CompositeLoss({"bce": BinaryCrossEntropy(), "jaccard": SoftJaccardLoss()}, {"jaccard": 0.5})
+        >>> terms = {"bce": BinaryCrossEntropy(), "jaccard": SoftJaccardLoss()}
+        >>> loss = CompositeLoss(terms, {"bce": 1.0, "jaccard": 0.5})
         >>> loss(torch.zeros(1, 1), torch.ones(1, 1))  # ln 2 + 0.5 · 0.5
         tensor(0.9431)
     """
+
+    default_parts: ClassVar[Mapping[str, partial[Any]]] = {"controller": partial(FixedWeights)}
 
     def __init__(
         self,
@@ -40,16 +44,19 @@ class CompositeLoss(MultiTermLoss):
         controller: WeightController | None = None,
     ) -> None:
         super().__init__()
-        weights = {} if weights is None else dict(weights)
+        weights = dict.fromkeys(terms, 1.0) if weights is None else dict(weights)
         if not terms:
             raise ValueError("a composite loss has at least one term, found none")
-        if set(weights) - set(terms):
-            raise ValueError(f"weights belong to the terms {', '.join(terms)}; found {', '.join(weights)}")
+        if set(weights) != set(terms):
+            raise ValueError(
+                f"weights name every term of a composite loss: expected {', '.join(terms)}; found "
+                f"{', '.join(weights) or 'none'} (a file that sets weights replaces those of the files before it)"
+            )
         if any(not weight > 0 for weight in weights.values()):
             raise ValueError(f"the weights of a composite loss must be positive, found {weights}")
         self.terms = nn.ModuleDict(terms)
-        self.controller = FixedWeights() if controller is None else controller
-        self.controller.bind([float(weights.get(name, 1.0)) for name in terms])
+        self.controller = self.default_parts["controller"]() if controller is None else controller
+        self.controller.bind([float(weights[name]) for name in terms])
 
     def weight_parameters(self) -> list[nn.Parameter]:
         """Those of the terms and of the controller."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -44,6 +45,7 @@ class HybridLoss(MultiTermLoss):
     """
 
     batchwise: ClassVar[bool] = True
+    default_parts: ClassVar[Mapping[str, partial[Any]]] = {"controller": partial(FixedWeights)}
 
     def __init__(
         self,
@@ -72,7 +74,7 @@ class HybridLoss(MultiTermLoss):
         self.names = [name for name, weight in base.items() if weight > 0]
         self.cross_entropy = BinaryCrossEntropy(class_weights)
         self.terms = nn.ModuleDict({name: terms[name] for name in self.names})
-        self.controller = FixedWeights() if controller is None or not self.names else controller
+        self.controller = self.default_parts["controller"]() if controller is None or not self.names else controller
         self.controller.bind([base[name] for name in self.names])
 
     def bind(self, classes: int) -> None:

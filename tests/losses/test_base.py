@@ -23,7 +23,7 @@ CONFIGURATIONS = {
     "BinaryCrossEntropy": "{class_weights: [1.0, 2.0, 3.0, 4.0, 5.0]}",
     "CompositeLoss": (
         "{terms: {bce: {class_path: mlemo.losses.BinaryCrossEntropy}, rank: {class_path: "
-        "mlemo.losses.PairwiseRankingLoss, init_args: {margin: 0.3}}}, weights: {rank: 0.5}, "
+        "mlemo.losses.PairwiseRankingLoss, init_args: {margin: 0.3}}}, weights: {bce: 1, rank: 0.5}, "
         "controller: {class_path: mlemo.losses.DynamicWeightAverage, init_args: {temperature: 1}}}"
     ),
     "FocalLoss": "{alpha: [0.5, 1.0, 1.0, 1.0, 1.5], gamma: 1.0, negative_term: false}",

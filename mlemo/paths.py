@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-__all__ = ["component_from_dict", "component_to_dict", "plain"]
+__all__ = ["class_path", "component_from_dict", "component_to_dict", "plain"]
 
 T = TypeVar("T")
 DEFINITION = {"class_path", "init_args"}
@@ -68,11 +68,22 @@ def component_to_dict(component: object, nested: type | None = None) -> dict[str
         value = getattr(component, name)
         inner = nested is not None and isinstance(value, nested)
         init_args[name] = component_to_dict(value, nested) if inner else plain(value, f"{kind.__name__}.{name}")
+    return {"class_path": class_path(kind), "init_args": init_args}
+
+
+def class_path(kind: type) -> str:
+    """The one dotted path of a class: that which its package exports, where it does, else that of its module.
+
+    Example:
+        >>> from mlemo.text.tweets import Tweets
+        >>> class_path(Tweets)
+        'mlemo.text.Tweets'
+    """
     module = kind.__module__
     package = module.rpartition(".")[0]
     if getattr(sys.modules.get(package), kind.__name__, None) is kind:
         module = package
-    return {"class_path": f"{module}.{kind.__qualname__}", "init_args": init_args}
+    return f"{module}.{kind.__qualname__}"
 
 
 def component_from_dict(stored: Mapping[str, Any], base: type[T], what: str) -> T:

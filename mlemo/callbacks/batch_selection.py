@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -56,6 +56,8 @@ class BatchSelection(Callback):
             model cannot say its loss of each sample and is to be ranked by it.
     """
 
+    default_parts: ClassVar[Mapping[str, partial[Any]]] = {"strategy": partial(Adaptive)}
+
     def __init__(
         self,
         strategy: SelectionStrategy | None = None,
@@ -71,7 +73,7 @@ class BatchSelection(Callback):
             raise ValueError(f"ranked_by must be 'bce' or 'model', found {ranked_by!r}")
         if any(epoch < 1 for epoch in record_epochs):
             raise ValueError(f"record_epochs are counted from 1, found {list(record_epochs)}")
-        self.strategy = Adaptive() if strategy is None else strategy
+        self.strategy = self.default_parts["strategy"]() if strategy is None else strategy
         self.ranked_by, self.record_epochs = ranked_by, tuple(record_epochs)
         self.options: SelectionOptions = {
             "warmup_epochs": warmup_epochs,

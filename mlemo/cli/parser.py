@@ -20,6 +20,7 @@ from mlemo.models import MultiLabelModel
 from mlemo.nn import frozen_encoder, tfidf  # noqa: F401  # so that their classes are known by short name
 from mlemo.nn.encoder import EncoderSource
 from mlemo.nn.features import TextFeatures
+from mlemo.paths import class_path
 from mlemo.text import TextCleaning
 
 __all__ = ["Parser"]
@@ -45,6 +46,16 @@ class Parser(LightningArgumentParser):
         elif args is not None:
             args = [word.removesuffix("None") + "null" if word.endswith("=None") else word for word in args]
         return super().parse_args(args, *others, **settings)
+
+    def add_class_arguments(self, theclass: Any, nested_key: str | None = None, *others: Any, **settings: Any) -> Any:
+        """Add the settings of a class; its ``default_parts`` are the defaults of those that are left out."""
+        added = super().add_class_arguments(theclass, nested_key, *others, **settings)
+        known = {action.dest for action in self._actions}
+        for name, part in getattr(theclass, "default_parts", {}).items():
+            key = name if nested_key is None else f"{nested_key}.{name}"
+            if key in known:
+                self.set_defaults({key: {"class_path": class_path(part.func), "init_args": dict(part.keywords)}})
+        return added
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Exit with the mistake in one line, instead of hundreds of lines of usage.

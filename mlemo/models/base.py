@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, ClassVar, cast
 
 import torch
 from lightning.pytorch import LightningModule
@@ -22,7 +23,10 @@ from mlemo.metrics import MultiLabelMetrics
 from mlemo.models.optimization import Optimization
 from mlemo.seeding import seed_step, step_seed
 
-__all__ = ["MultiLabelModel"]
+__all__ = ["MultiLabelModel", "Parts"]
+
+#: Name of a setting -> how the part that it stands for is built.
+Parts = Mapping[str, partial[Any]]
 
 
 class MultiLabelModel(LightningModule):
@@ -30,10 +34,15 @@ class MultiLabelModel(LightningModule):
 
     Args:
         label_space: The labels (from the data; the command line links it).
-        loss: Any loss of mlemo.
-        optimization: How the network is trained.
+        loss: Any loss of mlemo; that of ``default_parts`` if left out.
+        optimization: How the network is trained; that of ``default_parts`` if left out.
     """
 
+    #: What is built for a setting that is left out; the command line shows it as the default.
+    default_parts: ClassVar[Parts] = {
+        "loss": partial(BinaryCrossEntropy),
+        "optimization": partial(Optimization),
+    }
     loss_weight: float = 1.0  #: of the loss beside a network's own terms
     tells_sample_losses: bool = False  #: whether training steps say the loss of each sample, for callbacks that ask
 
@@ -46,9 +55,9 @@ class MultiLabelModel(LightningModule):
         super().__init__()
         self.label_space = LabelSpace.of(label_space)
         self._save_plain_hyperparameters()
-        self.loss = BinaryCrossEntropy() if loss is None else loss
+        self.loss = self.default_parts["loss"]() if loss is None else loss
         self.loss.bind(len(self.label_space))
-        self.optimization = Optimization() if optimization is None else optimization
+        self.optimization = self.default_parts["optimization"]() if optimization is None else optimization
         self.metrics = nn.ModuleDict({stage: MultiLabelMetrics(self.label_space) for stage in ("val", "test")})
 
     def _save_plain_hyperparameters(self) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from functools import partial
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from mlemo.batch import Batch, PromptLayout, PromptOrder
 from mlemo.labels import LabelSpace
 from mlemo.losses import Loss, WeightedDifferenceLoss
+from mlemo.models.base import Parts
 from mlemo.models.text_model import TextModel
 from mlemo.nn.encoder import EncoderSource
 from mlemo.nn.prompt_order import check_order_free, prompt_orders, reorder_prompt
@@ -54,6 +56,11 @@ class BertWDL(TextModel):
             it cannot read an order-free prompt.
     """
 
+    default_parts: ClassVar[Parts] = {
+        **TextModel.default_parts,
+        "loss": partial(WeightedDifferenceLoss),
+    }
+
     def __init__(
         self,
         label_space: LabelSpace | Sequence[str],
@@ -69,7 +76,7 @@ class BertWDL(TextModel):
         dropout: float = 0.1,
         **kwargs: Any,
     ) -> None:
-        super().__init__(label_space, encoder, WeightedDifferenceLoss() if loss is None else loss, **kwargs)
+        super().__init__(label_space, encoder, loss, **kwargs)
         self.prompt = prompt
         self.label_words = None if label_words is None else tuple(label_words)
         if evaluation_orders < 1:

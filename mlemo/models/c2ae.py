@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from mlemo.batch import Batch, ModelOutput
 from mlemo.labels import LabelSpace
 from mlemo.losses import Loss
 from mlemo.losses.pairwise_exponential import PairwiseExponentialLoss
+from mlemo.models.base import Parts
 from mlemo.models.feature_model import FeatureModel
 
 __all__ = ["C2AE"]
@@ -44,6 +46,11 @@ class C2AE(FeatureModel):
         ValueError: ``latent_ratio`` is not positive.
     """
 
+    default_parts: ClassVar[Parts] = {
+        **FeatureModel.default_parts,
+        "loss": partial(PairwiseExponentialLoss),
+    }
+
     def __init__(
         self,
         label_space: LabelSpace | Sequence[str],
@@ -54,7 +61,7 @@ class C2AE(FeatureModel):
         output_weight: float = 0.5,
         **kwargs: Any,
     ) -> None:
-        super().__init__(label_space, loss=PairwiseExponentialLoss() if loss is None else loss, **kwargs)
+        super().__init__(label_space, loss=loss, **kwargs)
         if not latent_ratio > 0:
             raise ValueError(f"model.latent_ratio must be positive, found {latent_ratio}")
         self.latent_ratio, self.hidden, self.loss_weight = latent_ratio, hidden, output_weight

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch.trainer.states import TrainerFn
@@ -13,7 +14,7 @@ from torch import Tensor
 from mlemo.batch import FeatureInput
 from mlemo.labels import LabelSpace
 from mlemo.losses import Loss
-from mlemo.models.base import MultiLabelModel
+from mlemo.models.base import MultiLabelModel, Parts
 from mlemo.models.optimization import Optimization
 from mlemo.nn.features import TextFeatures, features_from_dict, features_to_dict
 
@@ -35,6 +36,19 @@ class FeatureModel(MultiLabelModel):
             0.0001, as networks on feature vectors mostly are.
     """
 
+    default_parts: ClassVar[Parts] = {
+        **MultiLabelModel.default_parts,
+        "optimization": partial(
+            Optimization,
+            optimizer="adam",
+            learning_rate=1e-3,
+            weight_decay=1e-4,
+            beta2=0.999,
+            warmup=0.0,
+            schedule="constant",
+        ),
+    }
+
     def __init__(
         self,
         label_space: LabelSpace | Sequence[str],
@@ -42,7 +56,7 @@ class FeatureModel(MultiLabelModel):
         loss: Loss | None = None,
         optimization: Optimization | None = None,
     ) -> None:
-        super().__init__(label_space, loss, _default_optimization() if optimization is None else optimization)
+        super().__init__(label_space, loss, optimization)
         self.features = features
         self.width: int | None = None
 
@@ -107,10 +121,6 @@ class FeatureModel(MultiLabelModel):
             # a new object, as vectors that the old one made may be kept with the data
             self.features = copy.copy(self.features)
             self.features.load_state_dict(from_texts["state"])
-
-
-def _default_optimization() -> Optimization:
-    return Optimization("adam", learning_rate=1e-3, weight_decay=1e-4, beta2=0.999, warmup=0.0, schedule="constant")
 
 
 def _equal(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from functools import partial
+from typing import Any, ClassVar, Literal
 
 import torch
 from lightning.pytorch.trainer.states import TrainerFn
@@ -13,6 +14,7 @@ from mlemo.batch import Batch, ModelOutput
 from mlemo.labels import LabelSpace
 from mlemo.losses import Loss
 from mlemo.losses.hybrid import HybridLoss
+from mlemo.models.base import Parts
 from mlemo.models.gthl_output import GTHLEmoOutput
 from mlemo.models.text_model import TextModel
 from mlemo.nn.attention_pooling import AttentionPooling
@@ -78,6 +80,8 @@ class GTHLEmo(TextModel):
             with ``graph_inference: batch``, or ``neighbor_labels`` with another graph.
     """
 
+    default_parts: ClassVar[Parts] = {**TextModel.default_parts, "loss": partial(HybridLoss)}
+
     def __init__(
         self,
         label_space: LabelSpace | Sequence[str],
@@ -101,7 +105,7 @@ class GTHLEmo(TextModel):
         neighbor_labels: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(label_space, encoder, HybridLoss() if loss is None else loss, **kwargs)
+        super().__init__(label_space, encoder, loss, **kwargs)
         least = int(graph != "none" and "memory" in (graph, graph_inference))
         if memory_rows < least:
             raise ValueError(

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from mlemo.batch import Batch, TextInput
 from mlemo.labels import LabelSpace
+from mlemo.models.base import Parts
 from mlemo.models.text_model import TextModel
 from mlemo.nn.encoder import EncoderSource
 from mlemo.nn.words import WordsConfig, WordVectors
@@ -46,6 +48,8 @@ class KimCNN(TextModel):
         ValueError: No height, one below 1, or no filter.
     """
 
+    default_parts: ClassVar[Parts] = {**TextModel.default_parts, "encoder": partial(WordVectors)}
+
     def __init__(
         self,
         label_space: LabelSpace | Sequence[str],
@@ -60,7 +64,9 @@ class KimCNN(TextModel):
         if not heights or min(heights) < 1 or filters < 1:
             raise ValueError(f"model.heights and model.filters must be at least 1, found {heights} and {filters}")
         longest = ANY_LENGTH if max_length is None else max_length
-        super().__init__(label_space, WordVectors() if encoder is None else encoder, max_length=longest, **kwargs)
+        super().__init__(
+            label_space, self.default_parts["encoder"]() if encoder is None else encoder, max_length=longest, **kwargs
+        )
         self.heights, self.filters, self.length = tuple(heights), filters, max_length
         self.dropout = nn.Dropout(dropout)
 

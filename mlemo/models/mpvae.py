@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +13,9 @@ from torch_geometric.nn import MLP
 
 from mlemo.batch import Batch, ModelOutput
 from mlemo.labels import LabelSpace
-from mlemo.losses import Loss
+from mlemo.losses import BinaryCrossEntropy, Loss
 from mlemo.losses.pairwise_exponential import pairwise_exponential
+from mlemo.models.base import Parts
 from mlemo.models.feature_model import FeatureModel
 
 __all__ = ["MPVAE", "Probit"]
@@ -77,6 +78,9 @@ class MPVAE(FeatureModel):
         kwargs: Settings of ``FeatureModel``: ``features``, ``optimization``.
     """
 
+    # a loss of its own is the published objective, which no loss that is left out replaces
+    default_parts: ClassVar[Parts] = {name: part for name, part in FeatureModel.default_parts.items() if name != "loss"}
+
     def __init__(
         self,
         label_space: LabelSpace | Sequence[str],
@@ -91,7 +95,7 @@ class MPVAE(FeatureModel):
         kl_weight: float = 1.1,
         **kwargs: Any,
     ) -> None:
-        super().__init__(label_space, loss=loss, **kwargs)
+        super().__init__(label_space, loss=BinaryCrossEntropy() if loss is None else loss, **kwargs)
         self.published = loss is None
         self.latent, self.dropout, self.train_samples = latent, dropout, train_samples
         self.sample_prediction = sample_prediction

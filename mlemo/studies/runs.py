@@ -10,10 +10,12 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from pydoc import locate
 from typing import Any
 
 import yaml
 
+from mlemo.paths import class_path
 from mlemo.studies.study import Study
 from mlemo.training import run
 
@@ -89,8 +91,8 @@ def resolve(words: Sequence[str]) -> dict[str, Any]:
 def address_of(config: Mapping[str, Any], data: Mapping[str, str]) -> str:
     """Hash of everything that changes the result of a run.
 
-    Settings of what is written where do not count, nor does the order of the settings. A file or folder counts by what
-    is in it, wherever it lies.
+    Settings of what is written where do not count, nor does the order of the settings, nor by which of its paths a
+    class is named. A file or folder counts by what is in it, wherever it lies.
 
     Args:
         config: A resolved config.
@@ -105,7 +107,7 @@ def address_of(config: Mapping[str, Any], data: Mapping[str, str]) -> str:
 
     def by_content(value: Any) -> Any:
         if isinstance(value, Mapping):
-            return {key: by_content(item) for key, item in value.items()}
+            return {key: _canonical(item) if key == "class_path" else by_content(item) for key, item in value.items()}
         if isinstance(value, list):
             return [by_content(item) for item in value]
         return data.get(value, value) if isinstance(value, str) else value
@@ -114,6 +116,12 @@ def address_of(config: Mapping[str, Any], data: Mapping[str, str]) -> str:
     return (
         "r" + hashlib.sha256(text.encode()).hexdigest()[:19]
     )  # a letter first: digits alone would be read as a number
+
+
+def _canonical(path: str) -> str:
+    """The one path of a class that a config names by any of its paths; the path itself where it names no class."""
+    kind = locate(path)
+    return class_path(kind) if isinstance(kind, type) else path
 
 
 def data_checksums(config: Mapping[str, Any]) -> dict[str, str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +16,7 @@ import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
 from mlemo.callbacks import (
     Cost,
@@ -31,12 +32,32 @@ from mlemo.callbacks import (
 from mlemo.checkpoints import read_checkpoint
 from mlemo.cli.parser import Parser
 from mlemo.cli.quiet import silence_libraries
+from mlemo.cli.summary import training_summary
 from mlemo.data import EmotionDataModule
 from mlemo.hardware import has_bf16
 from mlemo.labels import LabelSpace
 from mlemo.models import MultiLabelModel
 
 __all__ = ["MlemoCLI", "default_precision", "instantiate", "run"]
+
+log = logging.getLogger(__name__)
+
+
+#: Callbacks that every training has, each with a key of its own in the config.
+STANDING_CALLBACKS: Mapping[str, type[Callback]] = {
+    "thresholds": ThresholdTuning,
+    "figures": EvaluationFigures,
+    "loss_weights": LossWeightMonitor,
+    "learning_rates": LearningRateMonitor,
+    "cost": Cost,
+    "results": Results,
+    "progress": ProgressBar,
+    "summary": ModelSummary,
+    "finite_loss": FiniteLoss,
+    "early_stopping": EarlyStopping,
+    "checkpoint": ModelCheckpoint,
+    "last_checkpoint": ModelCheckpoint,
+}
 
 
 def default_precision() -> str:
@@ -71,26 +92,13 @@ class MlemoCLI(LightningCLI):
             "data.label_space", "model.init_args.label_space", LabelSpace.as_dict, apply_on="instantiate"
         )
         parser.add_argument("--test_after_fit", type=bool, default=True, help="fit only: score the best checkpoint")
-        for key, callback in {
-            "thresholds": ThresholdTuning,
-            "figures": EvaluationFigures,
-            "loss_weights": LossWeightMonitor,
-            "learning_rates": LearningRateMonitor,
-            "cost": Cost,
-            "results": Results,
-            "progress": ProgressBar,
-            "summary": ModelSummary,
-            "finite_loss": FiniteLoss,
-            "early_stopping": EarlyStopping,
-            "checkpoint": ModelCheckpoint,
-            "last_checkpoint": ModelCheckpoint,
-        }.items():
+        for key, callback in STANDING_CALLBACKS.items():
             parser.add_lightning_class_args(callback, key)
         parser.set_defaults(
             {
                 "data": {"class_path": "mlemo.data.SyntheticEmotions"},  # the corpus that needs no file
                 # 5 folds: the best or nearly the best test macro-F1 of all rules on five corpora (README)
-                "thresholds.rule": {"class_path": "mlemo.thresholds.PerClassThreshold", "init_args": {"cross_fit": 5}},
+                "thresholds.rule": {"class_path": "mlemo.thresholds.CrossFittedThreshold"},
                 "learning_rates.logging_interval": "step",
                 "early_stopping.monitor": "val/macro_f1",
                 "early_stopping.mode": "max",
@@ -127,6 +135,13 @@ class MlemoCLI(LightningCLI):
 
     def _parse_ckpt_path(self) -> None:
         """Nothing to do: `run` has taken the whole config from the checkpoint, not its hyper-parameters alone."""
+
+    def before_fit(self) -> None:
+        """Log what is about to run."""
+        standing = {key: self._get(self.config_init, key) for key in STANDING_CALLBACKS}
+        seed = self._get(self.config, "seed_everything")
+        lines = training_summary(self.model, self.datamodule, self.trainer, standing, seed)
+        rank_zero_only(log.info)("\n".join(lines))
 
     def after_fit(self) -> None:
         """Validate and test the best checkpoint, so that a run ends with a result."""

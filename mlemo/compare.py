@@ -19,7 +19,8 @@ from rich.table import Table
 from torch import Tensor
 
 from mlemo.metrics.compare import holm, mean_and_sd, paired_bootstrap, randomization_p
-from mlemo.metrics.intervals import bootstrap_values, mean_over_runs, percentile_interval
+from mlemo.metrics.estimate import estimate
+from mlemo.metrics.intervals import FEW_POSITIVES, bootstrap_values, with_few_positives
 from mlemo.metrics.weighted import WeightedMetrics
 from mlemo.predictions import Predictions, read_predictions
 from mlemo.reports.comparison import WRITERS, cells
@@ -27,14 +28,17 @@ from mlemo.reports.comparison import WRITERS, cells
 __all__ = ["Row", "check_same_samples", "compare_runs", "main"]
 
 DESCRIPTION = """\
-Compare runs by their saved predictions: every metric with a bootstrap interval over the test samples, its difference
+Compare runs by their saved predictions: every metric with an interval by resampling the test samples, its difference
 from the baseline with a paired interval, and a p-value, also corrected (Holm) for the comparisons of that metric.
 
 A RUN is a run's folder or a predictions file. Several seeds of one system are one argument: NAME=RUN,RUN,RUN or a
-quoted glob, "NAME=runs/plain-*". Their figure is the mean over the seeds, shown with its standard deviation. Each
-resample then draws samples, the same for all systems, and for each system as many of its seeds, both with replacement:
-the interval and the p-value hold the chance of the samples and of the seeds. Seeds of two systems are not paired with
-each other. With two or three seeds the chance of the seeds is understated; five or more are better."""
+quoted glob, "NAME=runs/plain-*". Their value is the mean over the seeds, shown with its standard deviation. Intervals
+and p-values then hold the chance of the samples and that of the seeds: the variance between seeds is added to that of
+the resamples, with Student's quantile in place of the normal one, because two or three seeds show little of their
+spread (Satterthwaite's degrees of freedom). Seeds of two systems are not paired with each other. A system with one run
+beside one with several is given the seed variance of the other; where both have one run, the seeds are not in the
+result, and a note says so. Macro-averages of labels with few positives have wide intervals, and the labels are named
+in a note. docs/uncertainty.md has the method and what it covers in simulations."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ def compare_runs(
         threshold: One cut for all probabilities, instead of the labels that each run decided for.
         method: ``bootstrap`` or ``randomization``, as for :func:`mlemo.metrics.compare`; the latter for single runs.
         resamples: Number of resamples.
-        confidence: Share of the resamples inside the intervals.
+        confidence: Share of the tests whose interval is meant to hold the true value.
         seed: Seed of the draws.
 
     Returns:
@@ -135,17 +139,14 @@ def compare_runs(
 
     rows = []
     for index, metric in enumerate(metrics):
-        means = {
-            name: mean_over_runs(values[name][index], np.random.default_rng([seed, number]))
-            for number, name in enumerate(systems, start=1)
-        }
+        own = {name: values[name][index] for name in systems}  # (runs, 1 + resamples)
         others = [name for name in systems if name != baseline]
-        tests = {name: paired_bootstrap(means[name], means[baseline], confidence) for name in others}
+        tests = {name: paired_bootstrap(own[name], own[baseline], confidence) for name in others}
         p = [tests[name].p if method == "bootstrap" else p_values[name][index] for name in others]
         corrected = dict(zip(others, zip(map(float, p), holm(p))))
         for name, runs in systems.items():
-            low, value, high = percentile_interval(means[name], confidence)
-            sd = mean_and_sd(values[name][index, :, 0].tolist())[1] if len(runs) > 1 else None
+            low, value, high = estimate(own[name]).interval(confidence)
+            sd = mean_and_sd(own[name][:, 0].tolist())[1] if len(runs) > 1 else None
             tested = () if name == baseline else (*astuple(tests[name])[:3], *corrected[name])
             rows.append(Row(metric, name, len(runs), value, low, high, sd, *tested))
     return rows
@@ -264,15 +265,20 @@ def _matches(pattern: str) -> list[Path]:
 
 
 def _notes(systems: dict[str, list[Predictions]], settings: dict[str, Any]) -> list[str]:
-    """What the table does not say of itself."""
-    samples = int(next(iter(systems.values()))[0].mask.any(1).sum())
-    notes = [
-        f"{settings['confidence'] * 100:g} % percentile bootstrap intervals, {settings['resamples']} resamples of "
-        f"{samples} samples"
-    ]
+    """What has to be known beside the table."""
+    first = next(iter(systems.values()))[0]
+    samples, single = int(first.mask.any(1).sum()), [name for name, runs in systems.items() if len(runs) == 1]
+    notes = [f"{settings['confidence'] * 100:g} % intervals: {settings['resamples']} resamples of {samples} samples"]
+    if len(single) < len(systems):
+        notes[0] += ", and the variance between the runs of a system (Student's t)"
+    if single:
+        notes.append(f"one run each, the chance of the seeds is not in it: {', '.join(single)}")
     if len(systems) > 1:
         p = "paired bootstrap" if settings["method"] == "bootstrap" else "approximate randomization"
         notes.append(f"diff: from {settings['baseline']}; p: two-sided, {p}; Holm: over the comparisons of a metric")
+    if rare := with_few_positives(first.gold, first.mask, first.label_space.names):
+        found = ", ".join(f"{name} ({count})" for name, count in rare.items())
+        notes.append(f"labels with fewer than {FEW_POSITIVES} positives, which leave means over labels open: {found}")
     if settings["threshold"] is not None:
         return [*notes, f"decided at {settings['threshold']:g}"]
     rules = {name: sorted({run.rule or "its own rule" for run in runs}) for name, runs in systems.items()}

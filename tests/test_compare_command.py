@@ -158,6 +158,29 @@ def test_seeds_of_a_system_are_averaged(seeds: str, runs: dict[str, Run], capsys
     assert "50 resamples of 40 samples" in printed
 
 
+def test_notes_say_which_chance_is_not_in_the_intervals(
+    runs: dict[str, Run], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["plain=plain-*", "better", "--metrics", "jaccard", *QUICK])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "resamples of 40 samples, and the variance between the runs of a system (Student's t)" in printed
+    assert "one run each, the chance of the seeds is not in it: better" in printed
+    main(["plain-1", "other", "--metrics", "jaccard", *QUICK])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "Student" not in printed
+    assert "one run each, the chance of the seeds is not in it: plain-1, other" in printed
+    assert "fewer than 10 positives" not in printed
+    rare = Run(tmp_path / "rare", 3, 0.2)
+    table = pd.read_csv(rare.file)
+    table["gold:joy"] = [1] * 9 + [0] * 31
+    table["gold:anger"] = table["gold:fear"] = 0
+    table.to_csv(rare.file, index=False)
+    main(["rare", "--metrics", "jaccard", *QUICK])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "labels with fewer than 10 positives" in printed
+    assert "open: joy (9), anger (0), fear (0)" in printed
+
+
 def test_a_quoted_glob_is_one_system_and_folders_may_have_any_name(runs: dict[str, Run], tmp_path: Path) -> None:
     assert [(row.system, row.runs) for row in main(["plain-*", "--metrics", "jaccard", *QUICK])] == [("plain-*", 2)]
     Run(tmp_path / "lr=0.1,wd=0" / "version_0", 5, 0.2)

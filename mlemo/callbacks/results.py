@@ -21,6 +21,7 @@ from mlemo.callbacks.run_folder import run_folder
 from mlemo.callbacks.threshold_tuning import ThresholdTuning, tuned_rule
 from mlemo.metrics import MultiLabelMetrics, bootstrap_intervals
 from mlemo.metrics.calibration import expected_calibration_error
+from mlemo.metrics.intervals import FEW_POSITIVES, with_few_positives
 from mlemo.metrics.weighted import DECISION_METRICS
 from mlemo.models import MultiLabelModel
 from mlemo.predictions import Predictions, write_predictions
@@ -39,7 +40,8 @@ class Results(OutputsCallback):
 
     In the run's folder: ``predictions_<stage>.csv`` (see :func:`mlemo.predictions.write_predictions`);
     ``thresholds.json``; ``results_<stage>.json`` with every metric, and those of the test with their 95 %
-    bootstrap intervals over the texts (:func:`mlemo.metrics.bootstrap_intervals`) under ``intervals``;
+    intervals over the texts (:func:`mlemo.metrics.bootstrap_intervals`) under ``intervals``, and labels with too few
+    positives for a narrow one under ``few_positives``;
     ``per_class_<stage>.csv`` with precision, recall and F1 of each label at 0.5 and tuned, its average precision,
     expected calibration error and positives in training; ``rules_<stage>.csv`` with Jaccard, micro-F1 and macro-F1
     under several decision rules (see :class:`mlemo.callbacks.rule_comparison.RuleComparison`). After training,
@@ -62,6 +64,7 @@ class Results(OutputsCallback):
             raise ValueError(f"Results.resamples must be at least 0, found {resamples}")
         self.predictions, self.resamples = predictions, resamples
         self._intervals: dict[str, tuple[float, float]] = {}
+        self._few_positives: dict[str, int] = {}
         self._paths: dict[str, Path] = {}
         self._values: dict[str, dict[str, float]] = {}
         self._rules = RuleComparison()
@@ -89,6 +92,7 @@ class Results(OutputsCallback):
             scores.to_csv(self._paths["rules"])
         if stage == "test":
             self._intervals = self._test_intervals(outputs, tuning)
+            self._few_positives = with_few_positives(outputs.targets, outputs.mask, pl_module.label_space.names)
         if self.predictions:
             predictions = self._predictions(trainer, pl_module, stage, outputs, tuning)
             write_predictions(predictions)
@@ -150,6 +154,7 @@ class Results(OutputsCallback):
                 content["inference"] = {stage: model.inferences[0], "predict": model.prediction_inference}
             if stage == "test" and self._intervals:
                 content["intervals"] = {name: list(ends) for name, ends in self._intervals.items()}
+                content["few_positives"] = self._few_positives
             path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
             self._paths["results"] = path
 
@@ -158,7 +163,10 @@ class Results(OutputsCallback):
             return
         data = trainer.datamodule  # type: ignore[attr-defined]  # set by Trainer.fit
         model = cast(MultiLabelModel, trainer.lightning_module)
-        bootstrap = ["95 %: bootstrap over the texts"] if self._intervals else []
+        bootstrap = ["95 %: over the texts of the test, for this one seed"] if self._intervals else []
+        if self._intervals and self._few_positives:
+            found = ", ".join(f"{name} {count}" for name, count in self._few_positives.items())
+            bootstrap.append(f"fewer than {FEW_POSITIVES} positives, macro-averages are wide: {found}")
         table = Table(
             "metric",
             title=f"{type(model).__name__} on {type(data).__name__}",

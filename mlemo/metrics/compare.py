@@ -1,8 +1,8 @@
 """Whether one system is better than another: paired tests on the same samples, and over data sets or seeds.
 
-On one test set, :func:`compare` resamples samples. Over several data sets, :func:`wilcoxon` takes one figure of each
-system a data set, as in the adaptive batch selection paper (its Table 3; Demšar 2006). Where several comparisons are
-made, :func:`holm` corrects their p-values.
+On one test set, :func:`compare` resamples samples and adds the variance between runs. Over several data sets,
+:func:`wilcoxon` takes one value of each system per data set, as in the adaptive batch selection paper (its Table 3;
+Demšar 2006). Where several comparisons are made, :func:`holm` corrects their p-values.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from mlemo.metrics.intervals import annotated_samples, blocks, bootstrap_values, mean_over_runs, percentile_interval
-from mlemo.metrics.weighted import Array, Evaluate, MetricLike, evaluator
+from mlemo.metrics.estimate import ROUNDING, estimate_difference
+from mlemo.metrics.intervals import annotated_samples, blocks, bootstrap_values
+from mlemo.metrics.pseudo_positives import Array
+from mlemo.metrics.weighted import Evaluate, MetricLike, evaluator
 
 __all__ = [
     "Comparison",
@@ -30,9 +32,6 @@ __all__ = [
     "wilcoxon",
 ]
 
-#: Differences of metrics that are closer than this are the same: they differ by rounding only.
-ROUNDING = 1e-12
-
 
 @dataclass(frozen=True)
 class Comparison:
@@ -40,7 +39,7 @@ class Comparison:
 
     Args:
         difference: Metric of the first minus metric of the second.
-        low: Lower end of the paired bootstrap interval of the difference.
+        low: Lower end of the paired interval of the difference.
         high: Its upper end.
         p: Two-sided p-value of "no difference".
     """
@@ -65,11 +64,13 @@ def compare(
 ) -> Comparison:
     """Paired comparison of two systems on the same samples.
 
-    Both methods give the same interval: that of the paired bootstrap, in which both systems are scored on the same
-    resamples. They differ in the p-value, R being the number of resamples:
+    Both methods give the same interval: both systems are scored on the same resamples, and where a system has several
+    runs, the variance between them is added, with Student's quantile in place of the normal one
+    (:mod:`mlemo.metrics.estimate`). They differ in the p-value, R being the number of resamples:
 
-    - ``bootstrap``: p = min(1, 2 (k + 1) / (R + 1)), k = min(#{Δ* ≤ 0}, #{Δ* ≥ 0}) over the resampled differences Δ*.
-      It is below 1 − confidence where the interval leaves 0 out.
+    - ``bootstrap``: the smallest α for which the interval of confidence 1 − α leaves 0 out, at least 2 / (R + 1). It is
+      below 1 − confidence where the interval leaves 0 out. For single runs it is the share of the resampled differences
+      beyond 0, twice.
     - ``randomization`` (Noreen 1989): p = (k + 1) / (R + 1), k = #{|Δ*| ≥ |Δ|}, where each Δ* comes from swapping the
       outputs of the two systems for each sample with probability 1/2. It tests whether the two are exchangeable and
       holds at any number of samples.
@@ -77,13 +78,14 @@ def compare(
     Args:
         metric: As for :func:`~mlemo.metrics.bootstrap_interval`.
         a: Decisions or probabilities of the first system, ``(N, C)``, or ``(S, N, C)`` for S runs of it (``bootstrap``
-            only): then the means over the runs are compared, and each resample draws runs of each system too.
-        b: The same of the second system; its number of runs may be another.
+            only): then the means over the runs are compared.
+        b: The same of the second system; its number of runs may be another. One run beside several is given the
+            variance of theirs; where both systems have one run, the chance of the seeds is not in the result.
         targets: ``(N, C)``, 0 or 1.
         mask: ``(N, C)`` bool, ``False`` = not annotated; ``None`` = all annotated.
         method: What the p-value comes from.
         resamples: Number R of resamples, and of swaps.
-        confidence: Share of the resampled differences inside the interval.
+        confidence: Share of the tests whose interval is meant to hold the true difference.
         seed: Seed of the draws.
 
     Returns:
@@ -102,12 +104,11 @@ def compare(
         raise ValueError(f"method must be 'bootstrap' or 'randomization', found {method!r}")
     runs_a, some, some_mask = annotated_samples(a, targets, mask)
     runs_b, _, _ = annotated_samples(b, targets, mask)
-    means: list[Array] = []
-    for system, runs in enumerate((runs_a, runs_b), start=1):
+    values = []
+    for runs in (runs_a, runs_b):
         evaluates = [evaluator(metric, run, some, some_mask) for run in runs]
-        values = [bootstrap_values(evaluate, some.shape, resamples, seed) for evaluate in evaluates]
-        means.append(mean_over_runs(np.concatenate(values), np.random.default_rng([seed, system])))
-    result = paired_bootstrap(means[0], means[1], confidence)
+        values.append(np.concatenate([bootstrap_values(each, some.shape, resamples, seed) for each in evaluates]))
+    result = paired_bootstrap(values[0], values[1], confidence)
     if method == "bootstrap":
         return result
     if len(runs_a) > 1 or len(runs_b) > 1:
@@ -125,21 +126,18 @@ def paired_bootstrap(a: Array, b: Array, confidence: float = 0.95) -> Comparison
     """Compare two systems by their values on the same resamples.
 
     Args:
-        a: ``(1 + R,)`` from :func:`~mlemo.metrics.intervals.bootstrap_values`: the value, then those of the resamples.
+        a: ``(1 + R,)`` of one run from :func:`~mlemo.metrics.intervals.bootstrap_values`: the value, then those of the
+            resamples; ``(S, 1 + R)`` for S runs.
         b: The same of the second system, with the same seed.
-        confidence: Share of the resampled differences inside the interval.
+        confidence: Share of the tests whose interval is meant to hold the true difference.
 
     Returns:
         Difference, interval, and the p-value of :func:`compare` with ``bootstrap``; resamples where a value is NaN do
         not count.
     """
-    differences = a - b
-    low, difference, high = percentile_interval(differences, confidence)
-    resampled = differences[1:][~np.isnan(differences[1:])]
-    if np.isnan(low):
-        return Comparison(difference, low, high, np.nan)
-    tail = min((resampled <= ROUNDING).sum(), (resampled >= -ROUNDING).sum())
-    return Comparison(difference, low, high, float(min(1.0, 2 * (tail + 1) / (len(resampled) + 1))))
+    found = estimate_difference(np.atleast_2d(a), np.atleast_2d(b))
+    low, difference, high = found.interval(confidence)
+    return Comparison(difference, low, high, found.p())
 
 
 def randomization_p(evaluate: Evaluate, shape: Sequence[int], resamples: int, seed: int) -> Array:

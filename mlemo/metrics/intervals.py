@@ -1,9 +1,9 @@
-"""How sure a figure is: percentile bootstrap over the samples, and over the runs where there are several.
+"""How sure a metric is: resamples of the test samples, pseudo-positives of rare labels, and the spread of the runs.
 
-A resample draws N of the N samples with replacement (Efron 1979; Hurtado et al., section 5); the interval lies between
-the quantiles (1 − confidence)/2 and (1 + confidence)/2 of the metric over the resamples. Where several runs of one
-system (seeds) are given, each resample also draws that many runs with replacement and averages over them, so that the
-interval holds both the chance of the samples and that of the seeds; S runs show (S − 1)/S of the variance of seeds.
+A resample draws N of the N samples with replacement (Efron 1979; Hurtado et al., section 5) and adds pseudo-positives
+to the means over labels (:mod:`mlemo.metrics.pseudo_positives`), without which an interval of macro-F1 does not cover
+where labels are rare. Several runs of one system (seeds) are scored on the same resamples, and their spread is added
+(:mod:`mlemo.metrics.estimate`). What the intervals cover in simulations is in ``docs/uncertainty.md``.
 
 Samples without an annotated label are left out. A resample where the metric is not defined (NaN) does not count.
 """
@@ -15,10 +15,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from torch import Tensor
 
+from mlemo.metrics.estimate import estimate
+from mlemo.metrics.pseudo_positives import Array, draw_pseudo_positives
 from mlemo.metrics.weighted import (
     DECISION_METRICS,
     PROBABILITY_METRICS,
-    Array,
     Evaluate,
     MetricLike,
     WeightedMetrics,
@@ -26,8 +27,10 @@ from mlemo.metrics.weighted import (
 )
 from mlemo.thresholds.base import check_targets
 
-__all__ = ["bootstrap_interval", "bootstrap_intervals", "bootstrap_values", "mean_over_runs", "percentile_interval"]
+__all__ = ["FEW_POSITIVES", "bootstrap_interval", "bootstrap_intervals", "bootstrap_values", "with_few_positives"]
 
+#: Below so many positives the interval of a label's own F1 spans half of [0, 1] (``docs/uncertainty.md``).
+FEW_POSITIVES = 10
 #: Entries that one block of resamples gathers: some 16 MB, which stay in the cache, or nearly.
 BLOCK = 2**22
 
@@ -42,23 +45,24 @@ def bootstrap_interval(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> tuple[float, float, float]:
-    """Percentile bootstrap interval of a metric.
+    """Interval of a metric by resampling, for one run or for the mean over several.
 
     Args:
         metric: A name of :mod:`mlemo.metrics.collection`, or a function ``(outputs, targets) -> number`` that is given
-            the mask as a third argument where there is one. A function is called once a resample, on the drawn rows: it
-            is as slow as that.
+            the mask as a third argument where there is one. A function is called once per resample, on the drawn rows:
+            it is as slow as that, and gets no pseudo-positives.
         decisions_or_probabilities: ``(N, C)``, or ``(S, N, C)`` for S runs of one system. A metric of probabilities
             (average precision, AUROC, ranking loss …) takes floats in [0, 1], any other decisions, 0 or 1 in any dtype.
         targets: ``(N, C)``, 0 or 1.
         mask: ``(N, C)`` bool, ``False`` = not annotated; ``None`` = all annotated.
         resamples: Number of resamples.
-        confidence: Share of the resamples inside the interval.
+        confidence: Share of the tests whose interval is meant to hold the true value.
         seed: Seed of the draws. The same seed gives the same resamples of the same number of samples, whatever the
             metric and the outputs.
 
     Returns:
-        ``(low, value, high)``; ``value`` is that of the samples themselves, the mean over the runs.
+        ``(low, value, high)``; ``value`` is that of the samples themselves, the mean over the runs. One run tells
+        nothing about seeds: its interval is over the samples alone.
 
     Raises:
         ValueError: An unknown metric, outputs of the wrong kind, wrong shapes, dtypes or values, no annotated entry, or
@@ -73,7 +77,7 @@ def bootstrap_interval(
     """
     runs, targets, mask = annotated_samples(decisions_or_probabilities, targets, mask)
     values = [bootstrap_values(evaluator(metric, run, targets, mask), targets.shape, resamples, seed) for run in runs]
-    return percentile_interval(mean_over_runs(np.concatenate(values), np.random.default_rng([seed, 1])), confidence)
+    return estimate(np.concatenate(values)).interval(confidence)
 
 
 def bootstrap_intervals(
@@ -87,7 +91,7 @@ def bootstrap_intervals(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> dict[str, tuple[float, float, float]]:
-    """Percentile bootstrap intervals of metrics of the collection, from the same resamples.
+    """Intervals of metrics of the collection for one run, from the same resamples.
 
     Args:
         probabilities: ``(N, C)`` float in [0, 1].
@@ -96,7 +100,7 @@ def bootstrap_intervals(
         mask: ``(N, C)`` bool, ``False`` = not annotated; ``None`` = all annotated.
         metrics: Names of :class:`~mlemo.metrics.MultiLabelMetrics`; all of them if left out.
         resamples: Number of resamples.
-        confidence: Share of the resamples inside the interval.
+        confidence: Share of the tests whose interval is meant to hold the true value.
         seed: Seed of the draws.
 
     Returns:
@@ -118,7 +122,7 @@ def bootstrap_intervals(
     ranked = scores if set(metrics).intersection(PROBABILITY_METRICS) else None  # sorting them is most of the work
     evaluate = WeightedMetrics(metrics, some, some_mask, decisions, ranked)
     values = bootstrap_values(evaluate, some.shape, resamples, seed)
-    return {name: percentile_interval(row, confidence) for name, row in zip(metrics, values)}
+    return {name: estimate(row[None]).interval(confidence) for name, row in zip(metrics, values)}
 
 
 def annotated_samples(outputs: Tensor, targets: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -141,12 +145,12 @@ def annotated_samples(outputs: Tensor, targets: Tensor, mask: Tensor | None) -> 
 
 
 def bootstrap_values(evaluate: Evaluate, shape: Sequence[int], resamples: int, seed: int) -> Array:
-    """Metrics of the samples themselves, then of each resample.
+    """Metrics of the samples themselves, then of each resample with its pseudo-positives.
 
     Args:
         evaluate: Counts ``(R, N)`` to the values ``(K, R)`` of K metrics, such as
             :class:`~mlemo.metrics.weighted.WeightedMetrics`.
-        shape: N and C; only the size of the blocks depends on C.
+        shape: N and C.
         resamples: Number of resamples.
         seed: Seed of the draws.
 
@@ -160,9 +164,12 @@ def bootstrap_values(evaluate: Evaluate, shape: Sequence[int], resamples: int, s
         raise ValueError(f"resamples must be at least 1, found {resamples}")
     samples, labels = shape
     values = [evaluate(np.ones((1, samples), dtype=np.int32))]
-    generator = np.random.default_rng(seed)
+    generator, pseudo = np.random.default_rng(seed), draw_pseudo_positives(resamples, labels, seed)
+    start = 0
     for size in blocks(resamples, samples * labels):
-        values.append(evaluate(_counts(generator.integers(0, samples, (size, samples)), samples)))
+        counts = _counts(generator.integers(0, samples, (size, samples)), samples)
+        values.append(evaluate(counts, pseudo[start : start + size]))
+        start += size
     return np.concatenate(values, axis=1)
 
 
@@ -173,39 +180,21 @@ def blocks(resamples: int, entries: int) -> Iterator[int]:
         yield min(size, resamples - start)
 
 
-def mean_over_runs(values: Array, generator: np.random.Generator) -> Array:
-    """Mean over the runs, which each resample draws with replacement: the second level of the bootstrap.
+def with_few_positives(targets: Tensor, mask: Tensor | None, names: Sequence[str]) -> dict[str, int]:
+    """Labels with fewer than :data:`FEW_POSITIVES` positives, whose intervals depend on the pseudo-positives.
 
     Args:
-        values: ``(S, 1 + R)``: a row a run, as from :func:`bootstrap_values`.
-        generator: Draws the runs; each system that is compared has one of its own.
+        targets: ``(N, C)``, 0 or 1.
+        mask: ``(N, C)`` bool, ``False`` = not annotated; ``None`` = all annotated.
+        names: The C labels.
 
     Returns:
-        ``(1 + R,)``; the first is the mean over all runs.
+        The number of positives by the label's name, in the order of ``names``; labels that are nowhere annotated are
+        left out.
     """
-    runs, columns = values.shape
-    drawn = generator.integers(0, runs, (runs, columns))
-    drawn[:, 0] = np.arange(runs)
-    mean: Array = np.take_along_axis(values, drawn, axis=0).mean(axis=0)
-    return mean
-
-
-def percentile_interval(values: Array, confidence: float) -> tuple[float, float, float]:
-    """The interval of values ``(1 + R,)``: that of the samples themselves, then that of each resample.
-
-    Returns:
-        ``(low, value, high)``; all NaN where the metric is not defined for the samples.
-
-    Raises:
-        ValueError: ``confidence`` is not between 0 and 1.
-    """
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must lie between 0 and 1, found {confidence}")
-    value, resampled = float(values[0]), values[1:][~np.isnan(values[1:])]
-    if np.isnan(value) or not len(resampled):
-        return np.nan, value, np.nan
-    low, high = np.quantile(resampled, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), value, float(high)
+    truth, annotated = check_targets(targets, mask, tuple(targets.shape))
+    found = zip(names, truth.sum(0).tolist(), annotated.any(0).tolist())
+    return {name: count for name, count, known in found if known and count < FEW_POSITIVES}
 
 
 def _counts(drawn: Array, samples: int) -> Array:

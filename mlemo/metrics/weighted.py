@@ -13,15 +13,15 @@ Names, formulas and conventions are those of :mod:`mlemo.metrics.collection`: a 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from mlemo.metrics.areas import Ranking
+from mlemo.metrics.pseudo_positives import Array, PseudoPositives
 from mlemo.metrics.ranking import _at_least
 from mlemo.thresholds.base import check_probabilities, check_targets
 
@@ -39,15 +39,24 @@ PROBABILITY_METRICS = (
 SAMPLE_MEANS = ("samples_precision", "samples_recall", "samples_f1", "jaccard", "subset_accuracy",
                 "ranking_loss", "one_error", "coverage_error", "label_ranking_ap")  # fmt: skip
 
-Array: TypeAlias = NDArray[Any]
-#: Counts ``(R, N)``, whole numbers of at least 0, to the values ``(K, R)`` of K metrics.
-Evaluate: TypeAlias = Callable[[Array], Array]
 #: The name of a metric of the collection, or a function of outputs and targets (and mask, where there is one).
 MetricLike: TypeAlias = str | Callable[..., Any]
 
 
+class Evaluate(Protocol):
+    """Counts ``(R, N)``, whole numbers of at least 0, to the values ``(K, R)`` of K metrics."""
+
+    def __call__(self, counts: Array, pseudo: PseudoPositives | None = None) -> Array:
+        """Values of the metrics; with pseudo-positives, the values that a bootstrap interval is made of."""
+
+
 class WeightedMetrics:
     """Metrics of the collection, by counts of the samples: ``metrics(counts (R, N)) -> (K, R)`` float64.
+
+    With pseudo-positives (:mod:`mlemo.metrics.pseudo_positives`) the means over labels are those of the smoothed
+    values of each label, and what a resample overstates by as much as the sample does, each label's average precision
+    and the weighted F1, is reflected: 2 θ − θ*, clipped to [0, 1] (the basic bootstrap; Davison and Hinkley 1997,
+    section 5.2). Both repeat positives, and a positive beside its own copy is ranked too well.
 
     Args:
         names: The K metrics, in the order of the result.
@@ -81,6 +90,7 @@ class WeightedMetrics:
             if name in PROBABILITY_METRICS and probabilities is None:
                 raise ValueError(f"{name} is a metric of probabilities, and none are given")
         truth, annotated = check_targets(targets, mask, tuple(targets.shape))
+        self._annotated = annotated.any(0).cpu().numpy()
         self._entries = annotated.sum(1).double().cpu().numpy()  # annotated entries of each sample
         self._signs = torch.cat([truth, annotated & ~truth], dim=1).double().cpu().numpy()
         sample_values: dict[str, Tensor] = {}
@@ -93,20 +103,22 @@ class WeightedMetrics:
             scores = _check_outputs(probabilities, truth.shape, "macro_ap")
             sample_values |= _ranking_values(scores, truth, annotated)
             arrays = [part.cpu().numpy() for part in (scores, truth, annotated)]
-            self._labels = [_Ranking.of(*(part[:, [label]] for part in arrays)) for label in range(truth.shape[1])]
-            self._pooled = _Ranking.of(*arrays)
+            self._labels = [Ranking.of(*(part[:, [label]] for part in arrays)) for label in range(truth.shape[1])]
+            self._pooled = Ranking.of(*arrays)
         self._means = [name for name in SAMPLE_MEANS if name in sample_values]
         if sample_values:
             values = torch.stack([sample_values[name].double() for name in self._means], dim=1)
             self._sample_values = (values * annotated.any(1, keepdim=True)).cpu().numpy()
 
-    def __call__(self, counts: Array) -> Array:
+    def __call__(self, counts: Array, pseudo: PseudoPositives | None = None) -> Array:
         """Values ``(K, R)`` of the metrics for counts ``(R, N)``, R resamples of N samples."""
         weights = counts.astype(np.float64)
         wanted = set(self.names)
         values: dict[str, Array] = {}
+        if pseudo is not None:
+            pseudo = pseudo.only(self._annotated)
         if wanted.intersection(DECISION_METRICS):
-            values |= self._label_wise(weights)
+            values |= self._label_wise(weights, pseudo)
         if wanted.intersection({*SAMPLE_MEANS, "coverage_error_base0"}):
             means = weights @ self._sample_values / (weights @ (self._entries > 0))[:, None]
             values |= dict(zip(self._means, means.T))
@@ -117,72 +129,39 @@ class WeightedMetrics:
             values["skipped_classes"] = (~both.all(axis=1)).sum(axis=1).astype(np.float64)
         if wanted.intersection({"macro_ap", "macro_auroc", "macro_auroc_zero"}):
             areas = np.stack([ranking.areas(counts) for ranking in self._labels])  # (C, 2, R)
+            if pseudo is not None:
+                areas = self._smooth_areas(areas, weights, pseudo)
             values |= dict(zip(("macro_ap", "macro_auroc"), _mean_of_defined(areas)))
             values["macro_auroc_zero"] = np.nan_to_num(areas[:, 1]).mean(axis=0)
         if wanted.intersection({"micro_ap", "micro_auroc"}):
             values |= dict(zip(("micro_ap", "micro_auroc"), self._pooled.areas(counts)))
         return np.stack([values[name] for name in self.names])
 
-    def _label_wise(self, weights: Array) -> dict[str, Array]:
+    def _label_wise(self, weights: Array, pseudo: PseudoPositives | None) -> dict[str, Array]:
         tp, fp, fn = (weights @ self._counts).reshape(len(weights), 3, -1).transpose(1, 0, 2)
         values = {"hamming_loss": (fp + fn).sum(1) / (weights @ self._entries)}
+        micro = _precision_recall_f1(*(count.sum(1) for count in (tp, fp, fn)))
+        values |= dict(zip(("micro_precision", "micro_recall", "micro_f1"), micro))
+        values["weighted_f1"] = _ratio((_precision_recall_f1(tp, fp, fn)[2] * (tp + fn)).sum(1), (tp + fn).sum(1))
+        if pseudo is not None:
+            own = self._label_wise(np.ones((1, weights.shape[1])), None)["weighted_f1"]
+            values["weighted_f1"] = _reflect(own, values["weighted_f1"])
+            # a missed pseudo-positive is half a false negative and half a false positive of another sample
+            tp, fp, fn = tp + pseudo.right, fp + pseudo.wrong, fn + pseudo.wrong
         precision, recall, f1 = _precision_recall_f1(tp, fp, fn)
         values |= {"macro_precision": precision.mean(1), "macro_recall": recall.mean(1), "macro_f1": f1.mean(1)}
         values["macro_f1_present"] = _mean_of_defined(np.where(tp + fn > 0, f1, np.nan).T)
-        values["weighted_f1"] = _ratio((f1 * (tp + fn)).sum(1), (tp + fn).sum(1))
-        micro = _precision_recall_f1(*(count.sum(1) for count in (tp, fp, fn)))
-        return values | dict(zip(("micro_precision", "micro_recall", "micro_f1"), micro))
+        return values
 
-
-@dataclass(frozen=True)
-class _Ranking:
-    """Entries of a label (or of all labels) from the highest score down, each as the row of its sample.
-
-    Scores that tie form a group; only groups that hold a positive entry move the average precision and the AUROC.
-
-    Args:
-        rows: Row of each annotated entry.
-        positive_rows: The same of the positive entries alone.
-        first: Position in ``rows`` of the first entry of each group that holds a positive one.
-        last: Position in ``rows`` of its last entry.
-        last_positive: Position in ``positive_rows`` of its last positive entry.
-    """
-
-    rows: Array
-    positive_rows: Array
-    first: Array
-    last: Array
-    last_positive: Array
-
-    @classmethod
-    def of(cls, scores: Array, truth: Array, annotated: Array) -> _Ranking:
-        """From matrices ``(N, labels)``."""
-        rows = np.nonzero(annotated)[0]
-        scores, truth = scores[annotated], truth[annotated]
-        order = np.argsort(-scores, kind="stable")
-        rows, scores, truth = rows[order], scores[order], truth[order]
-        starts = np.nonzero(np.diff(scores, prepend=np.inf))[0]
-        ends = np.append(starts[1:], len(scores)) - 1 if len(starts) else starts
-        positives = truth.cumsum()
-        holds = np.diff(positives[ends], prepend=0) > 0
-        return cls(rows, rows[truth], starts[holds], ends[holds], positives[ends[holds]] - 1)
-
-    def areas(self, counts: Array) -> Array:
-        """Average precision and AUROC, ``(2, R)``; NaN where the entries that count have one value only."""
-        if not 0 < len(self.positive_rows) < len(self.rows):
-            return np.full((2, len(counts)), np.nan)
-        seen = np.take(counts, self.rows, axis=1).cumsum(axis=1, dtype=np.int32)
-        hits = np.take(counts, self.positive_rows, axis=1).cumsum(axis=1, dtype=np.int32)
-        positives, negatives = hits[:, -1].astype(np.float64), (seen[:, -1] - hits[:, -1]).astype(np.float64)
-        tp, both = hits[:, self.last_positive], seen[:, self.last]
-        gained = np.diff(tp, axis=1, prepend=0).astype(np.float64)  # products of counts are too large for int32
-        before = np.where(self.first > 0, seen[:, self.first - 1], 0) - tp + gained  # negatives above the group
-        with np.errstate(invalid="ignore"):
-            precision = (gained * tp / np.maximum(both, 1)).sum(axis=1) / positives
-            misplaced = (gained * (before + both - tp)).sum(axis=1) / 2  # a tie is half misplaced
-            areas = np.stack([precision, 1 - misplaced / (positives * negatives)])
-        areas[:, (positives == 0) | (negatives == 0)] = np.nan
-        return areas
+    def _smooth_areas(self, areas: Array, weights: Array, pseudo: PseudoPositives) -> Array:
+        """Average precision and AUROC ``(C, 2, R)`` of each label with its pseudo-positives."""
+        own = np.stack([ranking.areas(np.ones((1, weights.shape[1]), dtype=np.int32)) for ranking in self._labels])
+        right, wrong = pseudo.right.T, pseudo.wrong.T
+        positives = (weights @ self._signs[:, : len(self._labels)]).T
+        precision = _smooth(_reflect(own[:, 0], areas[:, 0]), positives, right, wrong)
+        # a wrong pseudo-positive is ranked by chance, not below everything
+        auroc = _smooth(areas[:, 1], positives, right + wrong / 2, wrong / 2)
+        return np.stack([precision, auroc], axis=1)
 
 
 def evaluator(metric: MetricLike, outputs: Tensor, targets: Tensor, mask: Tensor | None) -> Evaluate:
@@ -197,7 +176,7 @@ def evaluator(metric: MetricLike, outputs: Tensor, targets: Tensor, mask: Tensor
         mask: ``(N, C)`` bool, or ``None``.
 
     Returns:
-        Counts ``(R, N)`` to values ``(1, R)``.
+        Counts ``(R, N)`` to values ``(1, R)``; a function of the user gets no pseudo-positives.
 
     Raises:
         ValueError: An unknown name, outputs of the wrong kind, wrong shapes, dtypes or values.
@@ -208,7 +187,7 @@ def evaluator(metric: MetricLike, outputs: Tensor, targets: Tensor, mask: Tensor
         return WeightedMetrics([metric], targets, mask, **{kind: _check_outputs(outputs, targets.shape, metric)})
     parts = (outputs, targets) if mask is None else (outputs, targets, mask)
 
-    def repeat_and_call(counts: Array) -> Array:
+    def repeat_and_call(counts: Array, pseudo: PseudoPositives | None = None) -> Array:
         samples = np.arange(counts.shape[1])
         rows = [torch.from_numpy(np.repeat(samples, row)) for row in counts]
         return np.array([[float(metric(*(part[some] for part in parts))) for some in rows]])
@@ -276,12 +255,24 @@ def _ranking_values(scores: Tensor, truth: Tensor, annotated: Tensor) -> dict[st
 
 
 def _ratio(numerator: Array, denominator: Array) -> Array:
-    """0 for 0/0: the denominators are sums of whole numbers."""
-    return numerator / np.maximum(denominator, 1)
+    """0 for 0/0."""
+    return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)
 
 
 def _precision_recall_f1(tp: Array, fp: Array, fn: Array) -> tuple[Array, Array, Array]:
     return _ratio(tp, tp + fp), _ratio(tp, tp + fn), _ratio(2 * tp, 2 * tp + fp + fn)
+
+
+def _reflect(own: Array, resampled: Array) -> Array:
+    """The basic bootstrap's 2 θ − θ*."""
+    return np.clip(2 * own - resampled, 0, 1)
+
+
+def _smooth(values: Array, positives: Array, right: Array, wrong: Array) -> Array:
+    """A mean over positives with pseudo-positives; NaN where there is neither. A value that is NaN counts for none."""
+    positives = np.where(np.isnan(values), 0, positives)
+    size = positives + right + wrong
+    return np.divide(np.nan_to_num(values) * positives + right, size, out=np.full_like(size, np.nan), where=size > 0)
 
 
 def _mean_of_defined(areas: Array) -> Array:

@@ -92,7 +92,7 @@ def score(results: Results, resamples: int = 5000, seed: int = 0) -> Scores:
     """Score a study.
 
     Where the runs of a combination were tested on the same samples, intervals and p-values are those of ``mlemo
-    compare``: each resample draws samples and seeds. Where each seed has other test samples (folds), they are Student's
+    compare``: over the test samples and the seeds. Where each seed has other test samples (folds), they are Student's
     t over the folds, differences paired by fold.
 
     Args:

@@ -46,9 +46,8 @@ def introduction(results: Results, scores: Scores) -> Iterator[Block]:
     lines = ["Ours: mean ± standard deviation (n − 1) over the seeds, which may be folds; one run has no ±."]
     if "samples" in ways:
         lines.append(
-            f"[a, b]: 95 % percentile bootstrap interval, {scores.resamples} resamples; each draws test samples and, "
-            "where there are several, seeds. With two or three seeds their chance is understated, with one it is left "
-            "out."
+            f"[a, b]: 95 % interval, from {scores.resamples} resamples of the test samples and, where there are "
+            "several seeds, the variance between them, with Student's t. One seed: its chance is not in it."
         )
     if "folds" in ways:
         lines.append(
@@ -218,7 +217,7 @@ def _differences(results: Results, scores: Scores, name: str, unit: Unit) -> Ite
     compare = results.study.compare
     if rows:
         remarks = {
-            "samples": "Paired bootstrap on the same test samples, seeds drawn as well.",
+            "samples": "Paired by test sample; the variance between seeds, if there are several, by Student's t.",
             "folds": "t: paired by fold, with the paired t-test.",
         }
         yield Table(

@@ -131,6 +131,10 @@ def test_a_test_ends_with_intervals(
             assert low < high
             assert f"[{low:.3f}, {high:.3f}]" in printed
     assert "macro_ap" in results["intervals"]
+    positives = dict(zip(corpus.label_space.names, (corpus.labels * corpus.mask).sum(0).int().tolist()))
+    assert results["few_positives"] == {name: count for name, count in positives.items() if count < 10}
+    assert results["few_positives"]
+    assert "fewer than 10 positives" in printed
     assert not {"tuned_macro_ap", "skipped_classes", "loss"} & set(results["intervals"])
     run = trainer(callbacks=[Results(resamples=0)])
     run.test(model, datamodule=module, verbose=False)

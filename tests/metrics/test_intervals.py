@@ -12,7 +12,8 @@ import torch
 import mlemo.metrics.intervals
 from mlemo.labels import LabelSpace
 from mlemo.metrics import MultiLabelMetrics, bootstrap_interval, bootstrap_intervals
-from mlemo.metrics.intervals import bootstrap_values, mean_over_runs, percentile_interval
+from mlemo.metrics.intervals import bootstrap_values, with_few_positives
+from mlemo.metrics.pseudo_positives import draw_pseudo_positives
 from mlemo.metrics.weighted import evaluator
 
 
@@ -23,28 +24,97 @@ def outputs(seed=0, rows=50, labels=4):
     return targets, probabilities
 
 
+def quantiles(resampled, confidence):
+    """Between the sorted values at the positions p (R + 1)."""
+    ordered, tail = sorted(resampled), (1 - confidence) / 2
+    ends = []
+    for position in (tail * (len(ordered) + 1) - 1, (1 - tail) * (len(ordered) + 1) - 1):
+        below, above = ordered[math.floor(position)], ordered[math.floor(position) + 1]
+        ends.append(below + position % 1 * (above - below))
+    return ends
+
+
 @pytest.mark.parametrize(
     ("name", "reference"),
     [
         ("micro_f1", lambda y, d: sk.f1_score(y, d, average="micro", zero_division=0)),
-        ("macro_f1", lambda y, d: sk.f1_score(y, d, average="macro", zero_division=0)),
         ("jaccard", lambda y, d: sk.jaccard_score(y, d, average="samples", zero_division=1)),
-        ("macro_auroc", lambda y, p: sk.roc_auc_score(y, p, average="macro")),
+        ("micro_auroc", lambda y, p: sk.roc_auc_score(y, p, average="micro")),
         ("micro_ap", lambda y, p: sk.average_precision_score(y, p, average="micro")),
     ],
 )
-def test_it_is_the_percentile_interval_of_resamples_with_replacement(name, reference):
+def test_without_labels_to_average_it_is_the_percentile_interval_of_resamples(name, reference):
     targets, probabilities = outputs()
-    given = probabilities if name in ("macro_auroc", "micro_ap") else probabilities > 0.5
+    given = probabilities if name in ("micro_auroc", "micro_ap") else probabilities > 0.5
     low, value, high = bootstrap_interval(name, given, targets, resamples=80, confidence=0.9, seed=3)
     drawn = np.random.default_rng(3).integers(0, 50, (80, 50))
     truth, scores = targets.int().numpy(), given.float().numpy()
-    resampled = sorted(reference(truth[rows], scores[rows]) for rows in drawn)
+    expected = quantiles([reference(truth[rows], scores[rows]) for rows in drawn], 0.9)
     assert value == pytest.approx(reference(truth, scores), abs=1e-6)
-    for found, position in ((low, 0.05 * 79), (high, 0.95 * 79)):  # between two of the sorted values
-        below, above = resampled[math.floor(position)], resampled[math.floor(position) + 1]
-        assert found == pytest.approx(below + (position % 1) * (above - below), abs=1e-6)
+    assert (low, high) == pytest.approx(expected, abs=1e-6)
     assert low < value < high
+
+
+def smoothed_mean(name, truth, scores, own, right, wrong):
+    """A mean over labels, each with its pseudo-positives, label by label with scikit-learn."""
+    found = []
+    for label in range(truth.shape[1]):
+        y, s, r, w = truth[:, label], scores[:, label], right[label], wrong[label]
+        hits, positives = (y * s).sum(), y.sum()
+        if name == "macro_recall":
+            found.append((hits + r) / (positives + r + w))
+        elif name == "macro_precision":
+            found.append((hits + r) / (s.sum() + r + w))
+        elif name == "macro_f1":
+            found.append((hits + r) / ((positives + s.sum()) / 2 + r + w))
+        elif name == "macro_ap":
+            ap = min(1, max(0, 2 * own[label] - sk.average_precision_score(y, s)))
+            found.append((positives * ap + r) / (positives + r + w))
+        else:
+            found.append((positives * sk.roc_auc_score(y, s) + r + w / 2) / (positives + r + w))
+    return np.mean(found)
+
+
+@pytest.mark.parametrize("name", ["macro_recall", "macro_precision", "macro_f1", "macro_ap", "macro_auroc"])
+def test_means_over_labels_get_pseudo_positives(name):
+    targets, probabilities = outputs()
+    given = probabilities if name in ("macro_ap", "macro_auroc") else probabilities > 0.5
+    low, value, high = bootstrap_interval(name, given, targets, resamples=80, confidence=0.9, seed=3)
+    drawn, pseudo = np.random.default_rng(3).integers(0, 50, (80, 50)), draw_pseudo_positives(80, 4, 3)
+    truth, scores = targets.int().numpy(), given.float().numpy()
+    own = [sk.average_precision_score(truth[:, label], scores[:, label]) for label in range(4)]
+    rows = zip(drawn, pseudo.right, pseudo.wrong)
+    expected = [smoothed_mean(name, truth[some], scores[some], own, right, wrong) for some, right, wrong in rows]
+    assert (low, high) == pytest.approx(quantiles(expected, 0.9), abs=1e-6)
+    assert low < value < high
+
+
+def test_pseudo_positives_leave_open_what_a_label_without_positives_does():
+    pseudo = draw_pseudo_positives(20_000, 2, seed=0)
+    assert (pseudo.right + pseudo.wrong).mean() == pytest.approx(0.5, abs=0.02)
+    shares = pseudo.right / (pseudo.right + pseudo.wrong)
+    assert np.quantile(shares, [0.025, 0.5, 0.975]) == pytest.approx([0, 0.5, 1], abs=0.05)
+    assert np.corrcoef(shares.T)[0, 1] > 0.5  # rare labels are good or bad together
+    targets, _ = outputs(rows=400)
+    targets[:, 0] = False  # nothing is known of a quarter of the labels
+    low, value, high = bootstrap_interval("macro_f1", targets, targets, resamples=2000)
+    assert (low, value, high) == (pytest.approx(0.75, abs=0.01), 0.75, pytest.approx(1, abs=0.01))
+    unknown = torch.ones(400, 4, dtype=torch.bool)
+    unknown[:, 0] = False  # not annotated at all is not open, it is left out as in the collection
+    assert bootstrap_interval("macro_f1", targets, targets, unknown, resamples=2000) == pytest.approx(
+        (0.75,) * 3, abs=0.01
+    )
+
+
+def test_labels_with_few_positives_are_named():
+    targets = torch.zeros(40, 4)
+    for label, positives in enumerate((0, 9, 10, 20)):
+        targets[:positives, label] = 1
+    assert with_few_positives(targets, None, tuple("abcd")) == {"a": 0, "b": 9}
+    mask = torch.ones(40, 4, dtype=torch.bool)
+    mask[:, 0] = False
+    mask[:15, 3] = False
+    assert with_few_positives(targets, mask, tuple("abcd")) == {"b": 9, "d": 5}
 
 
 def test_all_metrics_at_once_are_those_of_the_collection_and_of_each_alone():
@@ -132,19 +202,9 @@ def test_several_runs_add_the_chance_of_the_seeds():
     low, value, high = bootstrap_interval("jaccard", runs, targets, resamples=1000)
     values = [bootstrap_interval("jaccard", run, targets, resamples=1)[1] for run in runs]
     assert value == pytest.approx(np.mean(values))
-    # variance of the mean: that of the seeds (population variance over S), far above that of 400 samples
-    assert high - low > 2 * (one[2] - one[0])
-    assert high - low == pytest.approx(2 * 1.96 * np.std(values) / math.sqrt(3), rel=0.3)
-
-
-def test_runs_are_drawn_with_replacement_and_the_first_column_is_their_mean():
-    values = np.array([[1.0] * 2001, [2.0] * 2001, [6.0] * 2001])
-    means = mean_over_runs(values, np.random.default_rng(0))
-    assert means[0] == 3
-    assert set(np.round(means[1:] * 3)) == {3, 4, 5, 6, 8, 9, 10, 13, 14, 18}  # all sums of three of 1, 2 and 6
-    assert np.mean(np.isclose(means, 1)) == pytest.approx(1 / 27, abs=0.015)
-    single = np.random.default_rng(1).random((1, 50))
-    np.testing.assert_array_equal(mean_over_runs(single, np.random.default_rng(0)), single[0])
+    # variance of the mean: that of the seeds over S, far above that of 400 samples, and Student's quantile with S − 1
+    assert high - low > 4 * (one[2] - one[0])
+    assert high - low == pytest.approx(2 * 4.30 * np.std(values, ddof=1) / math.sqrt(3), rel=0.05)
 
 
 def test_what_is_not_defined():
@@ -153,10 +213,11 @@ def test_what_is_not_defined():
     assert all(math.isnan(bound) for bound in intervals["macro_ap"])
     assert intervals["skipped_classes"] == (1, 1, 1)
     targets[20] = 1  # about a third of the resamples lose it
-    values = bootstrap_values(evaluator("macro_auroc", probabilities, targets, None), (30, 1), 200, 0)[0]
+    values = bootstrap_values(evaluator("micro_auroc", probabilities, targets, None), (30, 1), 200, 0)[0]
     assert 0.2 < np.isnan(values).mean() < 0.5
-    low, _, high = percentile_interval(values, 0.95)
-    assert (low, high) == pytest.approx(np.quantile(values[1:][~np.isnan(values[1:])], [0.025, 0.975]))
+    ends = bootstrap_interval("micro_auroc", probabilities, targets, resamples=200)[::2]
+    assert ends == pytest.approx(quantiles(values[1:][~np.isnan(values[1:])], 0.95))
+    assert bootstrap_interval("micro_auroc", probabilities, targets, resamples=200)[1] == pytest.approx(20 / 29)
 
 
 @pytest.mark.parametrize(

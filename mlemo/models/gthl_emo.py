@@ -240,7 +240,7 @@ class GTHLEmo(TextModel):
                 "this GTHLEmo has no memory of training texts, in which texts that are predicted find their neighbors; "
                 "the memory is made in training, by each validation, and is part of the checkpoint. Train with "
                 f"model.memory_rows above 0 (it is {self.memory_rows}) and with validation, or predict without "
-                "neighbors: model.graph_inference: none"
+                "neighbors: mlemo predict --model.graph_inference none"
             )
         return self.memory
 

@@ -178,7 +178,7 @@ def test_prediction_without_a_memory_is_refused(
         main(["classify", "--ckpt", str(old), "a text"])
     error = " ".join(capsys.readouterr().err.split())
     assert message in error
-    assert "model.graph_inference: none" in error
+    assert "mlemo predict --model.graph_inference none" in error
     model = gthl(graph_inference="memory").eval()
     with pytest.raises(ValueError, match=message):
         model(batch_of(model, corpus, ROWS))  # nor is it validated or tested as if it had neighbors

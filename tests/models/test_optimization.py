@@ -1,10 +1,13 @@
 import copy
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
-from torch.optim import SGD, AdamW
+from torch.optim import SGD, Adafactor, AdamW
+from torch.optim.lr_scheduler import StepLR
+from transformers import get_cosine_schedule_with_warmup
 
 from mlemo.losses import SigmoidF1Loss
 from mlemo.models import C2AE, CLIF, DELA, MPVAE, PACA
@@ -141,6 +144,64 @@ def test_a_network_without_encoder_is_all_head() -> None:
 def test_warmup_and_decay_over_ten_steps(settings: dict, expected: list[float]) -> None:
     optimization = Optimization(**settings)
     assert [optimization.factor(step, 10) for step in range(12)] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("warm", [0, 3])
+def test_the_cosine_is_that_of_transformers(warm: int) -> None:
+    network = nn.Linear(2, 1)
+    optimizer, schedule = Optimization(learning_rate=0.5, schedule="cosine", warmup=warm / 10).build(network, [], 10)
+    other = AdamW(nn.Linear(2, 1).parameters(), lr=0.5)
+    reference = get_cosine_schedule_with_warmup(other, warm, 10)
+    for _ in range(11):
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(other.param_groups[0]["lr"], abs=1e-12)
+        optimizer.step()
+        schedule.step()
+        other.step()
+        reference.step()
+
+
+def test_an_optimizer_by_class_gets_the_rates_and_the_decay_of_the_groups() -> None:
+    network = Network()
+    made = partial(Adafactor, d=2.0)
+    settings = Optimization(made, learning_rate=0.1, head_learning_rate=0.5, weight_decay=0.02, warmup=0)
+    optimizer, _ = settings.build(network, [network.weights], 10)
+    assert [type(part) for part in optimizer.parts] == [Adafactor, SGD]
+    assert groups(network, optimizer.parts[0]) == {
+        (0.1, 0.02): ENCODER_DECAYED,
+        (0.1, 0.0): ENCODER_FREE,
+        (0.5, 0.02): HEAD_DECAYED,
+        (0.5, 0.0): HEAD_FREE,
+    }
+    assert all(group["d"] == 2.0 for group in optimizer.parts[0].param_groups)
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_a_schedule_by_class_starts_behind_the_warmup(learned: bool) -> None:
+    network = Network()
+    settings = Optimization(
+        learning_rate=0.8, loss_learning_rate=0.03, warmup=0.2, schedule=partial(StepLR, step_size=2, gamma=0.5)
+    )
+    parameters = [network.weights] if learned else []
+    optimizer, schedule = settings.build(network, parameters, 10)
+    assert schedule.optimizer is optimizer  # what Lightning checks
+    found = []
+    for _ in range(8):
+        found.append(optimizer.param_groups[0]["lr"])
+        if learned:
+            assert optimizer.param_groups[-1]["lr"] == 0.03
+        network().backward()
+        optimizer.step()
+        schedule.step()
+    assert found == pytest.approx([0, 0.4, 0.8, 0.8, 0.4, 0.4, 0.2, 0.2])
+    # resumed: the same rates
+    again, restored = settings.build(network, parameters, 10)
+    again.load_state_dict(optimizer.state_dict())
+    restored.load_state_dict(schedule.state_dict())
+    for _ in range(3):
+        for each, own in ((optimizer, schedule), (again, restored)):
+            each.step()
+            own.step()
+        assert again.param_groups[0]["lr"] == optimizer.param_groups[0]["lr"]
 
 
 @pytest.mark.parametrize("total", [0, 1])

@@ -116,6 +116,12 @@ class MlemoCLI(LightningCLI):
         """Parse; without Lightning's warning about `args` beside those of the process, which is how `run` works."""
         self.config = parser.parse_args(args)
 
+    def before_instantiate_classes(self) -> None:
+        """Seed the data as everything else, unless they have a seed of their own."""
+        data, seed = self._get(self.config, "data"), self._get(self.config, "seed_everything")
+        if data is not None and data.init_args.get("seed", seed) is None and type(seed) is int:
+            data.init_args["seed"] = seed
+
     def instantiate_classes(self) -> None:
         """Make trainer, data and model; a checkpoint brings its encoder, whose files need not be there any more."""
         super().instantiate_classes()

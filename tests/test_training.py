@@ -111,6 +111,36 @@ def test_weights_of_a_composite_loss_name_every_term(tmp_path: Path) -> None:
         instantiate([f"--config={tmp_path / 'first.yaml'}", f"--config={tmp_path / 'second.yaml'}", *QUIET])
 
 
+def test_one_seed_seeds_the_data_too_and_stands_in_the_saved_config(tmp_path: Path) -> None:
+    def made(*words: str) -> int:
+        return instantiate(["--model=BertWDL", *QUIET, *words]).datamodule.seed
+
+    assert made() == 42
+    assert made("--seed_everything=7") == 7
+    assert made("--seed_everything=7", "--data.seed=3") == 3
+    words = ["--data.size=24", "--data.val_size=12", "--data.test_size=12", "--model=FrozenHead"]
+    words += ["--model.features=Tfidf", "--trainer.max_epochs=1", "--test_after_fit=false", "--seed_everything=7"]
+    cli = main(["fit", *words, "--trainer.accelerator=cpu", f"--trainer.logger.init_args.save_dir={tmp_path}"])
+    saved = yaml.safe_load((Path(cli.trainer.log_dir) / "config.yaml").read_text())
+    assert saved["data"]["init_args"]["seed"] == 7
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "torch.optim.lr_scheduler.CosineAnnealingLR"])
+def test_optimizer_and_schedule_by_class_from_the_command_line(schedule: str, tmp_path: Path) -> None:
+    words = ["--data.size=24", "--data.val_size=12", "--data.test_size=12", "--model=FrozenHead"]
+    words += ["--model.features=Tfidf", "--trainer.max_epochs=2", "--test_after_fit=false", *QUIET]
+    words += ["--model.loss=WeightedDifferenceLoss", "--model.optimization.warmup=0.25"]
+    words += ["--model.optimization.optimizer=torch.optim.Adafactor", "--model.optimization.optimizer.d=2"]
+    words += [f"--model.optimization.schedule={schedule}", "--model.optimization.learning_rate=0.01"]
+    words += ["--model.optimization.schedule.T_max=3"] if "." in schedule else []
+    cli = main(["fit", *words, f"--trainer.default_root_dir={tmp_path}"])
+    adafactor, sgd = cli.trainer.optimizers[0].parts
+    assert type(adafactor) is torch.optim.Adafactor
+    assert adafactor.param_groups[0]["d"] == 2
+    assert adafactor.param_groups[0]["lr"] == pytest.approx(0, abs=1e-9)
+    assert sgd.param_groups[0]["lr"] == 0.01
+
+
 def test_fit_starts_with_what_it_is_about_to_do(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     words = ["--data.size=24", "--data.val_size=12", "--data.test_size=12", "--data.batch_size=4"]
     words += ["--model=FrozenHead", "--model.features=Tfidf", "--trainer.max_epochs=1", *QUIET]

@@ -47,6 +47,8 @@ SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 log = logging.getLogger(__name__)
 
+DEFAULT_SEED = 42
+
 
 class EmotionDataModule(LightningDataModule):
     """Base of all corpora. A corpus overrides ``label_space`` and ``read``; everything else is here.
@@ -59,7 +61,8 @@ class EmotionDataModule(LightningDataModule):
         train_rows: Use a seeded random part of the training split, of this many rows.
         min_words: Drop training texts with fewer words (between blanks, before any cleaning). Those of validation and
             test are counted in the report and kept, as a benchmark has them.
-        seed: Seed of everything random in the data: order of the batches, splits that are not official, ``train_rows``.
+        seed: Seed of everything random in the data: order of the batches, splits that are not official, ``train_rows``;
+            42 if left out, and on the command line ``--seed_everything``.
 
     Raises:
         ValueError: A size below one.
@@ -74,7 +77,7 @@ class EmotionDataModule(LightningDataModule):
         group_by_length: bool = True,
         train_rows: int | None = None,
         min_words: int | None = None,
-        seed: int = 42,
+        seed: int | None = None,
     ) -> None:
         super().__init__()
         sizes = {
@@ -88,7 +91,8 @@ class EmotionDataModule(LightningDataModule):
                 raise ValueError(f"data.{name} must be at least 1, found {value}")
         self.data_dir = None if data_dir is None else Path(data_dir)
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
-        self.group_by_length, self.train_rows, self.seed = group_by_length, train_rows, seed
+        self.group_by_length, self.train_rows = group_by_length, train_rows
+        self.seed = DEFAULT_SEED if seed is None else seed
         self.min_words = min_words
         self._corpora: dict[str, Corpus] = {}
         self._datasets: dict[tuple[str, DataInput], BatchedCorpus] = {}

@@ -63,7 +63,7 @@ class Mulan(EmotionDataModule):
             (words instead of labels) and yahoo-Arts (25 of 26 labels, the other becomes an input).
         repair: Undo the shift of the labels in rows 3001 to 6000 of rcv1subset1, 2 and 3, with proof by row norms.
         batch_size: Rows a training batch.
-        seed: Seed of folds and halves, and of the order of the batches.
+        seed: Seed of folds and halves, and of the order of the batches; see ``EmotionDataModule``.
         **kwargs: Settings that all corpora share, see ``EmotionDataModule``.
 
     Raises:
@@ -89,7 +89,7 @@ class Mulan(EmotionDataModule):
         as_published: bool = False,
         repair: bool = False,
         batch_size: int = 128,
-        seed: int = 42,
+        seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(data_dir, batch_size=batch_size, seed=seed, **kwargs)

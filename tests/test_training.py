@@ -132,7 +132,7 @@ def test_optimizer_and_schedule_by_class_from_the_command_line(schedule: str, tm
     words += ["--model.loss=WeightedDifferenceLoss", "--model.optimization.warmup=0.25"]
     words += ["--model.optimization.optimizer=torch.optim.Adafactor", "--model.optimization.optimizer.d=2"]
     words += [f"--model.optimization.schedule={schedule}", "--model.optimization.learning_rate=0.01"]
-    words += ["--model.optimization.schedule.T_max=3"] if "." in schedule else []
+    words += ["--model.optimization.schedule.T_max=-1"] if "." in schedule else []
     cli = main(["fit", *words, f"--trainer.default_root_dir={tmp_path}"])
     adafactor, sgd = cli.trainer.optimizers[0].parts
     assert type(adafactor) is torch.optim.Adafactor

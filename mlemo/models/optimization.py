@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -15,6 +16,9 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, SequentialLR
 
 #: Makes a schedule for an optimizer, as Lightning's command line does from a class and its arguments.
 ScheduleCallable = Callable[[Optimizer], LRScheduler]
+
+#: Arguments of schedules that count steps; -1 stands for all steps after the warm-up.
+LENGTHS = ("T_max", "total_iters", "total_steps")
 
 __all__ = ["JointOptimizer", "Optimization"]
 
@@ -107,7 +111,8 @@ class Optimization:
         epsilon: The optimizer's ε.
         warmup: Share of all steps in which the rate rises linearly from 0.
         schedule: After the warm-up: fall linearly to 0, fall to 0 along half a cosine, or stay; or any class of
-            ``torch.optim.lr_scheduler`` with its arguments, which is stepped once per optimizer step.
+            ``torch.optim.lr_scheduler`` with its arguments, which is stepped once per optimizer step; -1 as ``T_max``,
+            ``total_iters`` or ``total_steps`` stands for all steps after the warm-up.
         head_learning_rate: Peak rate of everything but the encoder; ``None`` for the same rate.
         loss_learning_rate: Rate of the SGD that learns the weights of the loss's components (constant).
         loss_momentum: Its momentum.
@@ -191,7 +196,11 @@ class Optimization:
     def _schedule_by_class(self, optimizer: Optimizer, total_steps: int) -> LRScheduler:
         """The schedule that was given as a class, behind the warm-up."""
         warm = math.ceil(self.warmup * total_steps)
-        after = self.schedule(optimizer)  # type: ignore[operator]  # it is callable here
+        make: Any = self.schedule
+        if isinstance(make, partial):
+            left = max(1, total_steps - warm)
+            make = partial(make, **{name: left for name in LENGTHS if make.keywords.get(name) == -1})
+        after: LRScheduler = make(optimizer)
         if not warm:
             return after
         before = LambdaLR(optimizer, lambda step: step / warm)

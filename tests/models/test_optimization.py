@@ -2,11 +2,12 @@ import copy
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.optim import SGD, Adafactor, AdamW
-from torch.optim.lr_scheduler import StepLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, PolynomialLR, StepLR
 from transformers import get_cosine_schedule_with_warmup
 
 from mlemo.losses import SigmoidF1Loss
@@ -202,6 +203,25 @@ def test_a_schedule_by_class_starts_behind_the_warmup(learned: bool) -> None:
             each.step()
             own.step()
         assert again.param_groups[0]["lr"] == optimizer.param_groups[0]["lr"]
+
+
+@pytest.mark.parametrize("warm", [0, 3])
+@pytest.mark.parametrize(
+    ("name", "schedule"),
+    [("cosine", partial(CosineAnnealingLR, T_max=-1)), ("linear", partial(PolynomialLR, total_iters=-1))],
+)
+def test_minus_one_stands_for_all_steps_after_the_warmup(name: str, schedule: Any, warm: int) -> None:
+    rates = []
+    for one in (name, schedule):
+        settings = Optimization(learning_rate=0.5, loss_learning_rate=0.03, warmup=warm / 10, schedule=one)
+        network = Network()
+        optimizer, stepped = settings.build(network, [network.weights], 10)
+        rates.append([])
+        for _ in range(10):
+            rates[-1].append([group["lr"] for group in optimizer.param_groups])
+            optimizer.step()
+            stepped.step()
+    np.testing.assert_allclose(rates[1], rates[0], rtol=1e-12)
 
 
 @pytest.mark.parametrize("total", [0, 1])

@@ -17,10 +17,11 @@ class LabelSpace:
         names: Label names, unique and not empty, in official order.
         groups: Sibling sets of a label hierarchy as tuples of names; a label belongs to at most one group.
             ``None`` where the labels are flat.
+        words: A word per label in the language of the corpus, for prompts; ``None`` where there are only the names.
 
     Raises:
-        ValueError: One string instead of names, no name, a repeated or empty name, a group with an unknown label, or a
-            label in two groups.
+        ValueError: One string instead of names, no name, a repeated or empty name, a group with an unknown label, a
+            label in two groups, or another number of words than of names.
 
     Example:
         >>> space = LabelSpace(("joy", "anger", "fear"), groups=(("anger", "fear"),))
@@ -30,6 +31,7 @@ class LabelSpace:
 
     names: tuple[str, ...]
     groups: tuple[tuple[str, ...], ...] | None = None
+    words: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.names, str):
@@ -43,6 +45,10 @@ class LabelSpace:
         repeated = sorted({name for name in self.names if self.names.count(name) > 1})
         if repeated:
             raise ValueError(f"label names must be unique, found {repeated} more than once")
+        if self.words is not None:
+            object.__setattr__(self, "words", tuple(self.words))
+            if len(self.words) != len(self.names):
+                raise ValueError(f"{len(self.words)} words for {len(self.names)} labels; one per label is expected")
         if self.groups is not None:
             object.__setattr__(self, "groups", tuple(tuple(group) for group in self.groups))
             grouped = [name for group in self.groups for name in group]
@@ -63,7 +69,8 @@ class LabelSpace:
     def as_dict(self) -> dict[str, Any]:
         """Plain form, as it stands in configs and checkpoints."""
         groups = None if self.groups is None else [list(group) for group in self.groups]
-        return {"names": list(self.names), "groups": groups}
+        words = {} if self.words is None else {"words": list(self.words)}
+        return {"names": list(self.names), "groups": groups, **words}
 
     def __len__(self) -> int:
         return len(self.names)

@@ -11,6 +11,7 @@ from typing import Any
 from mlemo.data.base import SPLITS, EmotionDataModule, Split
 from mlemo.data.corpus import Corpus
 from mlemo.data.fetch import download, find_file
+from mlemo.data.label_words import label_words
 from mlemo.data.splits import stratified_split
 from mlemo.data.tables import read_csv
 from mlemo.labels import LabelSpace
@@ -58,7 +59,7 @@ class ExaAEC(EmotionDataModule):
     @property
     def label_space(self) -> LabelSpace:
         """The ten labels in the authors' order."""
-        return LabelSpace(LABELS)
+        return LabelSpace(LABELS, words=label_words("arabic", LABELS))
 
     def read(self, split: Split) -> Corpus:
         """One part of the seeded split; ids are row numbers in the file, from 0.

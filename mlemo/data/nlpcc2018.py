@@ -12,6 +12,7 @@ from mlemo.data.base import EmotionDataModule, Split
 from mlemo.data.checks import check_ids
 from mlemo.data.corpus import Corpus
 from mlemo.data.fetch import find_file
+from mlemo.data.label_words import label_words
 from mlemo.data.tables import read_text
 from mlemo.labels import LabelSpace
 
@@ -74,7 +75,8 @@ class NLPCC2018(EmotionDataModule):
     @property
     def label_space(self) -> LabelSpace:
         """The five labels in official order."""
-        return LabelSpace(tuple(emotion.lower() for emotion in EMOTIONS))
+        names = tuple(emotion.lower() for emotion in EMOTIONS)
+        return LabelSpace(names, words=label_words("chinese", names))
 
     def read(self, split: Split) -> Corpus:
         """One official split.

@@ -11,6 +11,7 @@ import torch
 
 from mlemo.data.base import SPLITS, EmotionDataModule, Split
 from mlemo.data.corpus import Corpus
+from mlemo.data.label_words import label_words
 from mlemo.data.splits import random_split
 from mlemo.labels import LabelSpace
 
@@ -50,7 +51,8 @@ class RenCECps(EmotionDataModule):
     @property
     def label_space(self) -> LabelSpace:
         """The eight labels in official order."""
-        return LabelSpace(tuple(emotion.lower() for emotion in EMOTIONS))
+        names = tuple(emotion.lower() for emotion in EMOTIONS)
+        return LabelSpace(names, words=label_words("chinese", names))
 
     def read(self, split: Split) -> Corpus:
         """One part of the seeded split.

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from mlemo.data.base import EmotionDataModule, Split
 from mlemo.data.corpus import Corpus
 from mlemo.data.fetch import find_file
+from mlemo.data.label_words import label_words
 from mlemo.data.tables import read_csv
 from mlemo.labels import LabelSpace
 
@@ -66,7 +67,7 @@ class SemEval2018(EmotionDataModule):
     @property
     def label_space(self) -> LabelSpace:
         """The eleven labels in official order."""
-        return LabelSpace(LABELS)
+        return LabelSpace(LABELS, words=label_words(self.language, LABELS))
 
     def read(self, split: Split) -> Corpus:
         """One official split.

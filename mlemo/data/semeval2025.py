@@ -10,6 +10,7 @@ import torch
 from mlemo.data.base import EmotionDataModule, Split
 from mlemo.data.corpus import Corpus
 from mlemo.data.fetch import find_file, hub_table
+from mlemo.data.label_words import label_words
 from mlemo.data.tables import Table, nearest, read_csv
 from mlemo.labels import LabelSpace
 
@@ -22,6 +23,7 @@ LANGUAGES = (
     "pcm", "ptbr", "ptmz", "ron", "rus", "som", "sun", "swa", "swe", "tat", "tir", "ukr", "vmw", "xho", "yor", "zul",
 )
 # fmt: on
+PROMPT_LANGUAGES = {"arq": "arabic", "ary": "arabic", "chn": "chinese", "esp": "spanish"}
 NOT_ANNOTATED = {"eng": "disgust", "afr": "surprise"}
 NOT_ON_HUB = ("amh", "orm", "som", "tir")  # EthioEmo, not BRIGHTER
 NO_TRAINING_PART = ("ind", "jav", "xho", "zul")
@@ -87,7 +89,9 @@ class SemEval2025(EmotionDataModule):
     def label_space(self) -> LabelSpace:
         """The labels that at least one of the languages has, in the order of the files."""
         has = set().union(*(_labels(code) for code in self.languages))
-        return LabelSpace(tuple(name for name in EMOTIONS if name in has))
+        names = tuple(name for name in EMOTIONS if name in has)
+        languages = {PROMPT_LANGUAGES.get(code, code) for code in self.languages}
+        return LabelSpace(names, words=label_words(languages.pop(), names) if len(languages) == 1 else None)
 
     def read(self, split: Split) -> Corpus:
         """One official split of all languages, one language after another.

@@ -13,6 +13,7 @@ from mlemo.batch import Batch, PromptLayout, PromptOrder
 from mlemo.labels import LabelSpace
 from mlemo.losses import Loss, WeightedDifferenceLoss
 from mlemo.models.base import Parts
+from mlemo.models.label_words import LabelWords
 from mlemo.models.text_model import TextModel
 from mlemo.nn.encoder import EncoderSource
 from mlemo.nn.prompt_order import check_order_free, prompt_orders, reorder_prompt
@@ -40,8 +41,9 @@ class BertWDL(TextModel):
         loss: Any loss of mlemo.
         prompt: ``words_masks`` as in the paper; ``words`` reads a label out at its own first word piece, without
             ``[MASK]``; ``masks`` is one ``[MASK]`` a label with a learned embedding and no words (both are shorter).
-        label_words: Phrases for the labels in the prompt, in label order, such as their Arabic names; the label names
-            if left out.
+        label_words: Words for the labels in the prompt: ``names`` (the label names), ``corpus`` (their words in the
+            language of the corpus, which Chinese, Arabic and Spanish corpora have), ``auto`` (``corpus`` where there
+            are such words and the encoder's tokenizer was made for them, else ``names``), or a list in label order.
         san: Scope of the refiner, or ``none`` to leave it out.
         prompt_order: ``sequential`` as in the paper, or ``free``.
         evaluation_orders: Orders of the prompt over which the logits are averaged outside of training: the canonical
@@ -68,7 +70,7 @@ class BertWDL(TextModel):
         loss: Loss | None = None,
         *,
         prompt: PromptLayout = "words_masks",
-        label_words: Sequence[str] | None = None,
+        label_words: LabelWords | None = "auto",
         san: Scope | Literal["none"] = "labels",
         prompt_order: PromptOrder = "sequential",
         evaluation_orders: int = 1,
@@ -78,7 +80,7 @@ class BertWDL(TextModel):
     ) -> None:
         super().__init__(label_space, encoder, loss, **kwargs)
         self.prompt = prompt
-        self.label_words = None if label_words is None else tuple(label_words)
+        self.label_words = label_words if isinstance(label_words, str | None) else tuple(label_words)
         if evaluation_orders < 1:
             raise ValueError(f"model.evaluation_orders must be at least 1, found {evaluation_orders}")
         if evaluation_orders > 1 and prompt_order == "free":

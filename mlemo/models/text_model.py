@@ -11,6 +11,7 @@ from mlemo.batch import Batch, PromptLayout, PromptOrder, TextInput
 from mlemo.labels import LabelSpace
 from mlemo.losses import Loss
 from mlemo.models.base import MultiLabelModel
+from mlemo.models.label_words import LabelWords, prompt_words
 from mlemo.models.optimization import Optimization
 from mlemo.nn.encoder import EncoderSource, Pretrained, max_length, restore_encoder, save_encoder
 from mlemo.nn.features import TextFeatures
@@ -36,7 +37,7 @@ class TextModel(MultiLabelModel):
 
     prompt: PromptLayout | None = None
     prompt_order: PromptOrder = "sequential"
-    label_words: tuple[str, ...] | None = None
+    label_words: LabelWords | None = None
     encoder: Any  # a transformers model
 
     def __init__(
@@ -129,7 +130,7 @@ class TextModel(MultiLabelModel):
             max_length=max_length(encoder, tokenizer, self.max_length),
             prompt=self.prompt,
             token_types=getattr(encoder.config, "type_vocab_size", 0) > 1,
-            label_words=self.label_words,
+            label_words=prompt_words(self.label_words, self.label_space, tokenizer),
             prompt_order=self.prompt_order,
             cleaning=self.cleaning,
         )

@@ -11,6 +11,7 @@ from mlemo.callbacks.label_shuffle import LabelShuffle
 from mlemo.callbacks.loss_weights import LossWeightMonitor
 from mlemo.callbacks.model_summary import ModelSummary
 from mlemo.callbacks.progress import ProgressBar
+from mlemo.callbacks.prompt_orders import PromptOrders
 from mlemo.callbacks.results import Results
 from mlemo.callbacks.threshold_tuning import ThresholdTuning
 
@@ -26,6 +27,7 @@ __all__ = [
     "LossWeightMonitor",
     "ModelSummary",
     "ProgressBar",
+    "PromptOrders",
     "Results",
     "ThresholdTuning",
 ]

@@ -21,18 +21,20 @@ __all__ = ["Cost", "peak_memory"]
 class Cost(Callback):
     """Writes ``cost.json`` into the run's folder after every epoch, and again when a test ends.
 
-    ============================ ==================================================================================
-    key                          value
-    ============================ ==================================================================================
-    ``parameters``               numbers in the model, trained or not
-    ``trainable_parameters``     those that are trained
-    ``train_samples_per_second`` samples of the corpus (not the copies that label shuffling makes of them) over the
-                                 time of training batches alone, loading included, validation left out; all processes
-    ``seconds_per_epoch``        median over epochs of an epoch's seconds without its validations
-    ``train_minutes``            minutes of all epochs, without their validations
-    ``test_ms_per_batch``        milliseconds a test batch
-    ``peak_memory_bytes``        of the GPU where one is used, else of the process
-    ============================ ==================================================================================
+    =============================== ===============================================================================
+    key                             value
+    =============================== ===============================================================================
+    ``parameters``                  numbers in the model, trained or not
+    ``trainable_parameters``        those that are trained
+    ``train_samples_per_second``    samples of the corpus (not the copies that label shuffling makes of them) over the
+                                    time of training batches alone, loading included, validation left out; all
+                                    processes
+    ``seconds_per_epoch``           median over epochs of an epoch's seconds without its validations
+    ``processor_seconds_per_epoch`` the same in seconds of processor time, of all threads of this process
+    ``train_minutes``               minutes of all epochs, without their validations
+    ``test_ms_per_batch``           milliseconds per test batch, with the work of other callbacks
+    ``peak_memory_bytes``           of the GPU where one is used, else of the process
+    =============================== ===============================================================================
 
     What could not be measured is left out, such as the speed of epochs of a single batch. An accelerator is waited for
     at most four times an epoch and never within a step; the first batch of every epoch is not timed.
@@ -46,24 +48,29 @@ class Cost(Callback):
         self._samples = 0
         self._seconds = 0.0
         self._epochs: list[float] = []
+        self._processor_epochs: list[float] = []
         self._batches = 0
         self._since: float | None = None
         self._rows = 0
         self._epoch_start = self._pause_start = self._paused = 0.0
+        self._processor_start = self._processor_pause_start = self._processor_paused = 0.0
         self._test_since = 0.0
 
     def state_dict(self) -> dict[str, Any]:
         """What was measured so far, so that a resumed run counts all its epochs."""
-        return {"samples": self._samples, "seconds": self._seconds, "epochs": list(self._epochs)}
+        epochs = {"epochs": list(self._epochs), "processor_epochs": list(self._processor_epochs)}
+        return {"samples": self._samples, "seconds": self._seconds, **epochs}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         self._samples, self._seconds = state_dict["samples"], state_dict["seconds"]
         self._epochs = list(state_dict["epochs"])
+        self._processor_epochs = list(state_dict.get("processor_epochs", []))  # older checkpoints have none
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the epoch's clock."""
         self._epoch_start, self._paused = _now(pl_module), 0.0
+        self._processor_start, self._processor_paused = time.process_time(), 0.0
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -78,17 +85,23 @@ class Cost(Callback):
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop the clock of training."""
         self._stop(trainer, pl_module)
-        self._pause_start = time.perf_counter()
+        self._pause_start, self._processor_pause_start = time.perf_counter(), time.process_time()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leave the validation out of the epoch."""
         self._paused += time.perf_counter() - self._pause_start
+        self._processor_paused += time.process_time() - self._processor_pause_start
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep the epoch's seconds, and write what training cost before the checkpoint that may be the last one."""
         self._stop(trainer, pl_module)
         self._epochs.append(_now(pl_module) - self._epoch_start - self._paused)
-        cost = {"seconds_per_epoch": median(self._epochs), "train_minutes": sum(self._epochs) / 60}
+        self._processor_epochs.append(time.process_time() - self._processor_start - self._processor_paused)
+        cost = {
+            "seconds_per_epoch": median(self._epochs),
+            "processor_seconds_per_epoch": median(self._processor_epochs),
+            "train_minutes": sum(self._epochs) / 60,
+        }
         if self._samples:
             cost["train_samples_per_second"] = trainer.world_size * self._samples / self._seconds
         _write(trainer, pl_module, cost)

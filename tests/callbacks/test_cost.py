@@ -26,6 +26,9 @@ class Clock:
     def perf_counter(self) -> float:
         return self.time
 
+    def process_time(self) -> float:
+        return self.time / 4  # four processes share the processor
+
 
 class Pace(Callback):
     """Each step takes a second, each validation 100, each test batch 7; the first ones of the run take 1,000."""
@@ -66,6 +69,7 @@ def test_training_is_timed_without_its_first_batches_and_without_validation(
     cost = read(tmp_path)
     assert cost["train_samples_per_second"] == pytest.approx(1.0)
     assert cost["seconds_per_epoch"] == pytest.approx(batches)
+    assert cost["processor_seconds_per_epoch"] == pytest.approx(batches / 4)
     assert cost["train_minutes"] == pytest.approx((3 * batches + 2 * 999) / 60)
     assert cost["parameters"] == sum(parameter.numel() for parameter in model.parameters())
     assert cost["trainable_parameters"] == cost["parameters"]
@@ -127,8 +131,10 @@ def test_a_resumed_run_counts_the_epochs_before(tmp_path: Path) -> None:
     first = Cost()
     first._samples, first._seconds, first._epochs = 100, 20.0, [3.0, 4.0]
     second = Cost()
+    first._processor_epochs = [1.0, 2.0]
     second.load_state_dict(first.state_dict())
-    assert second.state_dict() == {"samples": 100, "seconds": 20.0, "epochs": [3.0, 4.0]}
+    expected = {"samples": 100, "seconds": 20.0, "epochs": [3.0, 4.0], "processor_epochs": [1.0, 2.0]}
+    assert second.state_dict() == expected
 
 
 @pytest.mark.parametrize(("platform", "unit"), [("linux", 1024), ("darwin", 1)])

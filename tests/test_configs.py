@@ -77,8 +77,12 @@ def test_experiment(path: Path) -> None:
     assert built.model.optimization.learning_rate == config["model"]["init_args"]["optimization"]["learning_rate"]
 
 
-@pytest.mark.parametrize("path", [path for path in FILES["experiment"] if path.stem.startswith("bert_wdl_")], ids=str)
-def test_published_experiments_have_the_values_of_table_2(path: Path) -> None:
+BERT_WDL = [path for path in FILES["experiment"] if path.stem.startswith("bert_wdl_")]
+PRINTED = [path for path in BERT_WDL if not path.stem.startswith("bert_wdl_monotone_")]
+
+
+@pytest.mark.parametrize("path", BERT_WDL, ids=lambda path: path.stem)
+def test_bert_wdl_experiments_have_the_values_of_table_2(path: Path) -> None:
     built = build("--config", str(path))
     assert isinstance(built.model, BertWDL)
     settings = built.model.optimization
@@ -86,9 +90,41 @@ def test_published_experiments_have_the_values_of_table_2(path: Path) -> None:
     assert (settings.beta1, settings.beta2, settings.epsilon) == (0.9, 0.98, 1e-8)
     assert (settings.loss_learning_rate, settings.loss_momentum) == (0.01, 0.9)
     assert (built.datamodule.batch_size, built.model.max_length, built.trainer.max_epochs) == (16, 512, 100)
-    assert built.model.dropout == 0.1
+    assert (built.model.prompt, built.model.prompt_order, built.model.evaluation_orders) == (
+        "words_masks",
+        "sequential",
+        1,
+    )
+    assert (built.model.san, built.model.heads, built.model.dropout) == ("labels", 12, 0.1)
+    assert (built.model.loss.order, built.model.loss.permutation) == (1, "sampled")
     shuffle = next(callback for callback in built.trainer.callbacks if type(callback).__name__ == "LabelShuffle")
     assert (shuffle.k, shuffle.level) == (3, "input")
+
+
+@pytest.mark.parametrize("path", PRINTED, ids=lambda path: path.stem)
+def test_the_published_experiments_are_the_printed_recipe(path: Path) -> None:
+    """Softmax of the weights (eq. 1), lowest validation loss (Algorithm 1), float32, and no tuned thresholds."""
+    built = build("--config", str(path))
+    assert built.model.loss.component_weights.weighting == "softmax"
+    assert built.trainer.precision == "32-true"
+    callbacks = {type(callback).__name__: callback for callback in built.trainer.callbacks}
+    stopping, kept = callbacks["EarlyStopping"], built.trainer.checkpoint_callback
+    assert (stopping.monitor, stopping.mode, stopping.patience) == ("val/loss", "min", 5)
+    assert (kept.monitor, kept.mode) == ("val/loss", "min")
+    rule = callbacks["ThresholdTuning"].rule
+    assert (type(rule).__name__, rule.threshold) == ("FixedThreshold", 0.5)
+
+
+def test_our_recipe_stands_beside_each_published_one() -> None:
+    """They differ in nothing but the weights of the loss, the kept epoch, the decision rule and the precision."""
+    for path in PRINTED:
+        printed = yaml.safe_load(path.read_text())
+        own = yaml.safe_load(path.with_stem(path.stem.replace("bert_wdl_", "bert_wdl_monotone_")).read_text())
+        assert own["model"]["init_args"]["loss"]["init_args"].pop("weighting") == "monotone"
+        assert printed["model"]["init_args"]["loss"]["init_args"].pop("weighting") == "softmax"
+        del printed["trainer"]["precision"], printed["thresholds"], printed["checkpoint"]
+        assert printed.pop("early_stopping")["patience"] == own.pop("early_stopping")["patience"]
+        assert own == printed
 
 
 def readme_commands() -> list[list[str]]:

@@ -40,7 +40,8 @@ def test_every_study_is_whole(name: str) -> None:
         if key.startswith("tuned_"):  # only decisions can be tuned
             assert key.removeprefix("tuned_") in DECISION_METRICS
         else:
-            assert key in metrics.compute() or key.removeprefix("cost.") in COST
+            of_orders = re.sub(r"_order_mean$|_order_std$|_averaged$", "", key)  # those of PromptOrders
+            assert of_orders in metrics.compute() or key.removeprefix("cost.") in COST
     assert set(study.class_metrics.values()) <= set(metrics.per_class())
     assert study.expand("tiny")
     text = study.path.read_text(encoding="utf-8")
@@ -283,7 +284,9 @@ HU_TABLE_2 = {
     "--model.optimization.loss_learning_rate": "0.01", "--model.optimization.weight_decay": "0.01",
     "--trainer.max_epochs": "100", "--model.optimization.warmup": "0.1", "--model.optimization.beta1": "0.9",
     "--model.optimization.beta2": "0.98", "--model.optimization.epsilon": "1e-8", "--model.max_length": "512",
-    "--model.optimization.loss_momentum": "0.9", "--seed_everything": "42",
+    "--model.optimization.loss_momentum": "0.9", "--seed_everything": "42", "--trainer.precision": "32-true",
+    "--checkpoint.monitor": "val/loss", "--checkpoint.mode": "min", "--early_stopping.monitor": "val/loss",
+    "--early_stopping.mode": "min",
 }  # fmt: skip
 HURTADO = {
     "--model.heights": "[1,2,3,4,5,6]", "--model.filters": "128", "--model.optimization.optimizer": "rmsprop",
@@ -309,9 +312,20 @@ def check_paper_settings(name: str, wanted: dict[str, str]) -> list[tuple[str, i
 
 @pytest.mark.parametrize("name", sorted(file.stem for file in DEFINITIONS.glob("wdl-*.yaml")))
 def test_at_scale_paper_bert_wdl_is_as_published(name: str) -> None:
-    # costs are measured over one epoch, for which no stopping is set
-    of_cost = {"--trainer.max_epochs": "1", "--early_stopping.patience": None} if name == "wdl-cost" else {}
-    check_paper_settings(name, HU_TABLE_2 | of_cost)  # type: ignore[arg-type]
+    # costs are measured over one epoch, for which nothing is selected
+    of_cost = {"--trainer.max_epochs": "1"} | dict.fromkeys(
+        key for key in HU_TABLE_2 if "stopping" in key or "checkpoint" in key
+    )
+    check_paper_settings(name, HU_TABLE_2 | (of_cost if name == "wdl-cost" else {}))  # type: ignore[arg-type]
+    study = load_study(name)
+    weights = {
+        words["--model.loss.weighting"]
+        for run in planned(study, "paper")
+        if any(set(row.labels) <= set(run.labels) for row in study.published)
+        and "--model.loss.weighting" in (words := dict(word.partition("=")[::2] for word in run.words))
+        and words["--model.loss.permutation"] == "sampled"
+    }
+    assert weights == {"softmax"} | ({"fixed"} if name == "wdl-ablation" else set())
 
 
 @pytest.mark.parametrize(("name", "batches"), [("soft-losses", {"16"}), ("soft-batch", {"16", "32", "64", "128"})])

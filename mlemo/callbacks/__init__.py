@@ -14,6 +14,7 @@ from mlemo.callbacks.progress import ProgressBar
 from mlemo.callbacks.prompt_orders import PromptOrders
 from mlemo.callbacks.results import Results
 from mlemo.callbacks.threshold_tuning import ThresholdTuning
+from mlemo.callbacks.trajectory import Trajectory
 
 __all__ = [
     "BatchSelection",
@@ -30,4 +31,5 @@ __all__ = [
     "PromptOrders",
     "Results",
     "ThresholdTuning",
+    "Trajectory",
 ]

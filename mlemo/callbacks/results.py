@@ -45,7 +45,9 @@ class Results(OutputsCallback):
     ``per_class_<stage>.csv`` with precision, recall and F1 of each label at 0.5 and tuned, its average precision,
     expected calibration error and positives in training; ``rules_<stage>.csv`` with Jaccard, micro-F1 and macro-F1
     under several decision rules (see :class:`mlemo.callbacks.rule_comparison.RuleComparison`). After training,
-    validation and test stand side by side, so that the optimism of a rule fitted on validation is seen. For a model
+    validation and test stand side by side. Below them, and as ``optimism`` in ``results_val.json``, is what fitting the
+    rule on the rows that are scored adds on validation: the tuned score minus the cross-fitted one, for which the rule
+    that decides a row is fitted on the other folds. For a model
     that predicts in several ways (``MultiLabelModel.inferences``) the table has the test under each; ``inference`` in
     the JSON file names the one of the metrics without a prefix, which the other files belong to, and that of `predict`
     and `classify`.
@@ -152,6 +154,8 @@ class Results(OutputsCallback):
             content: dict[str, Any] = {"rule": _rule(trainer), **values}
             if model.inferences[1:]:
                 content["inference"] = {stage: model.inferences[0], "predict": model.prediction_inference}
+            if stage == "val":
+                content["optimism"] = _optimism(values)
             if stage == "test" and self._intervals:
                 content["intervals"] = {name: list(ends) for name, ends in self._intervals.items()}
                 content["few_positives"] = self._few_positives
@@ -188,6 +192,9 @@ class Results(OutputsCallback):
             if name in WITH_INTERVAL and any(ends):
                 table.add_row("  95 %", *("" if end is None else f"[{end[0]:.3f}, {end[1]:.3f}]" for end in ends))
         Console().print(table)
+        if optimism := _optimism(self._values.get("val", {})):
+            parts = ", ".join(f"{name} {value:+.4f}" for name, value in optimism.items() if name in WITH_INTERVAL)
+            Console().print(f"optimism of the thresholds on val (tuned minus cross-fitted): {parts}", soft_wrap=True)
         if self._rules.scores:
             Console().print(self._rules.table())
         if trainer.ckpt_path:
@@ -219,6 +226,12 @@ def _per_class(trainer: Trainer, outputs: Outputs, tuning: ThresholdTuning | Non
         table |= {prefix + name: values[name].tolist() for name in ("precision", "recall", "f1")}
     errors = expected_calibration_error(outputs.probabilities, outputs.targets, outputs.mask)
     return pd.DataFrame(table | {"calibration_error": errors.tolist()})
+
+
+def _optimism(values: dict[str, float]) -> dict[str, float]:
+    """What fitting the thresholds on the rows that are scored adds to each score of decisions."""
+    names = [name for name in SHOWN if f"cross_fitted_{name}" in values and f"tuned_{name}" in values]
+    return {name: values[f"tuned_{name}"] - values[f"cross_fitted_{name}"] for name in names}
 
 
 def _rule(trainer: Trainer) -> str:

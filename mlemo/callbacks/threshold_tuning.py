@@ -19,6 +19,7 @@ from mlemo.thresholds import (
     CrossFittedThreshold,
     FixedThreshold,
     ThresholdRule,
+    cross_fitted_decisions,
     rule_of_inference,
     rule_to_dict,
     rules_from_checkpoint,
@@ -74,6 +75,11 @@ class ThresholdTuning(OutputsCallback):
         for name, value in _scores(pl_module, outputs, outputs.probabilities, decisions).items():
             if name in DECISION_METRICS:
                 pl_module.log(f"{stage}/tuned_{name}", value, prog_bar=name == "macro_f1", sync_dist=True)
+        if stage == "val":
+            left_out = cross_fitted_decisions(self.rule, outputs.probabilities, outputs.targets, outputs.mask)
+            for name, value in _scores(pl_module, outputs, outputs.probabilities, left_out).items():
+                if name in DECISION_METRICS:
+                    pl_module.log(f"val/cross_fitted_{name}", value, sync_dist=True)
         if trainer.state.fn == TrainerFn.FITTING:
             return
         for inference, probabilities in outputs.others.items():

@@ -25,7 +25,11 @@ __all__ = ["Sweep", "load_sweep"]
 
 NEEDED = ("words", "space", "metric", "direction", "trials")
 DEFAULTS = {"variables": {}, "seed": 0, "startup_trials": 10, "pruner": {"class_path": "NopPruner"}}
-METRICS = (*DECISION_METRICS, *(f"tuned_{name}" for name in DECISION_METRICS), *PROBABILITY_METRICS, "loss")
+METRICS = (
+    *(prefix + name for prefix in ("", "tuned_", "cross_fitted_") for name in DECISION_METRICS),
+    *PROBABILITY_METRICS,
+    "loss",
+)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from mlemo.thresholds.at_least_one import AtLeastOne
 from mlemo.thresholds.averaging import ThresholdAveraging
 from mlemo.thresholds.base import ThresholdRule
 from mlemo.thresholds.calibrated import Calibrated
+from mlemo.thresholds.cross_fit import cross_fitted_decisions
 from mlemo.thresholds.cross_fitted import CrossFittedThreshold
 from mlemo.thresholds.expected_f1 import ExpectedF1
 from mlemo.thresholds.fixed import FixedThreshold
@@ -33,6 +34,7 @@ __all__ = [
     "ThresholdAveraging",
     "ThresholdRule",
     "TopK",
+    "cross_fitted_decisions",
     "rule_from_dict",
     "rule_of_inference",
     "rule_to_dict",

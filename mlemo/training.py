@@ -19,6 +19,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
 from mlemo.callbacks import (
+    BestCheckpoint,
     Cost,
     EarlyStopping,
     EvaluationFigures,
@@ -55,7 +56,7 @@ STANDING_CALLBACKS: Mapping[str, type[Callback]] = {
     "summary": ModelSummary,
     "finite_loss": FiniteLoss,
     "early_stopping": EarlyStopping,
-    "checkpoint": ModelCheckpoint,
+    "checkpoint": BestCheckpoint,
     "last_checkpoint": ModelCheckpoint,
 }
 
@@ -100,11 +101,6 @@ class MlemoCLI(LightningCLI):
                 # 5 folds: the best or nearly the best test macro-F1 of all rules on five corpora (README)
                 "thresholds.rule": {"class_path": "mlemo.thresholds.CrossFittedThreshold"},
                 "learning_rates.logging_interval": "step",
-                "early_stopping.monitor": "val/macro_f1",
-                "early_stopping.mode": "max",
-                "early_stopping.patience": 5,
-                "checkpoint.monitor": "val/macro_f1",
-                "checkpoint.mode": "max",
                 "checkpoint.filename": "best",
                 # Lightning's save_last writes only when the best checkpoint changes
                 "last_checkpoint.filename": "last",
@@ -117,10 +113,16 @@ class MlemoCLI(LightningCLI):
         self.config = parser.parse_args(args)
 
     def before_instantiate_classes(self) -> None:
-        """Seed the data as everything else, unless they have a seed of their own."""
+        """Fill in what follows other settings: the seed of the data, and the monitor of the best checkpoint."""
+        config = self.config if self.subcommand is None else self.config[self.subcommand]
         data, seed = self._get(self.config, "data"), self._get(self.config, "seed_everything")
         if data is not None and data.init_args.get("seed", seed) is None and type(seed) is int:
             data.init_args["seed"] = seed
+        if config.checkpoint.monitor is None:
+            config.checkpoint.monitor, config.checkpoint.mode = (
+                config.early_stopping.monitor,
+                config.early_stopping.mode,
+            )
 
     def instantiate_classes(self) -> None:
         """Make trainer, data and model; a checkpoint brings its encoder, whose files need not be there any more."""

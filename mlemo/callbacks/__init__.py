@@ -1,6 +1,7 @@
 """Callbacks: what stands beside the road from texts to logits, and never inside it."""
 
 from mlemo.callbacks.batch_selection import BatchSelection
+from mlemo.callbacks.best_checkpoint import BestCheckpoint
 from mlemo.callbacks.cost import Cost
 from mlemo.callbacks.early_stopping import EarlyStopping
 from mlemo.callbacks.ema import EMAWeights
@@ -18,6 +19,7 @@ from mlemo.callbacks.trajectory import Trajectory
 
 __all__ = [
     "BatchSelection",
+    "BestCheckpoint",
     "Cost",
     "EMAWeights",
     "EarlyStopping",

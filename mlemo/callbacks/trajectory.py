@@ -80,4 +80,4 @@ def _probabilities(trainer: Trainer, model: MultiLabelModel, rows: Tensor) -> Te
 
 
 def _save(path: Path, **arrays: Tensor) -> None:
-    np.savez_compressed(path, **{name: array.cpu().numpy() for name, array in arrays.items()})
+    np.savez_compressed(path, **{name: array.cpu().numpy() for name, array in arrays.items()})  # type: ignore[arg-type]  # numpy types **kwds as allow_pickle

@@ -57,7 +57,8 @@ class PromptOrders(Callback):
         """Count the batch under every order."""
         rows, labels = batch["labels"].shape
         orders = prompt_orders(self.k, labels).to(pl_module.device)
-        each = [pl_module(reorder_prompt(batch, order.expand(rows, -1))).float() for order in orders]
+        with trainer.precision_plugin.forward_context():  # hooks run outside of it
+            each = [pl_module(reorder_prompt(batch, order.expand(rows, -1))).float() for order in orders]
         for metrics, logits in zip(self._metrics, [*each, torch.stack(each).mean(0)], strict=True):
             metrics.update(logits.sigmoid(), batch["labels"], mask=batch["label_mask"])
 

@@ -56,6 +56,22 @@ def test_nothing_is_left_of_the_spread(settings: dict[str, Any], bert_wdl: Maker
     assert found["macro_ap_order_std"] == pytest.approx(0.0, abs=1e-6)
 
 
+def test_the_orders_are_scored_in_the_precision_of_the_run(
+    bert_wdl: Maker, data: Maker, trainer: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = bert_wdl()
+    precisions: list[torch.dtype | None] = []
+
+    def forward(batch: Any) -> torch.Tensor:
+        precisions.append(torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None)
+        return torch.zeros(batch["labels"].shape)
+
+    monkeypatch.setattr(model, "forward", forward)
+    run = trainer(callbacks=[PromptOrders(2)], precision="bf16-mixed")
+    run.test(model, datamodule=data(eval_batch_size=5), verbose=False)
+    assert precisions == [torch.bfloat16] * 6  # two batches, each once in the test and under two orders
+
+
 def test_a_model_without_prompt_and_a_single_order_are_refused(classifier: Maker, data: Maker, trainer: Maker) -> None:
     with pytest.raises(ValueError, match="TransformerClassifier has no prompt"):
         scores_of(classifier(), data, trainer, k=2)

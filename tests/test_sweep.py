@@ -255,7 +255,7 @@ def test_numbers_are_searched_as_they_are_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("model.optimization.learning_rat", {"low": 0.1, "high": 1.0}, "Optimization has no setting 'learning_rat'; "
+        ("model.optimization.learning_rat", {"low": 0.1, "high": 1.0}, "Optimization has no such setting; "
                                                                        "did you mean learning_rate"),
         ("trainer.max_epoks", {"low": 1, "high": 2}, "did you mean trainer.max_epochs"),
         ("model.loss", {"choices": ["FocalLoss", "FocalLos"]}, "did you mean FocalLoss"),

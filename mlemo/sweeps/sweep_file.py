@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from pydoc import locate
 from string import Template
 from typing import Any, Literal
 
 import optuna
 import yaml
-from jsonargparse import ArgumentParser
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from mlemo.metrics.weighted import DECISION_METRICS, PROBABILITY_METRICS
@@ -89,18 +86,18 @@ class Sweep:
             raise
         for key, options in self.space.items():
             for choice in _examples(options)[1:]:
-                self._resolve(f"space.{key}", {**first, key: choice}, {})
+                self._resolve(f"space.{key}", {**first, key: choice})
 
     def _find_wrong_key(self, first: Mapping[str, Any]) -> None:
-        config = self._resolve("words", {}, {})
+        self._resolve("words", {})
         for number, key in enumerate(first, start=1):
-            config = self._resolve(f"space.{key}", dict(list(first.items())[:number]), config)
+            self._resolve(f"space.{key}", dict(list(first.items())[:number]))
 
-    def _resolve(self, key: str, values: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    def _resolve(self, key: str, values: Mapping[str, Any]) -> dict[str, Any]:
         try:
             return resolve(self.command(values))
         except ValueError as error:
-            raise ValueError(f"{self.path}: {key}: mlemo fit refuses it{_hint(str(error), before)}\n{error}") from None
+            raise ValueError(f"{self.path}: {key}: mlemo fit refuses it\n{error}") from None
 
 
 def load_sweep(path: Path, variables: Mapping[str, str] | None = None) -> Sweep:
@@ -239,23 +236,3 @@ def _examples(options: BaseDistribution) -> Sequence[Any]:
 def _meant(name: object, known: Sequence[str]) -> str:
     near = get_close_matches(str(name), known, n=3)
     return f"; did you mean {' or '.join(near)}?" if near else f"; there are {', '.join(known)}"
-
-
-def _hint(message: str, config: Mapping[str, Any]) -> str:
-    """The nearest settings of the class that jsonargparse was in when it met an unknown one."""
-    unknown = re.search(r"Option '(\w+)' is not accepted|unrecognized arguments: --([\w.]+)", message)
-    if unknown is None:
-        return ""
-    classes = re.findall(r"class_path '([\w.]+)'", message)
-    if not classes:
-        return _meant(unknown[2], list(_keys(config)))
-    name = (unknown[1] or unknown[2]).split(".")[0]
-    settings = ArgumentParser().add_class_arguments(locate(classes[-1]))  # type: ignore[arg-type]  # jsonargparse found it
-    return f": {classes[-1].rsplit('.', 1)[-1]} has no setting {name!r}{_meant(name, settings)}"
-
-
-def _keys(config: Mapping[str, Any], before: str = "") -> Iterator[str]:
-    for key, value in config.items():
-        yield before + key
-        if isinstance(value, Mapping):
-            yield from _keys(value, f"{before}{key}.")

@@ -38,7 +38,7 @@ def cross_fitted_decisions(
 
     Example:
         >>> from mlemo.thresholds import PerClassThreshold
-        >>> scores = torch.tensor([[0.4], [0.3], [0.2], [0.1]])
+        >>> scores = torch.tensor([[0.4], [0.3], [0.15], [0.1]])
         >>> cross_fitted_decisions(PerClassThreshold(), scores, torch.tensor([[1], [1], [0], [0]]), folds=2).T
         tensor([[ True,  True, False, False]])
     """

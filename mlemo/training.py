@@ -31,7 +31,7 @@ from mlemo.callbacks import (
     ThresholdTuning,
 )
 from mlemo.checkpoints import read_checkpoint
-from mlemo.cli.parser import Parser
+from mlemo.cli.parser import Parser, fill_in
 from mlemo.cli.quiet import silence_libraries
 from mlemo.cli.summary import training_summary
 from mlemo.data import EmotionDataModule
@@ -113,16 +113,8 @@ class MlemoCLI(LightningCLI):
         self.config = parser.parse_args(args)
 
     def before_instantiate_classes(self) -> None:
-        """Fill in what follows other settings: the seed of the data, and the monitor of the best checkpoint."""
-        config = self.config if self.subcommand is None else self.config[self.subcommand]
-        data, seed = self._get(self.config, "data"), self._get(self.config, "seed_everything")
-        if data is not None and data.init_args.get("seed", seed) is None and type(seed) is int:
-            data.init_args["seed"] = seed
-        if config.checkpoint.monitor is None:
-            config.checkpoint.monitor, config.checkpoint.mode = (
-                config.early_stopping.monitor,
-                config.early_stopping.mode,
-            )
+        """Fill in what follows other settings, before any part is made."""
+        fill_in(self.config if self.subcommand is None else self.config[self.subcommand])
 
     def instantiate_classes(self) -> None:
         """Make trainer, data and model; a checkpoint brings its encoder, whose files need not be there any more."""

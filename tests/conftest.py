@@ -19,6 +19,7 @@ from lightning.pytorch import LightningModule, Trainer
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import RobertaTokenizer
 
+from mlemo import training
 from mlemo.data import Corpus, EmotionDataModule, Split
 from mlemo.labels import LabelSpace
 from mlemo.models import BertWDL, TransformerClassifier
@@ -147,3 +148,23 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> Path
     FromScratch(layers=1, width=32, heads=2, max_positions=128).encoder(tokenizer).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+class Parsed(Exception):
+    """Ends the command line interface when its parser is there."""
+
+
+@pytest.fixture(scope="session")
+def fit_parser() -> Any:
+    """The parser of ``mlemo fit``: making it takes longer than parsing."""
+    found = []
+
+    def keep(self: training.MlemoCLI, parser: Any, args: Any) -> None:
+        found.append(parser)
+        raise Parsed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training.MlemoCLI, "parse_arguments", keep)
+        with pytest.raises(Parsed):
+            training.run("fit", [])
+    return found[0]

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import yaml
 
-from mlemo import training
 from mlemo.studies.study import PlannedRun
 from mlemo.studies.study_file import DEFINITIONS, load_study
 
@@ -28,33 +27,13 @@ GROUPS = [
 ]
 
 
-class Parsed(Exception):
-    """Ends the command line interface when its parser is there."""
-
-
 @pytest.fixture(scope="module")
-def parser() -> Any:
-    """The parser of ``mlemo fit``: making it takes longer than parsing."""
-    found = []
-
-    def keep(self: training.MlemoCLI, parser: Any, args: Any) -> None:
-        found.append(parser)
-        raise Parsed
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training.MlemoCLI, "parse_arguments", keep)
-        with pytest.raises(Parsed):
-            training.run("fit", [])
-    return found[0]
-
-
-@pytest.fixture(scope="module")
-def resolved(parser: Any) -> Any:
+def resolved(fit_parser: Any) -> Any:
     """The settings of a command line, each under its dotted key; the same words are read once."""
 
     @cache
     def settings(words: tuple[str, ...]) -> dict[str, Any]:
-        config = parser.parse_args(["fit", *words])["fit"].as_dict()
+        config = fit_parser.parse_args(["fit", *words])["fit"].as_dict()
         return dict(flat("", config))
 
     return settings

@@ -99,6 +99,16 @@ def test_a_class_has_one_address_whatever_path_names_it(capsys: pytest.CaptureFi
     assert address_of(other, {}) not in addresses
 
 
+def test_the_printed_config_and_the_address_hold_what_follows_other_settings(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ["--model=FrozenHead", "--model.features=Tfidf", "--seed_everything=7"]
+    config = printed(capsys, *words)
+    assert config["data"]["init_args"]["seed"] == 7
+    assert config["checkpoint"]["monitor"] == config["early_stopping"]["monitor"]
+    assert address_of(config, {}) == address_of(printed(capsys, *words, "--data.seed=7"), {})
+
+
 def test_weights_of_a_composite_loss_name_every_term(tmp_path: Path) -> None:
     terms = "model: {class_path: TransformerClassifier, init_args: {loss: {class_path: CompositeLoss, init_args: "
     terms += "{terms: {bce: {class_path: BinaryCrossEntropy}, asl: {class_path: AsymmetricLoss}}, weights: "

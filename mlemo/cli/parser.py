@@ -14,6 +14,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 import mlemo.losses
 import mlemo.thresholds
 from mlemo.callbacks.batch_selection import SelectionStrategy
+from mlemo.callbacks.monitoring import mode_of
 from mlemo.cli.errors import settings_problem, yaml_problem
 from mlemo.data import EmotionDataModule
 from mlemo.models import MultiLabelModel
@@ -23,7 +24,7 @@ from mlemo.nn.features import TextFeatures
 from mlemo.paths import class_path
 from mlemo.text import TextCleaning
 
-__all__ = ["Parser"]
+__all__ = ["Parser", "fill_in"]
 
 BASES = (
     MultiLabelModel, EmotionDataModule, Callback, mlemo.losses.Loss, mlemo.losses.WeightController,
@@ -57,6 +58,12 @@ class Parser(LightningArgumentParser):
                 self.set_defaults({key: {"class_path": class_path(part.func), "init_args": dict(part.keywords)}})
         return added
 
+    def dump(self, config: Any, *others: Any, **settings: Any) -> str:  # type: ignore[override]  # as in jsonargparse
+        """The config as text, as it is printed and saved: with the settings that follow others."""
+        config = config.clone()
+        fill_in(config)
+        return super().dump(config, *others, **settings)
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Exit with the mistake in one line, instead of hundreds of lines of usage.
 
@@ -80,6 +87,25 @@ class Parser(LightningArgumentParser):
         parsers = [self, *(sub for action in self._actions for sub in _subparsers(action))]
         names = {action.dest for parser in parsers for action in parser._actions}
         return {name for name in names if not name.endswith(".help")}
+
+
+def fill_in(config: Any) -> None:
+    """Fill in settings that are left out and follow others: seed of the data, modes, monitor of the best checkpoint.
+
+    Args:
+        config: Settings of a training command, changed in place; parts that it lacks are passed over.
+    """
+    seed = config.get("seed_everything")
+    if type(seed) is int and "data.init_args.seed" in config and config["data.init_args.seed"] is None:
+        config["data.init_args.seed"] = seed
+    if "early_stopping.monitor" not in config or "checkpoint.monitor" not in config:
+        return
+    if config["checkpoint.monitor"] is None:
+        for key in ("monitor", "mode"):
+            config[f"checkpoint.{key}"] = config[f"early_stopping.{key}"]
+    for part in ("early_stopping", "checkpoint"):
+        if config[f"{part}.mode"] is None:
+            config[f"{part}.mode"] = mode_of(config[f"{part}.monitor"])
 
 
 def _subparsers(action: argparse.Action) -> list[argparse.ArgumentParser]:

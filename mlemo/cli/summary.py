@@ -55,7 +55,7 @@ def training_summary(
         f"batches: {batches}; {_global_batch(data, trainer)}",
         f"callbacks: {', '.join(others) or 'none but the standing ones'}",
         f"{epochs} epochs, precision {trainer.precision}, learning rate {optimization.learning_rate:g}, seed "
-        f"{'none' if seed in (None, False) else seed}",
+        f"{'none' if seed is None or seed is False else seed}",
     ]
 
 

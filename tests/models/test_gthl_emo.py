@@ -492,8 +492,8 @@ def test_experiments_have_the_values_of_table_2(path: Path) -> None:
     assert isinstance(rule, PerClassThreshold)
     assert (rule.metric, rule.method, rule.shrinkage, rule.cross_fit) == ("f1", "exact", 0.0, 0), "eq. 21"
     assert (callbacks["EarlyStopping"].monitor, callbacks["EarlyStopping"].patience) == ("val/jaccard", 7)
-    checkpoints = [callback for callback in built.trainer.callbacks if "Checkpoint" in type(callback).__name__]
-    assert "val/jaccard" in [checkpoint.monitor for checkpoint in checkpoints]
+    checkpoints = [callback for callback in built.trainer.callbacks if type(callback).__name__ == "BestCheckpoint"]
+    assert [checkpoint.monitor for checkpoint in checkpoints] == ["val/jaccard"]
 
 
 def switches() -> list[str]:

@@ -116,14 +116,15 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=400)
     parser.add_argument("--resamples", type=int, default=500)
     options = parser.parse_args()
-    settings = options.repeats, options.resamples
-    rows = []
-    for runs in ((1, 1), (2, 2), (3, 3), (5, 5), (2, 5), (1, 3)):
-        for ratio in (0.0, 0.5, 1.0, 2.0):
-            shares = [np.mean(null_p_values(runs, ratio, *settings, former=way) <= 0.05) for way in (True, False)]
-            held = f"{covered_means(runs[0], ratio, *settings):.3f}" if runs[0] == runs[1] else "–"
-            rows.append([f"{runs[0]} and {runs[1]}", f"{ratio:g}", *(f"{share:.3f}" for share in shares), held])
+    cases = [(runs, ratio) for runs in ((1, 1), (2, 2), (3, 3), (5, 5), (2, 5), (1, 3)) for ratio in (0.0, 1.0, 2.0)]
+    rows = (_row(runs, ratio, options.repeats, options.resamples) for runs, ratio in cases)
     print_table(["seeds", "seeds / samples", "p < .05, former", "p < .05", "mean in its interval"], rows)
+
+
+def _row(runs: tuple[int, int], ratio: float, repeats: int, resamples: int) -> list[str]:
+    shares = [np.mean(null_p_values(runs, ratio, repeats, resamples, former=way) <= 0.05) for way in (True, False)]
+    held = f"{covered_means(runs[0], ratio, repeats, resamples):.3f}" if runs[0] == runs[1] else "–"
+    return [f"{runs[0]} and {runs[1]}", f"{ratio:g}", *(f"{share:.3f}" for share in shares), held]
 
 
 if __name__ == "__main__":

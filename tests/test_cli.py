@@ -181,6 +181,20 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
         main(["fit", "--data=SemEval2018", f"--data.data_dir={tmp_path}", "--model=BertWDL", *TINY])
 
 
+def test_a_run_on_three_rows_ends_with_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cli = fit(tmp_path, "--data.size=3", "--data.seed=1")
+    (line,) = [line for line in cli.datamodule.warnings() if line.startswith("train: only 3 rows")]
+    assert line in json.loads((Path(cli.trainer.log_dir) / "results_test.json").read_text())["warnings"]
+    assert f"warning: {line}" in capsys.readouterr().out
+
+
+def test_a_corpus_of_positives_and_blanks_is_not_trained(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("text,joy\n" + "glad,1\nbored,\n" * 30)
+    words = ["fit", "--data=TextFiles", "--data.labels=[joy]", f"--data.train={tmp_path / 'rows.csv'}"]
+    with pytest.raises(ValueError, match=r"columns 'joy' \(30 of 1, none of 0, 30 empty\)\. Set data\.empty"):
+        main([*words, "--model=BertWDL", *TINY])
+
+
 @pytest.mark.parametrize("name", ["missing.ckpt", "last", "best"])
 def test_a_checkpoint_that_is_not_there_is_refused(name: str) -> None:
     with pytest.raises(FileNotFoundError, match=name):

@@ -19,6 +19,7 @@ from mlemo.callbacks.outputs import Outputs, OutputsCallback, Stage
 from mlemo.callbacks.rule_comparison import RuleComparison
 from mlemo.callbacks.run_folder import run_folder
 from mlemo.callbacks.threshold_tuning import ThresholdTuning, tuned_rule
+from mlemo.data.checks import fold_warnings
 from mlemo.metrics import MultiLabelMetrics, bootstrap_intervals
 from mlemo.metrics.calibration import expected_calibration_error
 from mlemo.metrics.intervals import FEW_POSITIVES, with_few_positives
@@ -152,6 +153,8 @@ class Results(OutputsCallback):
             path.parent.mkdir(parents=True, exist_ok=True)
             model = cast(MultiLabelModel, trainer.lightning_module)
             content: dict[str, Any] = {"rule": _rule(trainer), **values}
+            if warnings := _warnings(trainer):
+                content["warnings"] = warnings
             if model.inferences[1:]:
                 content["inference"] = {stage: model.inferences[0], "predict": model.prediction_inference}
             if stage == "val":
@@ -197,6 +200,8 @@ class Results(OutputsCallback):
             Console().print(f"optimism of the thresholds on val (tuned minus cross-fitted): {parts}", soft_wrap=True)
         if self._rules.scores:
             Console().print(self._rules.table())
+        for line in _warnings(trainer):
+            Console().print(f"warning: {line}", soft_wrap=True, highlight=False, markup=False)
         if trainer.ckpt_path:
             self._paths["checkpoint"] = Path(trainer.ckpt_path)
         self._print_paths(trainer)
@@ -246,6 +251,13 @@ def _inferences(model: MultiLabelModel) -> list[str]:
         return []
     return [f"inference: {first}, beside it {', '.join(others)}, each with thresholds fitted under it; "
             f"predict and classify use {model.prediction_inference}"]  # fmt: skip
+
+
+def _warnings(trainer: Trainer) -> list[str]:
+    """What makes the scores doubtful, one line each."""
+    data, tuning = trainer.datamodule, tuned_rule(trainer)  # type: ignore[attr-defined]  # every mlemo run has one
+    folds = 0 if tuning is None else tuning.rule.folds
+    return [*data.warnings(), *fold_warnings(len(data.corpus("val")), len(data.label_space), folds)]
 
 
 def _write_thresholds(folder: Path, tuning: ThresholdTuning, names: tuple[str, ...]) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from itertools import combinations
+from itertools import chain, combinations
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from mlemo.batch import Batch, DataInput, FeatureInput
+from mlemo.data.checks import check_positives, split_warnings
 from mlemo.data.collate import BatchedCorpus, batched
 from mlemo.data.corpus import Corpus
 from mlemo.labels import LabelSpace
@@ -145,12 +146,26 @@ class EmotionDataModule(LightningDataModule):
         return torch.tensor([len(text.split()) < self.min_words for text in corpus.texts], dtype=torch.bool)
 
     def setup(self, stage: str) -> None:
-        """Read all splits, so that a fault in any file is found before training starts, and report them once."""
+        """Read all splits, so that a fault in any file is found before training starts, and report them once.
+
+        Raises:
+            ValueError: A fault in a file, or at ``"fit"`` a training or validation split without a positive.
+        """
         for split in SPLITS:
-            self.corpus(split)
+            corpus = self.corpus(split)
+            if stage == "fit" and split != "test":
+                check_positives(split, corpus)
         if not self._reported:
             self._reported = True
             rank_zero_only(log.info)(self.report())
+            for line in self.warnings():
+                rank_zero_only(log.warning)(f"warning: {line}")
+
+    def warnings(self) -> list[str]:
+        """What makes scores of this corpus doubtful, one line each (see ``mlemo.data.checks``)."""
+        parts = {split: self.corpus(split) for split in SPLITS}
+        lines = [[*corpus.warnings, *split_warnings(split, corpus)] for split, corpus in parts.items()]
+        return list(dict.fromkeys(chain.from_iterable(lines)))  # those of a file that is cut into splits stand once
 
     def report(self) -> str:
         """Rows, labels a row, rows without a label, dropped rows and repeated texts, as a few lines of text."""

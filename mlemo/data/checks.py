@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
-__all__ = ["check_ids", "invisible", "listing"]
+from mlemo.data.corpus import Corpus
+
+__all__ = ["check_ids", "check_positives", "count_warnings", "fold_warnings", "invisible", "listing", "split_warnings"]
+
+#: Training splits with fewer rows are warned of.
+FEW_ROWS = 100
 
 #: Characters that names and ids must not hold: two that look the same would be different.
 INVISIBLE = {"\ufeff": "U+FEFF, an invisible byte-order mark", "\0": "a NUL character"}
@@ -30,6 +36,66 @@ def check_ids(ids: Sequence[str], where: Callable[[int], str]) -> None:
             raise ValueError(
                 f"{where(row)}: the id {identifier!r} occurs a second time, first in {where(first[identifier])}"
             )
+
+
+def count_warnings(found: int, official: int | None, what: str, source: str | Path) -> tuple[str, ...]:
+    """A warning where a file does not hold as many rows, labels or inputs as the official release.
+
+    Args:
+        found: Number in the file.
+        official: Number in the official release; ``None`` where it is not known.
+        what: What is counted, such as ``"rows of the train split"``.
+        source: The file.
+    """
+    if official is None or found == official:
+        return ()
+    return (f"found {found:,} {what} in {source}, expected {official:,} as in the official release",)
+
+
+def split_warnings(split: str, corpus: Corpus) -> list[str]:
+    """Warnings of a split from which something cannot be learned or scored, one line each.
+
+    Few training rows, and labels whose annotated cells are all of one kind: no positive, no negative, or none at all.
+    """
+    positives = corpus.labels.sum(0)
+    annotated = corpus.mask.sum(0)
+    kinds = {
+        "no annotated row": annotated == 0,
+        "no positive": (annotated > 0) & (positives == 0),
+        "no negative": (annotated > 0) & (positives == annotated),
+    }
+    warnings = []
+    if split == "train" and len(corpus) < FEW_ROWS:
+        warnings.append(f"train: only {len(corpus)} rows to learn from")
+    for kind, columns in kinds.items():
+        names = [corpus.label_space.names[column] for column in columns.nonzero().flatten().tolist()]
+        if names:
+            warnings.append(f"{split}: {len(names)} of {len(columns)} labels have {kind}: {listing(names)}")
+    return warnings
+
+
+def check_positives(split: str, corpus: Corpus) -> None:
+    """Refuse a split for training or validation in which no row has a label.
+
+    Raises:
+        ValueError: There is no positive.
+    """
+    if not corpus.labels.any():
+        lost = "nothing can be learned" if split == "train" else "neither an epoch nor a threshold can be chosen"
+        raise ValueError(
+            f"the {split} split has no positive: none of its {len(corpus):,} rows has one of the labels "
+            f"{listing(corpus.label_space.names)}; {lost} from it"
+        )
+
+
+def fold_warnings(rows: int, labels: int, folds: int) -> list[str]:
+    """A warning where a validation split has fewer rows than folds × labels, one line or none."""
+    if rows >= folds * labels:
+        return []
+    return [
+        f"val: {rows} rows are few for thresholds of {labels} labels fitted on {folds} folds "
+        f"(fewer than {folds} x {labels} = {folds * labels})"
+    ]
 
 
 def invisible(name: str) -> str | None:

@@ -25,6 +25,7 @@ class Corpus:
         features: ``(N, F)`` float32, or ``None`` for a text corpus.
         mask: ``(N, C)`` bool, ``False`` where a label was not annotated; all ``True`` if left out.
         dropped: What a reader left out on purpose, as ``{reason: rows}`` (reported at setup).
+        warnings: What a reader found to differ from the official release, one line each.
 
     Raises:
         ValueError: The parts differ in length, or neither texts nor features (or both) are given.
@@ -37,6 +38,7 @@ class Corpus:
     features: Tensor | None = None
     mask: Tensor = None  # type: ignore[assignment]  # always a tensor after __post_init__
     dropped: dict[str, int] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.texts is None) == (self.features is None):
@@ -56,7 +58,7 @@ class Corpus:
         return len(self.ids)
 
     def select(self, rows: Sequence[int] | Tensor) -> Corpus:
-        """The given rows, in the given order, as a new corpus; what a reader dropped stays on record."""
+        """The given rows, in the given order, as a new corpus; what a reader dropped or warned of stays on record."""
         index = torch.as_tensor(rows, dtype=torch.long)
         picked = index.tolist()
         return Corpus(
@@ -67,6 +69,7 @@ class Corpus:
             features=None if self.features is None else self.features[index],
             mask=self.mask[index],
             dropped=dict(self.dropped),
+            warnings=self.warnings,
         )
 
     @classmethod
@@ -91,4 +94,5 @@ class Corpus:
             features=None if text else torch.cat([part.features for part in parts if part.features is not None]),
             mask=torch.cat([part.mask for part in parts]),
             dropped={reason: sum(p.dropped.get(reason, 0) for p in parts) for p in parts for reason in p.dropped},
+            warnings=tuple(dict.fromkeys(line for part in parts for line in part.warnings)),
         )

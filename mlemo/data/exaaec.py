@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mlemo.data.base import SPLITS, EmotionDataModule, Split
+from mlemo.data.checks import count_warnings
 from mlemo.data.corpus import Corpus
 from mlemo.data.fetch import download, find_file
 from mlemo.data.label_words import label_words
@@ -23,6 +24,7 @@ LABELS = (
     "neutral", "joy", "love", "anticipation", "acceptance", "surprise", "sadness", "fear", "anger", "disgust",
 )
 # fmt: on
+ROWS = 20_050
 FRACTIONS = (0.8, 0.1, 0.1)
 URL = "https://raw.githubusercontent.com/exaco/exaaec/020fc2818303bf7c82711009e8b8e2320c645d8c/ExaAEC.csv"
 SHA256 = "173df6aa9cb7ba126d3aa67ef2e65ec1c7fcab406fcfc811014c7954c627b95d"
@@ -93,7 +95,8 @@ class ExaAEC(EmotionDataModule):
                 raise ValueError(f"{table.where(row)}: label {cell!r}, expected a list such as ['joy', 'love']")
             sets.append(names)
         labels = table.multi_hot(sets, self.label_space)
-        corpus = Corpus(self.label_space, labels, [str(row) for row in range(len(table))], texts)
+        ids, warnings = [str(row) for row in range(len(table))], count_warnings(len(table), ROWS, "rows", path)
+        corpus = Corpus(self.label_space, labels, ids, texts, warnings=warnings)
         return dict(zip(SPLITS, map(corpus.select, stratified_split(labels, FRACTIONS, self.seed, groups=texts))))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from mlemo.data.base import EmotionDataModule, Split
+from mlemo.data.checks import count_warnings
 from mlemo.data.corpus import Corpus
 from mlemo.data.fetch import find_file, hub_table
 from mlemo.data.tables import Table, nearest, read_csv, read_text
@@ -22,6 +23,7 @@ LABELS = (
     "love", "nervousness", "optimism", "pride", "realization", "relief", "remorse", "sadness", "surprise", "neutral",
 )
 # fmt: on
+ROWS = {"train": 43_410, "val": 5_426, "test": 5_427}
 FILES = {"train": "train.tsv", "val": "dev.tsv", "test": "test.tsv"}
 HUB_SPLITS = {"train": "train", "val": "validation", "test": "test"}
 HOW_TO_GET = (
@@ -79,7 +81,9 @@ class GoEmotions(EmotionDataModule):
             _check_names(path.parent / "emotions.txt")
             table = read_csv(path, delimiter="\t", columns=("text", "labels", "id"))
             sets = [cell.split(",") for cell in table.column("labels")]
-        return _corpus(table, sets, self.label_space)
+        corpus = _corpus(table, sets, self.label_space)
+        corpus.warnings = count_warnings(len(corpus), ROWS[split], f"rows of the {split} split", table.source)
+        return corpus
 
 
 def _corpus(table: Table, sets: list[Any], space: LabelSpace) -> Corpus:

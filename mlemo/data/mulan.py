@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,7 @@ from mlemo.data import mulan_files
 from mlemo.data.arff import read_attributes
 from mlemo.data.base import EmotionDataModule, Split
 from mlemo.data.corpus import Corpus
-from mlemo.data.mulan_published import LABELS_AT_END, SHIFTS, published_columns, undo_shift
+from mlemo.data.mulan_published import LABELS_AT_END, SHIFTS, published_columns, size_warnings, undo_shift
 from mlemo.data.splits import stratified_split
 from mlemo.data.stratification import stratified_folds
 from mlemo.labels import LabelSpace
@@ -192,19 +192,22 @@ class Mulan(EmotionDataModule):
             expected = LABELS_AT_END[self.dataset_name]
             raise ValueError(f"data.as_published: {self._files[0]} has {len(space)} labels, expected {expected}")
         features, labels = mulan_files.read_mat(self._files[0])
-        return _Table(space, features, labels, ("labels without names, from a MATLAB file",))
+        warnings = size_warnings(self.dataset_name, self._files, (len(labels), None, len(space)))
+        return _Table(space, features, labels, ("labels without names, from a MATLAB file",), warnings)
 
     def _from_arff(self) -> _Table:
         table, notes = mulan_files.read_tables(self._files), []
+        declared = mulan_files.label_columns(table, self._label_file)
+        size = (len(table.lines), len(table.attributes) - len(declared), len(declared))
+        warnings = size_warnings(self.dataset_name, [*self._files, self._label_file.path], size)
+        warnings += mulan_files.label_warnings(table, declared, self._label_file)
+        columns, true = declared, set(declared)
         if self.as_published:
             columns = published_columns(self.dataset_name, table.attributes)
-            true = set(mulan_files.label_columns(table, self._label_file))
             notes.append(
                 f"as published: the last {len(columns)} columns are taken for labels, {len(true & set(columns))} of "
                 f"them are labels; {len(true - set(columns))} of the {len(true)} labels are inputs"
             )
-        else:
-            columns = mulan_files.label_columns(table, self._label_file)
         if self.repair:
             table, note = undo_shift(table, columns, SHIFTS[self.dataset_name])
             notes.append(f"repaired: {note}")
@@ -214,7 +217,7 @@ class Mulan(EmotionDataModule):
             notes.append(f"text attributes left out: {texts}")
         numbers = [column for column in others if table.attributes[column].kind != "text"]
         features, labels = mulan_files.inputs(table, numbers), mulan_files.label_values(table, columns)
-        return _Table(self._declared_space, features, labels, tuple(notes))
+        return _Table(self._declared_space, features, labels, tuple(notes), warnings)
 
     # rows -------------------------------------------------------------------------------------------------------
 
@@ -243,7 +246,8 @@ class Mulan(EmotionDataModule):
             features /= np.where(width > 0, width, 1)
             features[:, width == 0] = 0  # also where a row that was not fitted on differs
         labels = torch.from_numpy(table.labels[rows])
-        return Corpus(table.space, labels, [str(row) for row in rows], features=torch.from_numpy(features))
+        ids = [str(row) for row in rows]
+        return Corpus(table.space, labels, ids, features=torch.from_numpy(features), warnings=table.warnings)
 
 
 @dataclass(frozen=True)
@@ -255,12 +259,14 @@ class _Table:
         features: ``(N, F)`` float32, sparse: thousands of inputs are mostly zero, and a part of the rows is made dense.
         labels: ``(N, C)`` float32.
         notes: What was done to the data, for the report.
+        warnings: What differs from the dataset as released, or looks wrong in the files, one line each.
     """
 
     space: LabelSpace
     features: csr_array
     labels: np.ndarray
     notes: tuple[str, ...]
+    warnings: tuple[str, ...]
 
     def without_rare_labels(self, min_positives: int) -> _Table:
         if not min_positives:
@@ -275,7 +281,7 @@ class _Table:
         groups = [tuple(name for name in group if name in names) for group in self.space.groups or ()]
         space = LabelSpace(tuple(names), tuple(filter(None, groups)) if self.space.groups else None)
         note = f"labels with fewer than {min_positives} positives left out: {len(counts) - len(kept)} of {len(counts)}"
-        return _Table(space, self.features, self.labels[:, kept], (*self.notes, note))
+        return replace(self, space=space, labels=self.labels[:, kept], notes=(*self.notes, note))
 
     def with_largest_inputs(self, fraction: float) -> _Table:
         if fraction == 1:
@@ -287,4 +293,4 @@ class _Table:
         sums = self.features.sum(axis=0, dtype=np.float64)
         kept = np.sort(np.argsort(-sums, kind="stable")[:count])  # of equal sums the first
         note = f"inputs with the largest sum kept: {count:,} of {present:,}"
-        return _Table(self.space, self.features[:, kept], self.labels, (*self.notes, note))
+        return replace(self, features=self.features[:, kept], notes=(*self.notes, note))

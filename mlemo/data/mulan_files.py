@@ -17,6 +17,7 @@ from scipy.io.matlab import MatReadError
 from scipy.sparse import csr_array, hstack
 
 from mlemo.data.arff import ArffTable, Attribute, read_arff
+from mlemo.data.checks import listing
 from mlemo.data.tables import nearest
 from mlemo.labels import LabelSpace
 
@@ -27,6 +28,7 @@ __all__ = [
     "inputs",
     "label_columns",
     "label_values",
+    "label_warnings",
     "mat_label_space",
     "read_label_file",
     "read_mat",
@@ -164,6 +166,24 @@ def label_columns(table: ArffTable, labels: LabelFile) -> list[int]:
         if attribute.kind == "text":
             raise ValueError(f"{table.sources[0]}, line {attribute.line}: label {name!r} is a text, expected 0 and 1")
     return [known[name] for name in labels.space.names]
+
+
+def label_warnings(table: ArffTable, columns: Sequence[int], labels: LabelFile) -> tuple[str, ...]:
+    """A warning where attributes that are no labels stand between those that are: a line of the XML may be missing.
+
+    Args:
+        table: The table.
+        columns: Columns of the labels.
+        labels: The XML file.
+    """
+    between = sorted(set(range(min(columns), max(columns))) - set(columns))
+    if not between:
+        return ()
+    names = [table.attributes[column].name for column in between]
+    return (
+        f"{labels.path} names {len(columns)} labels, but not {listing(names)}, which stand between them in "
+        f"{table.sources[0]} and are taken for inputs; is a <label> missing?",
+    )
 
 
 def label_values(table: ArffTable, columns: Sequence[int]) -> np.ndarray:

@@ -1,16 +1,18 @@
-"""Two faults that circulate with MULAN data: labels taken from the wrong columns, and rows with shifted labels."""
+"""MULAN data as released: their sizes, and two faults that circulate with them (label columns, shifted labels)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import norm
 
 from mlemo.data.arff import ArffTable, Attribute
+from mlemo.data.checks import count_warnings
 
-__all__ = ["LABELS_AT_END", "SHIFTS", "published_columns", "undo_shift"]
+__all__ = ["LABELS_AT_END", "SHIFTS", "SIZES", "published_columns", "size_warnings", "undo_shift"]
 
 # How many of the last columns the public code of Zhou et al. takes for labels. Where labels stand last and are as many
 # these are the right ones; not so in llog (they stand first), yahoo-Arts (26) and yahoo-Business (30).
@@ -29,10 +31,45 @@ LABELS_AT_END = {
     "yahoo-Business": 28,
     "yeast": 14,
 }
+# Rows, inputs and labels as released. Several numbers of inputs: versions with so many words.
+SIZES: dict[str, tuple[int, tuple[int, ...], int]] = {
+    "Corel5k": (5_000, (499,), 374),
+    "bibtex": (7_395, (1_836,), 159),
+    "cal500": (502, (68,), 174),
+    "enron": (1_702, (1_001,), 53),
+    "llog": (1_460, (1_004,), 75),
+    "rcv1subset1": (6_000, (47_236,), 101),
+    "rcv1subset2": (6_000, (47_236,), 101),
+    "rcv1subset3": (6_000, (47_236,), 101),
+    "scene": (2_407, (294,), 6),
+    "tmc2007": (28_596, (500, 49_060), 22),
+    "yahoo-Arts": (7_484, (23_146,), 26),
+    "yahoo-Business": (11_214, (21_924,), 30),
+    "yeast": (2_417, (103,), 14),
+}
 # By how many columns too early the labels stand in the second half of the file.
 SHIFTS = {"rcv1subset1": 1, "rcv1subset2": 12, "rcv1subset3": 14}
 ROWS, FIRST_SHIFTED = 6000, 3000
 TOLERANCE = 1e-4  # of a row norm; the values have six decimals
+
+
+def size_warnings(name: str, files: Sequence[Path], size: tuple[int, int | None, int]) -> tuple[str, ...]:
+    """Differences between the files of a dataset and its released size, where that is known (``SIZES``).
+
+    Args:
+        name: Name of the dataset.
+        files: The files, for messages.
+        size: Rows, inputs and labels in them; ``None`` inputs for a file that holds a part of them.
+    """
+    if name not in SIZES:
+        return ()
+    (rows, inputs, labels), (n, versions, q) = size, SIZES[name]
+    source = " + ".join(map(str, files))
+    return (
+        *count_warnings(rows, n, "rows", source),
+        *(() if inputs is None or inputs in versions else count_warnings(inputs, versions[0], "inputs", source)),
+        *count_warnings(labels, q, "labels", source),
+    )
 
 
 def published_columns(name: str, attributes: Sequence[Attribute]) -> list[int]:

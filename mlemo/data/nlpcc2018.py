@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 
 from mlemo.data.base import EmotionDataModule, Split
-from mlemo.data.checks import check_ids
+from mlemo.data.checks import check_ids, count_warnings
 from mlemo.data.corpus import Corpus
 from mlemo.data.fetch import find_file
 from mlemo.data.label_words import label_words
@@ -19,6 +19,7 @@ from mlemo.labels import LabelSpace
 __all__ = ["NLPCC2018"]
 
 EMOTIONS = ("Happiness", "Sadness", "Anger", "Fear", "Surprise")
+ROWS = {"train": 6_000, "val": 728, "test": 1_201}  # of the test posts, 1,200 are usually quoted
 FILES = {"train": "train.txt", "val": "dev.txt", "test": "test.txt"}
 HOW_TO_GET = (
     "NLPCC 2018 task 1 was given to its participants from the conference site (tcci.ccf.org.cn/conference/2018); "
@@ -105,7 +106,8 @@ class NLPCC2018(EmotionDataModule):
             texts.append(post[LINES.index(TEXT)])
             start += len(LINES)
         check_ids(ids, lambda row: f"{path}, line {begins[row]}")
-        return Corpus(self.label_space, torch.tensor(labels), ids, texts)
+        warnings = count_warnings(len(ids), ROWS[split], f"posts of the {split} split", path)
+        return Corpus(self.label_space, torch.tensor(labels), ids, texts, warnings=warnings)
 
 
 def _check(path: Path, start: int, post: list[str]) -> None:

@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import torch
 
 from mlemo.data.base import SPLITS, EmotionDataModule, Split
+from mlemo.data.checks import count_warnings
 from mlemo.data.corpus import Corpus
 from mlemo.data.label_words import label_words
 from mlemo.data.splits import random_split
@@ -18,6 +19,7 @@ from mlemo.labels import LabelSpace
 __all__ = ["RenCECps"]
 
 EMOTIONS = ("Joy", "Hate", "Love", "Sorrow", "Anxiety", "Surprise", "Anger", "Expect")
+DOCUMENTS, SENTENCES = 1_487, 35_096
 FRACTIONS = (0.7, 0.15, 0.15)
 HOW_TO_GET = (
     "Ren-CECps 1.0 is given by its authors to those who sign their agreement, and may not be passed on; "
@@ -90,7 +92,11 @@ class RenCECps(EmotionDataModule):
                     labels.append([_intensity(sentence, emotion, where) > 0 for emotion in EMOTIONS])
         if not ids:
             raise ValueError(f"{self.data_dir}: {len(paths)} cet_*.xml files without a <sentence> in a <paragraph>")
-        return Corpus(self.label_space, torch.tensor(labels, dtype=torch.float32), ids, texts)
+        warnings = (
+            *count_warnings(len(paths), DOCUMENTS, "documents", self.data_dir),
+            *count_warnings(len(ids), SENTENCES, "sentences", self.data_dir),
+        )
+        return Corpus(self.label_space, torch.tensor(labels, dtype=torch.float32), ids, texts, warnings=warnings)
 
 
 def _parse(path: Path) -> ElementTree.Element:

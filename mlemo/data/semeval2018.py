@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mlemo.data.base import EmotionDataModule, Split
+from mlemo.data.checks import count_warnings
 from mlemo.data.corpus import Corpus
 from mlemo.data.fetch import find_file
 from mlemo.data.label_words import label_words
@@ -20,6 +21,11 @@ LABELS = (
     "anger", "anticipation", "disgust", "fear", "joy", "love", "optimism", "pessimism", "sadness", "surprise", "trust",
 )
 # fmt: on
+ROWS = {
+    "english": {"train": 6_838, "val": 886, "test": 3_259},
+    "arabic": {"train": 2_278, "val": 585, "test": 1_518},
+    "spanish": {"train": 3_561, "val": 679, "test": 2_854},
+}
 HEADER = ["ID", "Tweet", *LABELS]
 CODES = {"english": "En", "arabic": "Ar", "spanish": "Es"}
 PARTS = {"train": "train", "val": "dev", "test": "test-gold"}
@@ -94,7 +100,8 @@ class SemEval2018(EmotionDataModule):
             )
         labels, _ = table.indicators(LABELS)
         texts = [self._clean(text) for text in table.texts("Tweet")]
-        return Corpus(self.label_space, labels, table.ids("ID"), texts)
+        warnings = count_warnings(len(table), ROWS[self.language][split], f"rows of the {split} split", path)
+        return Corpus(self.label_space, labels, table.ids("ID"), texts, warnings=warnings)
 
     def _clean(self, text: str) -> str:
         text = text.lstrip("\ufeff").replace("\\n", " ")

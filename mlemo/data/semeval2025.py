@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from mlemo.data.base import EmotionDataModule, Split
+from mlemo.data.base import SPLITS, EmotionDataModule, Split
+from mlemo.data.checks import count_warnings
 from mlemo.data.corpus import Corpus
 from mlemo.data.fetch import find_file, hub_table
 from mlemo.data.label_words import label_words
@@ -24,6 +25,15 @@ LANGUAGES = (
 )
 # fmt: on
 PROMPT_LANGUAGES = {"arq": "arabic", "ary": "arabic", "chn": "chinese", "esp": "spanish"}
+# fmt: off
+ROWS = {  # of train, dev and test; the others are not known
+    "afr": (1_222, 98, 1_065), "amh": (3_549, 592, 1_774), "arq": (901, 100, 902), "chn": (2_642, 200, 2_642),
+    "deu": (2_603, 200, 2_604), "eng": (2_768, 116, 2_767), "hau": (2_145, 356, 1_080), "ibo": (2_880, 479, 1_444),
+    "mar": (2_415, 100, 1_000), "pcm": (3_728, 620, 1_870), "ptbr": (2_226, 200, 2_226), "ptmz": (1_546, 257, 776),
+    "ron": (1_241, 123, 1_119), "rus": (2_679, 199, 1_000), "som": (3_392, 566, 1_696), "sun": (924, 199, 926),
+    "swa": (3_307, 551, 1_656), "tat": (1_000, 200, 1_000), "ukr": (2_466, 249, 2_234), "yor": (2_992, 497, 1_500),
+}
+# fmt: on
 NOT_ANNOTATED = {"eng": "disgust", "afr": "surprise"}
 NOT_ON_HUB = ("amh", "orm", "som", "tir")  # EthioEmo, not BRIGHTER
 NO_TRAINING_PART = ("ind", "jav", "xho", "zul")
@@ -122,7 +132,9 @@ class SemEval2025(EmotionDataModule):
         labels = torch.zeros(len(table), len(space))
         mask = torch.zeros(len(table), len(space), dtype=torch.bool)
         labels[:, columns], mask[:, columns] = table.indicators(names, empty_is_unknown=True)
-        return Corpus(space, labels, table.ids("id"), table.texts("text"), mask=mask)
+        official = ROWS[code][SPLITS.index(split)] if code in ROWS else None
+        warnings = count_warnings(len(table), official, f"rows of the {split} split", table.source)
+        return Corpus(space, labels, table.ids("id"), table.texts("text"), mask=mask, warnings=warnings)
 
 
 def _labels(code: str) -> list[str]:

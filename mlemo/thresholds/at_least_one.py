@@ -37,6 +37,7 @@ class AtLeastOne(ThresholdRule):
     def __init__(self, rule: ThresholdRule) -> None:
         self.rule = rule
         self.learns = rule.learns
+        self.folds = rule.folds
 
     def _fit(self, probabilities: Tensor, targets: Tensor, mask: Tensor) -> None:
         self.rule.fit(probabilities, targets, mask)

@@ -109,9 +109,11 @@ class ThresholdRule(ABC):
 
     Attributes:
         learns: Whether what it decides depends on the data that it was fitted on.
+        folds: Number of folds that the rows of the fit are cut into; 0 where they are not.
     """
 
     learns: bool = True
+    folds: int = 0
 
     def fit(self, probabilities: Tensor, targets: Tensor, mask: Tensor | None = None) -> Self:
         """Fit the rule.

@@ -51,6 +51,7 @@ class Calibrated(ThresholdRule):
     def __init__(self, rule: ThresholdRule, per_class: bool = False) -> None:
         self.rule = rule
         self.per_class = per_class
+        self.folds = rule.folds
         self._temperatures: Tensor | None = None
 
     def temperatures(self) -> Tensor:

@@ -82,7 +82,7 @@ class PerClassThreshold(CutRule):
         self.metric = metric
         self.method = method
         self.shrinkage = shrinkage
-        self.cross_fit = cross_fit
+        self.cross_fit = self.folds = cross_fit
         self.grid = grid
 
     def _cuts(self, probabilities: Tensor, targets: Tensor, mask: Tensor) -> Tensor:

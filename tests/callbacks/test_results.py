@@ -17,7 +17,7 @@ from mlemo.callbacks import Results, ThresholdTuning
 from mlemo.callbacks.results import _program
 from mlemo.metrics import bootstrap_interval, expected_calibration_error
 from mlemo.predictions import read_predictions
-from mlemo.thresholds import AtLeastOne, PerClassThreshold
+from mlemo.thresholds import AtLeastOne, Calibrated, PerClassThreshold
 
 Maker = Callable[..., Any]
 
@@ -141,6 +141,30 @@ def test_a_test_ends_with_intervals(
     assert "intervals" not in json.loads((tmp_path / "results_test.json").read_text())
     with pytest.raises(ValueError, match=r"Results\.resamples must be at least 0, found -1"):
         Results(resamples=-1)
+
+
+def test_what_makes_scores_doubtful_is_printed_and_in_the_results(
+    classifier: Maker, data: Maker, trainer: Maker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, module = classifier(), data()
+    few_rows = "train: only 23 rows to learn from"
+    few_folds = "val: 9 rows are few for thresholds of 5 labels fitted on 3 folds (fewer than 3 x 5 = 15)"
+    for rule, lines in (
+        (PerClassThreshold(cross_fit=3), [few_rows, few_folds]),
+        (AtLeastOne(Calibrated(PerClassThreshold(cross_fit=3))), [few_rows, few_folds]),
+        (PerClassThreshold(), [few_rows]),
+        (None, [few_rows, few_folds.replace("3 folds", "5 folds").replace("3 x 5 = 15", "5 x 5 = 25")]),
+    ):
+        run = trainer(callbacks=[ThresholdTuning(rule), Results(resamples=0)])
+        run.validate(model, datamodule=module, verbose=False)
+        run.test(model, datamodule=module, verbose=False)
+        printed = capsys.readouterr().out
+        for stage in ("val", "test"):
+            assert json.loads((tmp_path / f"results_{stage}.json").read_text())["warnings"] == lines
+        assert [line for line in printed.splitlines() if line.startswith("warning: ")][-len(lines) :] == [
+            f"warning: {line}" for line in lines
+        ]
+        assert ("few for thresholds" in printed) == (len(lines) == 2)
 
 
 def test_rules_fitted_before_a_training_are_forgotten_by_it(

@@ -136,7 +136,68 @@ def test_setup_reports_once(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="mlemo"):
         data.setup("fit")
         data.setup("validate")
-    assert [record.getMessage() for record in caplog.records] == [data.report()]
+    assert [record.getMessage() for record in caplog.records] == [
+        data.report(),
+        "warning: train: only 6 rows to learn from",
+    ]
+
+
+class Given(EmotionDataModule):
+    """Given labels, with NaN where not annotated."""
+
+    def __init__(self, **splits: list[list[float]]) -> None:
+        super().__init__()
+        self.grids = {split: torch.tensor(rows) for split, rows in splits.items()}
+
+    @property
+    def label_space(self) -> LabelSpace:
+        return LabelSpace(tuple(f"label{column}" for column in range(self.grids["train"].shape[1])))
+
+    def read(self, split: Split) -> Corpus:
+        grid = self.grids[split]
+        ids = [f"{split}{row}" for row in range(len(grid))]
+        warnings = (f"a file of {split}", "the file of all")
+        return Corpus(self.label_space, grid.nan_to_num(0), ids, texts=ids, mask=~grid.isnan(), warnings=warnings)
+
+
+BOTH, NAN = [[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]], float("nan")
+LARGE = BOTH * 50
+
+
+def test_labels_of_one_kind_and_few_rows_are_warned_of_by_split(caplog: pytest.LogCaptureFixture) -> None:
+    test = [[1.0, 0.0, NAN], [1.0, NAN, NAN], [NAN, 0.0, NAN]]
+    lines = [
+        "a file of train",
+        "the file of all",
+        "train: only 2 rows to learn from",
+        "a file of val",
+        "a file of test",
+        "test: 1 of 3 labels have no annotated row: label2",
+        "test: 1 of 3 labels have no positive: label1",
+        "test: 1 of 3 labels have no negative: label0",
+    ]
+    data = Given(train=BOTH, val=BOTH, test=test)
+    assert data.warnings() == lines
+    with caplog.at_level(logging.WARNING, logger="mlemo"):
+        data.setup("fit")
+        data.setup("test")
+    assert [record.getMessage() for record in caplog.records] == [f"warning: {line}" for line in lines]
+
+
+def test_many_labels_are_counted_and_a_sound_split_is_not_warned_of() -> None:
+    rare = [[1.0] + [0.0] * 29, [0.0] * 30]
+    sound = [*torch.eye(30).tolist()] * 4
+    own = [line for line in Given(train=sound, val=sound, test=rare).warnings() if "file" not in line]
+    assert own == ["test: 29 of 30 labels have no positive: label1, label2, label3, label4, label5 and 24 more"]
+
+
+@pytest.mark.parametrize(("split", "lost"), [("train", "nothing can be learned"), ("val", "neither an epoch nor a")])
+def test_a_split_without_a_positive_is_refused_in_training_alone(split: str, lost: str) -> None:
+    splits = {name: LARGE for name in ("train", "val", "test")} | {split: [[0.0, NAN, 0.0]]}
+    with pytest.raises(ValueError, match=rf"the {split} split has no positive: none of its 1 rows has one.*{lost}"):
+        Given(**splits).setup("fit")
+    Given(**splits).setup("test")
+    Given(**splits | {split: LARGE, "test": [[0.0, NAN, 0.0]]}).setup("fit")
 
 
 def test_a_split_is_tokenised_once_for_each_way_of_asking(tokenizer: Any) -> None:

@@ -51,6 +51,7 @@ def test_select_takes_rows_in_the_given_order(rows, tabular: bool) -> None:
     assert torch.equal(picked.labels, LABELS[[2, 0]])
     assert torch.equal(picked.mask, mask[[2, 0]])
     assert picked.dropped == {"no text": 5}
+    assert make(warnings=("a", "b")).select(rows).warnings == ("a", "b")
 
 
 def test_select_does_not_share_the_dropped_counts() -> None:
@@ -68,6 +69,7 @@ def test_concatenate_joins_rows_and_adds_up_what_was_dropped() -> None:
     assert torch.equal(joined.labels, LABELS.repeat(3, 1))
     assert joined.mask.tolist() == [[True, True]] * 3 + [[True, False]] * 3 + [[True, True]] * 3
     assert joined.dropped == {"x": 3, "y": 3}
+    assert Corpus.concatenate([make(warnings=("a", "b")), make(warnings=("b", "c"))]).warnings == ("a", "b", "c")
 
 
 def test_concatenate_joins_features() -> None:

@@ -79,6 +79,17 @@ def test_broken_rows_are_named(changed):
         GoEmotions(folder).corpus("test")
 
 
+def test_another_number_of_rows_than_released_is_warned_of(monkeypatch):
+    folder = HERE / "goemotions"
+    rows = {split: len(GoEmotions(folder).corpus(split)) for split in ("train", "val", "test")}
+    expected = (
+        f"found {rows['train']} rows of the train split in {folder / 'train.tsv'}, expected 43,410 as in the official"
+    )
+    assert GoEmotions(folder, train_rows=2).warnings()[0].startswith(expected)
+    monkeypatch.setattr("mlemo.data.goemotions.ROWS", rows)
+    assert not any("official" in line for line in GoEmotions(folder, train_rows=2).warnings())
+
+
 def test_doubled_and_disfigured_ids_are_named(changed, tmp_path):
     folder = changed("goemotions", "test.tsv", b"\txt00002\n", b"\txt00001\n")
     with raises("test.tsv, line 3: the id 'xt00001' occurs a second time, first in"):

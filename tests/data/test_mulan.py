@@ -219,6 +219,37 @@ def test_faults_of_labels(dataset, xml, message):
         Mulan("own", folder).corpus("all")
 
 
+def test_a_label_that_the_xml_leaves_out_between_others_is_named(dataset):
+    attributes = {"x": "numeric", "a": "{0,1}", "b": "{0,1}", "c": "{0,1}"}
+    rows = ["1,0,1,0", "2,1,0,1", "3,1,1,0"] * 20
+    assert not any("<label>" in line for line in Mulan("own", dataset(attributes, rows, ["a", "b", "c"])).warnings())
+    (line,) = [line for line in Mulan("own", dataset(attributes, rows, ["a", "c"])).warnings() if "<label>" in line]
+    assert line.endswith("own.arff and are taken for inputs; is a <label> missing?")
+    assert "own.xml names 2 labels, but not b, which stand between them" in line
+
+
+def test_lines_that_a_released_dataset_lacks_are_noticed(dataset, monkeypatch):
+    from mlemo.data import mulan_published
+
+    monkeypatch.setitem(mulan_published.SIZES, "own", (60, (2, 9), 2))
+
+    def sizes(attributes, rows, labels):
+        lines = Mulan("own", dataset(attributes, rows, labels)).warnings()
+        return [line.split(" in ")[0] + line[line.index(", expected") :] for line in lines if "official" in line]
+
+    attributes = {"x": "numeric", "y": "numeric", "a": "{0,1}", "b": "{0,1}"}
+    rows = ["{0 1.5,2 1}", "{1 2,3 1}", "{0 1}"] * 20
+    end = "as in the official release"
+    assert sizes(attributes, rows, ["a", "b"]) == []
+    # a <label> line is missing: the last label has become an input, which no other check can see
+    assert sizes(attributes, rows, ["a"]) == [f"found 3 inputs, expected 2 {end}", f"found 1 labels, expected 2 {end}"]
+    # an @attribute line is missing: the columns of sparse rows without the last one are shifted in silence
+    del attributes["x"]
+    shifted = ["{0 1.5,2 1}", "{1 1}", "{0 1}"] * 20
+    assert sizes(attributes, shifted, ["a", "b"]) == [f"found 1 inputs, expected 2 {end}"]
+    assert sizes(attributes, shifted[:30], ["a", "b"])[0] == f"found 30 rows, expected 60 {end}"
+
+
 def test_train_and_test_files_must_agree(tmp_path):
     shutil.copytree(FIXTURES / "scene", tmp_path / "scene")
     path = tmp_path / "scene" / "scene-test.arff"

@@ -8,24 +8,29 @@ from typing import Any
 
 import torch
 
+from mlemo.runs.files import BEST, LAST
+from mlemo.runs.latest import latest
+
 __all__ = ["find_checkpoint", "read_checkpoint"]
 
-NAMES = ("checkpoints/best.ckpt", "checkpoints/last.ckpt", "best.ckpt", "last.ckpt")
+NAMES = (BEST.name, LAST.name, "best.ckpt", "last.ckpt")
 
 
 def find_checkpoint(path: str | Path) -> Path:
     """The checkpoint that a path names: the file itself, or the best (else the last) one of a run's folder.
 
+    A ``last.ckpt`` that cannot be read gives way to the checkpoint before it, see :func:`mlemo.runs.latest.latest`.
+
     Raises:
         FileNotFoundError: There is no such file or folder, or no checkpoint in the folder.
     """
     path = Path(path)
-    if path.is_file():
-        return path
+    if (file := latest(path)).is_file():
+        return file
     if path.is_dir():
         for name in NAMES:
-            if (path / name).is_file():
-                return path / name
+            if (file := latest(path / name)).is_file():
+                return file
         raise FileNotFoundError(f"no checkpoint in {path}; expected one of {', '.join(NAMES)}")
     raise FileNotFoundError(f"no checkpoint at {path}: there is no such file or folder")
 

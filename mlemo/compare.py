@@ -24,6 +24,7 @@ from mlemo.metrics.intervals import FEW_POSITIVES, bootstrap_values, with_few_po
 from mlemo.metrics.weighted import WeightedMetrics
 from mlemo.predictions import Predictions, read_predictions
 from mlemo.reports.comparison import WRITERS, cells
+from mlemo.runs.atomic import write_atomically
 
 __all__ = ["Row", "check_same_samples", "compare_runs", "main"]
 
@@ -208,9 +209,8 @@ def main(words: Sequence[str]) -> list[Row]:
     _print(rows, notes)
     if options.output is not None:
         files = {name: [str(run.path) for run in runs] for name, runs in systems.items()}
-        options.output.parent.mkdir(parents=True, exist_ok=True)
         text = WRITERS[options.output.suffix](rows, notes, settings | {"files": files})
-        options.output.write_text(text, encoding="utf-8")
+        write_atomically(options.output, text)
         Console().print(f"written: {options.output}", soft_wrap=True, highlight=False)
     return rows
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from mlemo.labels import LabelSpace
+from mlemo.runs.atomic import write_atomically
 from mlemo.thresholds.base import check_probabilities
 
 __all__ = ["Predictions", "read_predictions", "write_predictions"]
@@ -62,7 +63,7 @@ def write_predictions(predictions: Predictions) -> None:
     for prefix, part in parts.items():
         table = table.join(pd.DataFrame(part, columns=[prefix + name for name in predictions.label_space.names]))
     # every text is quoted: by default a carriage return inside a name or an id would end the row
-    table.to_csv(predictions.path, index=False, quoting=csv.QUOTE_NONNUMERIC)
+    write_atomically(predictions.path, table.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC))
 
 
 def read_predictions(path: Path) -> Predictions:

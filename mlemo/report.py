@@ -29,8 +29,8 @@ from mlemo.reports.sections import (
     published_alone,
     what_is_missing,
 )
+from mlemo.runs.atomic import write_atomically
 from mlemo.studies.part import part_of_words
-from mlemo.studies.records import write_atomically
 from mlemo.studies.study_file import load_study
 
 __all__ = ["main", "make_report", "write_report"]

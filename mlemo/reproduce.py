@@ -15,10 +15,11 @@ from rich.table import Table
 from sqlalchemy.exc import DBAPIError
 
 from mlemo.cli.reproduce import parser as make_parser
+from mlemo.runs.atomic import write_atomically
 from mlemo.studies.claims import Claims
 from mlemo.studies.part import part_as_text, part_of_words
 from mlemo.studies.progress import Outcome, ProgressDisplay, duration, estimated_seconds
-from mlemo.studies.records import read_record, write_atomically
+from mlemo.studies.records import read_record
 from mlemo.studies.runs import StudyRun, study_runs
 from mlemo.studies.study import Study
 from mlemo.studies.study_file import DEFINITIONS, load_study

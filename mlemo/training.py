@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 import yaml
+from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
@@ -30,7 +31,8 @@ from mlemo.callbacks import (
     Results,
     ThresholdTuning,
 )
-from mlemo.checkpoints import read_checkpoint
+from mlemo.callbacks.run_folder import run_folder
+from mlemo.checkpoints import find_checkpoint, read_checkpoint
 from mlemo.cli.parser import Parser, fill_in
 from mlemo.cli.quiet import silence_libraries
 from mlemo.cli.summary import training_summary
@@ -38,6 +40,9 @@ from mlemo.data import EmotionDataModule
 from mlemo.hardware import has_bf16
 from mlemo.labels import LabelSpace
 from mlemo.models import MultiLabelModel
+from mlemo.runs.atomic import write_atomically
+from mlemo.runs.checkpoint_io import AtomicCheckpointIO
+from mlemo.runs.files import CONFIG
 
 __all__ = ["MlemoCLI", "default_precision", "instantiate", "run"]
 
@@ -73,6 +78,10 @@ def default_precision() -> str:
 
 class SaveConfig(SaveConfigCallback):
     """Saves the resolved config in the run's folder and in every checkpoint, so that a checkpoint stands alone."""
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write the file; Lightning asks for this in the main process alone, once."""
+        write_atomically(CONFIG.path(run_folder(trainer)), self._yaml)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Put the config into the checkpoint as YAML."""
@@ -131,7 +140,10 @@ class MlemoCLI(LightningCLI):
             unwanted += (LearningRateMonitor,)
         if config.get("enable_model_summary") is False:
             unwanted += (ModelSummary,)
-        return super()._instantiate_trainer(config, [one for one in callbacks if not isinstance(one, unwanted)])
+        trainer = super()._instantiate_trainer(config, [one for one in callbacks if not isinstance(one, unwanted)])
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # one of the user or of a strategy stays
+            trainer.strategy.checkpoint_io = AtomicCheckpointIO()
+        return trainer
 
     def _parse_ckpt_path(self) -> None:
         """Nothing to do: `run` has taken the whole config from the checkpoint, not its hyper-parameters alone."""
@@ -166,6 +178,8 @@ def run(command: str, words: Sequence[str]) -> MlemoCLI:
         FileNotFoundError: ``--ckpt_path`` names no file.
         ValueError: The checkpoint cannot be read.
     """
+    if path := _checkpoint_of(words):
+        words = [*words, f"--ckpt_path={find_checkpoint(path)}"]
     with _config_of_checkpoint(command, words) as config:
         # Lightning's own table of all metrics gives way to that of `Results`; all of them stand in its JSON file
         quiet = ["--verbose=false"] if command in ("validate", "test") else []
@@ -195,7 +209,7 @@ def _cli(words: list[str], run: bool) -> MlemoCLI:
         subclass_mode_data=True,
         parser_class=Parser,
         save_config_callback=SaveConfig,
-        save_config_kwargs={"overwrite": True},  # a resumed run goes on in its own folder
+        save_config_kwargs={"save_to_log_dir": False},  # not by Lightning, which does not write atomically
         auto_configure_optimizers=False,
         seed_everything_default=42,
         trainer_defaults={
@@ -210,13 +224,22 @@ def _cli(words: list[str], run: bool) -> MlemoCLI:
     )
 
 
+def _checkpoint_of(words: Sequence[str]) -> str | None:
+    """What the last ``--ckpt_path`` among words names; ``None`` where there is none, or null."""
+    found = None
+    for place, word in enumerate(words):
+        if word == "--ckpt_path" and place + 1 < len(words):
+            found = words[place + 1]
+        elif word.startswith("--ckpt_path="):
+            found = word.removeprefix("--ckpt_path=")
+    return None if found == "null" else found
+
+
 @contextmanager
 def _config_of_checkpoint(command: str, words: Sequence[str]) -> Iterator[list[str]]:
     """Words that set the config which the checkpoint on the command line was trained with, before any other word."""
-    path = next((word.split("=", 1)[1] for word in words if word.startswith("--ckpt_path=")), None)
-    if "--ckpt_path" in words[:-1]:
-        path = words[list(words).index("--ckpt_path") + 1]
-    if path is None or path == "null":
+    path = _checkpoint_of(words)
+    if path is None:
         yield []
         return
     checkpoint = read_checkpoint(path)

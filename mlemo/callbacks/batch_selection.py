@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, Literal
@@ -19,6 +20,8 @@ from mlemo.callbacks.selection_strategies import Adaptive, Chain, Hard, Random, 
 from mlemo.data import EmotionDataModule
 from mlemo.data.collate import BatchedCorpus
 from mlemo.models.text_model import TextModel
+from mlemo.runs.atomic import write_atomically
+from mlemo.runs.files import SELECTION_LOSSES
 from mlemo.samplers import SelectionOptions, SelectionSampler, minority_labels, put_losses
 
 __all__ = ["Adaptive", "BatchSelection", "Chain", "Hard", "Random", "SelectionStrategy"]
@@ -146,14 +149,14 @@ class BatchSelection(Callback):
     @rank_zero_only
     def _write_records(self, trainer: Trainer) -> None:
         labels = self._datamodule(trainer).corpus("train").labels
-        path = run_folder(trainer) / "selection_losses.npz"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        stream = io.BytesIO()
         np.savez_compressed(
-            path,
+            stream,
             epochs=np.array(list(self.recorded)),
             losses=torch.stack(list(self.recorded.values())).numpy(),
             minority_labels=labels[:, minority_labels(labels)].sum(1).long().numpy(),
         )
+        write_atomically(SELECTION_LOSSES.path(run_folder(trainer)), stream.getbuffer())
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log what was selected."""

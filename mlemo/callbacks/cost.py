@@ -14,6 +14,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from mlemo.callbacks.label_shuffle import LabelShuffle
 from mlemo.callbacks.run_folder import run_folder
+from mlemo.runs.atomic import write_atomically
+from mlemo.runs.files import COST
 
 __all__ = ["Cost", "peak_memory"]
 
@@ -141,10 +143,10 @@ def _write(trainer: Trainer, pl_module: LightningModule, measured: dict[str, flo
         "trainable_parameters": sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
         "peak_memory_bytes": peak_memory(pl_module.device),
     }
-    path = run_folder(trainer) / "cost.json"
+    path = COST.path(run_folder(trainer))
     before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(before | cost | measured, indent=1) + "\n", encoding="utf-8")
+    # written after every epoch, which may take less time than waiting for a disk
+    write_atomically(path, json.dumps(before | cost | measured, indent=1) + "\n", sync=False)
 
 
 def peak_memory(device: torch.device) -> int:

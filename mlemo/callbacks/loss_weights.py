@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from mlemo.callbacks.run_folder import run_folder
 from mlemo.losses.base import MultiTermLoss
+from mlemo.runs.atomic import write_atomically
 
 __all__ = ["LossWeightMonitor"]
 
@@ -36,9 +38,10 @@ class LossWeightMonitor(Callback):
         """Drop what a run that broke off wrote beyond the checkpoint it is resumed from."""
         path = None if self.file is None else run_folder(trainer) / self.file
         if path is not None and trainer.is_global_zero and path.is_file():
-            header, *rows = path.read_text(encoding="utf-8").splitlines()
-            kept = [row for row in rows if int(row.split(",", 1)[0]) < trainer.global_step]
-            path.write_text("\n".join([header, *kept, ""]), encoding="utf-8")
+            header, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
+            whole = [row for row in rows if row.endswith("\n")]  # a row that was being written has no end
+            kept = [row for row in whole if int(row.split(",", 1)[0]) < trainer.global_step]
+            write_atomically(path, "".join([header, *kept]))
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Write what is left, so that a run resumed from this checkpoint misses no step."""
@@ -79,10 +82,13 @@ class LossWeightMonitor(Callback):
                 logger.log_metrics(values, step)
         if self.file is not None:
             path = run_folder(trainer) / self.file
-            path.parent.mkdir(parents=True, exist_ok=True)
-            new = not path.exists()
-            with path.open("a", newline="", encoding="utf-8") as stream:
-                writer = csv.writer(stream)
-                if new:
-                    writer.writerow(["step", *rows[0][1]])
-                writer.writerows([step, *values.values()] for step, values in rows)
+            lines = io.StringIO()
+            writer = csv.writer(lines, lineterminator="\n")
+            writer.writerows([step, *values.values()] for step, values in rows)
+            if path.exists():
+                with path.open("a", newline="", encoding="utf-8") as stream:
+                    stream.write(lines.getvalue())
+            else:
+                header = io.StringIO()
+                csv.writer(header, lineterminator="\n").writerow(["step", *rows[0][1]])
+                write_atomically(path, header.getvalue() + lines.getvalue(), sync=False)

@@ -78,7 +78,15 @@ class ProgressBar(TQDMProgressBar):
         if trainer.sanity_checking or (not trainer.training and trainer.state.fn != "fit"):
             return
         values = trainer.callback_metrics
-        shown = ("train/loss", "val/loss", "val/macro_ap", "val/macro_f1", "val/tuned_macro_f1", "val/micro_f1", "val/jaccard")
+        shown = (
+            "train/loss",
+            "val/loss",
+            "val/macro_ap",
+            "val/macro_f1",
+            "val/tuned_macro_f1",
+            "val/micro_f1",
+            "val/jaccard",
+        )
         figures = "  ".join(f"{name} {float(values[name]):.4f}" for name in shown if name in values)
         seconds = time.perf_counter() - self._epoch_start
         rank_zero_only(log.info)(

@@ -26,6 +26,8 @@ from mlemo.metrics.intervals import FEW_POSITIVES, with_few_positives
 from mlemo.metrics.weighted import DECISION_METRICS
 from mlemo.models import MultiLabelModel
 from mlemo.predictions import Predictions, write_predictions
+from mlemo.runs.atomic import write_atomically
+from mlemo.runs.files import PER_CLASS, PREDICTIONS, RESULTS, RULES, THRESHOLDS
 from mlemo.thresholds import ThresholdRule
 
 __all__ = ["Results"]
@@ -83,16 +85,15 @@ class Results(OutputsCallback):
         if trainer.state.fn == TrainerFn.FITTING or not trainer.is_global_zero:
             return
         folder = run_folder(trainer)
-        folder.mkdir(parents=True, exist_ok=True)
         tuning = tuned_rule(trainer)
         if tuning is not None:
             self._paths["thresholds"] = _write_thresholds(folder, tuning, pl_module.label_space.names)
         if stage != "predict":
-            self._paths["per class"] = folder / f"per_class_{stage}.csv"
-            _per_class(trainer, outputs, tuning).to_csv(self._paths["per class"], index=False)
+            self._paths["per class"] = PER_CLASS.path(folder, stage)
+            write_atomically(self._paths["per class"], _per_class(trainer, outputs, tuning).to_csv(index=False))
             scores = self._rules.add(stage, outputs, trainer.ckpt_path, None if tuning is None else tuning.rule)
-            self._paths["rules"] = folder / f"rules_{stage}.csv"
-            scores.to_csv(self._paths["rules"])
+            self._paths["rules"] = RULES.path(folder, stage)
+            write_atomically(self._paths["rules"], scores.to_csv())
         if stage == "test":
             self._intervals = self._test_intervals(outputs, tuning)
             self._few_positives = with_few_positives(outputs.targets, outputs.mask, pl_module.label_space.names)
@@ -120,7 +121,7 @@ class Results(OutputsCallback):
     def _predictions(
         trainer: Trainer, pl_module: MultiLabelModel, stage: Stage, outputs: Outputs, tuning: ThresholdTuning | None
     ) -> Predictions:
-        path = run_folder(trainer) / f"predictions_{stage}.csv"
+        path = PREDICTIONS.path(run_folder(trainer), stage)
         corpus = trainer.datamodule.corpus("val" if stage == "val" else "test")  # type: ignore[attr-defined]  # every mlemo datamodule has it
         ids = [corpus.ids[row] for row in outputs.index.tolist()]
         gold, probabilities = outputs.targets.bool() & outputs.mask, outputs.probabilities
@@ -149,8 +150,7 @@ class Results(OutputsCallback):
         values = {k.removeprefix(prefix): float(v) for k, v in trainer.callback_metrics.items() if k.startswith(prefix)}
         self._values[stage] = values
         if trainer.is_global_zero:
-            path = run_folder(trainer) / f"results_{stage}.json"
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path = RESULTS.path(run_folder(trainer), stage)
             model = cast(MultiLabelModel, trainer.lightning_module)
             content: dict[str, Any] = {"rule": _rule(trainer), **values}
             if warnings := _warnings(trainer):
@@ -162,7 +162,7 @@ class Results(OutputsCallback):
             if stage == "test" and self._intervals:
                 content["intervals"] = {name: list(ends) for name, ends in self._intervals.items()}
                 content["few_positives"] = self._few_positives
-            path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+            write_atomically(path, json.dumps(content, indent=1) + "\n")
             self._paths["results"] = path
 
     def _print(self, trainer: Trainer) -> None:
@@ -261,11 +261,11 @@ def _warnings(trainer: Trainer) -> list[str]:
 
 
 def _write_thresholds(folder: Path, tuning: ThresholdTuning, names: tuple[str, ...]) -> Path:
-    path = folder / "thresholds.json"
+    path = THRESHOLDS.path(folder)
     content = _described(tuning.rule, names)
     if tuning.other_rules:
         content["other_inferences"] = {key: _described(rule, names) for key, rule in tuning.other_rules.items()}
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_atomically(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     return path
 
 

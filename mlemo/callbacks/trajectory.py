@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 from mlemo.callbacks.outputs import Outputs, OutputsCallback, Stage
 from mlemo.callbacks.run_folder import run_folder
 from mlemo.models import MultiLabelModel
+from mlemo.runs.atomic import write_atomically
 
 __all__ = ["FOLDER", "Trajectory"]
 
@@ -47,7 +49,6 @@ class Trajectory(OutputsCallback):
         if trainer.world_size > 1:
             raise ValueError(f"Trajectory records a training of one process, found {trainer.world_size} processes")
         folder = run_folder(trainer) / FOLDER
-        folder.mkdir(parents=True, exist_ok=True)
         test = trainer.datamodule.corpus("test")  # type: ignore[attr-defined]  # every mlemo datamodule has it
         rows = torch.randperm(len(test), generator=torch.Generator().manual_seed(0))[: self.test_rows].sort().values
         if not (folder / "targets.npz").exists():
@@ -80,4 +81,6 @@ def _probabilities(trainer: Trainer, model: MultiLabelModel, rows: Tensor) -> Te
 
 
 def _save(path: Path, **arrays: Tensor) -> None:
-    np.savez_compressed(path, **{name: array.cpu().numpy() for name, array in arrays.items()})  # type: ignore[arg-type]  # numpy types **kwds as allow_pickle
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **{name: array.cpu().numpy() for name, array in arrays.items()})  # type: ignore[arg-type]  # numpy types **kwds as allow_pickle
+    write_atomically(path, stream.getbuffer())

@@ -18,7 +18,7 @@ from mlemo.callbacks.cost import peak_memory
 from mlemo.fetched import fetched
 from mlemo.studies.runs import StudyRun
 
-__all__ = ["RECORD", "git_state", "make_record", "read_record", "write_atomically"]
+__all__ = ["RECORD", "git_state", "make_record", "read_record"]
 
 RECORD = "record.json"
 PACKAGES = ("mlemo", "torch", "lightning", "transformers", "tokenizers", "torchmetrics", "torch-geometric",
@@ -92,16 +92,6 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     if not isinstance(record, Mapping) or not {"address", "results", "seconds"} <= record.keys():
         raise ValueError(f"{path} is not a record; delete it to run this run again")
     return dict(record)
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file that is there whole or not at all, also after a power cut."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with part.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:

@@ -25,6 +25,7 @@ from torch import Tensor
 from mlemo.data import Corpus, EmotionDataModule
 from mlemo.metrics import MultiLabelMetrics
 from mlemo.nn.tfidf import KINDS
+from mlemo.runs.atomic import write_atomically
 from mlemo.thresholds import FixedThreshold, GlobalThreshold, PerClassThreshold, ThresholdRule
 
 __all__ = ["features", "main", "probabilities", "tfidf"]
@@ -174,8 +175,7 @@ def main(args: Sequence[str] | None = None) -> dict[str, Any]:
     _print(result)
     if options.output is not None:
         content = {"config": json.loads(parser.dump(options, format="json")), **result}
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_atomically(options.output, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     return result
 
 

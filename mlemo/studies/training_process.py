@@ -10,7 +10,8 @@ from typing import Any
 
 import mlemo
 from mlemo.checkpoints import read_checkpoint
-from mlemo.studies.records import RECORD, git_state, make_record, write_atomically
+from mlemo.runs.atomic import write_atomically
+from mlemo.studies.records import RECORD, git_state, make_record
 from mlemo.studies.runs import StudyRun
 from mlemo.training import run as mlemo_run
 from mlemo.worker_process import LOG, begin

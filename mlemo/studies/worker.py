@@ -13,8 +13,10 @@ from typing import Any, Protocol
 
 import torch
 
+from mlemo.runs.atomic import write_atomically
+from mlemo.runs.files import LAST, PREVIOUS
 from mlemo.studies.claims import Claims
-from mlemo.studies.records import RECORD, read_record, write_atomically
+from mlemo.studies.records import RECORD, read_record
 from mlemo.studies.runs import StudyRun
 from mlemo.studies.training_process import FINISHED, train
 from mlemo.worker_process import reason, run_all
@@ -162,7 +164,8 @@ class Crew:
         if (folder / FINISHED).exists():
             text = (folder / FINISHED).read_text(encoding="utf-8")
             if self.claims.finish(run.address, "done", text, partial((folder / FINISHED).replace, folder / RECORD)):
-                (folder / "checkpoints" / "last.ckpt").unlink(missing_ok=True)  # nothing goes on from a finished run
+                for file in (LAST, PREVIOUS):
+                    file.path(folder).unlink(missing_ok=True)  # nothing goes on from a finished run
                 del self._open[run.address]
                 listener.finished(run, json.loads(text), here=True)
             return

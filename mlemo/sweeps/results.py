@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shlex
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from mlemo.runs.atomic import write_atomically
 from mlemo.studies.runs import resolve
 from mlemo.sweeps.search import best_trial, counted, show
 from mlemo.sweeps.sweep_file import Sweep
@@ -44,13 +46,13 @@ def trial_table(study: optuna.Study, sweep: Sweep) -> pd.DataFrame:
 def write_results(study: optuna.Study, sweep: Sweep, folder: Path, console: Console) -> None:
     """Write ``trials.csv``, ``trials.md``, ``best.yaml`` and the pictures; print the table and the best trial."""
     frame = trial_table(study, sweep)
-    frame.to_csv(folder / "trials.csv", index=False)
+    write_atomically(folder / "trials.csv", frame.to_csv(index=False))
     head = [column for column in frame.columns if column != "error"]
     rows = [["" if pd.isna(cell) else show(cell) for cell in row] for row in frame[head].astype(object).to_numpy()]
     head = [sweep.short_names.get(name, name) for name in head]
     lines = [head, ["--:"] * len(head), *rows]
     text = "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
-    (folder / "trials.md").write_text(text, encoding="utf-8")
+    write_atomically(folder / "trials.md", text)
     table = Table(box=SIMPLE_HEAD, padding=0)
     for name in head:
         table.add_column(escape(name), justify="right", overflow="fold")
@@ -64,7 +66,7 @@ def write_results(study: optuna.Study, sweep: Sweep, folder: Path, console: Cons
     if best := best_trial(study):
         words = sweep.command(best.params)
         config = folder / "best.yaml"
-        config.write_text(yaml.safe_dump(resolve(words), allow_unicode=True), encoding="utf-8")
+        write_atomically(config, yaml.safe_dump(resolve(words), allow_unicode=True))
         say(f"best: trial {best.number}, {sweep.metric} {best.value:.4f} on validation")
         say(f"  mlemo fit {shlex.join(words)}")
         say(f"  mlemo fit --config {config}")
@@ -90,5 +92,7 @@ def _draw(study: optuna.Study, sweep: Sweep, folder: Path) -> None:
                     for label in (axis.xaxis.label, axis.yaxis.label):
                         label.set_text(sweep.short_names.get(label.get_text(), label.get_text()))
             for kind in ("png", "svg"):
-                figure.savefig(folder / f"{name}.{kind}", bbox_inches="tight", dpi=150)
+                picture = io.BytesIO()
+                figure.savefig(picture, format=kind, bbox_inches="tight", dpi=150)
+                write_atomically(folder / f"{name}.{kind}", picture.getbuffer())
             plt.close(figure)

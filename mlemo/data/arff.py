@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
 import math
 import re
-import zlib
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,9 @@ from typing import Literal
 
 import numpy as np
 from scipy.sparse import csr_array, vstack
+
+from mlemo.data.checks import shown
+from mlemo.data.compressed import read_gzip
 
 __all__ = ["ArffTable", "Attribute", "read_arff", "read_attributes"]
 
@@ -26,13 +28,16 @@ KINDS: dict[str, Kind] = {
     "date": "text",
 }
 
-QUOTED = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
-BARE = r"""[^\s,{}'"][^\s,{}]*"""
+# A file may hold anything, so each pattern takes time in proportion to the line: possessive quantifiers never go back,
+# and a quote that is not closed is tried once, since later ones of its kind are escaped and begin no value.
+QUOTED = r"""'[^'\\]*+(?:\\.[^'\\]*+)*+'|"[^"\\]*+(?:\\.[^"\\]*+)*+\""""
+BARE = r"""[^\s,{}'"][^\s,{}]*+"""
+BEGINS = r"(?<![^\s,{])"  # where a value may begin; a quote inside a word is an ordinary character
 TOKEN = re.compile(rf"{QUOTED}|{BARE}")
-ATTRIBUTE = re.compile(rf"@attribute\s+({QUOTED}|{BARE})\s*(.*)", re.IGNORECASE)
-NOMINAL = re.compile(rf"""\{{((?:{QUOTED}|[^'"{{}}]|(?<=[^\s,{{])['"])*)\}}""")
-BEFORE_COMMENT = re.compile(rf"(?:{QUOTED}|[^%])*")  # a % inside quotes begins no comment
-ENTRY = re.compile(rf"\s*(\S+)\s+({QUOTED}|{BARE})\s*(?:,|$)")
+ATTRIBUTE = re.compile(rf"@attribute\s++({QUOTED}|{BARE})\s*+(.*)", re.IGNORECASE)
+NOMINAL = re.compile(rf"""\{{((?:{BEGINS}(?:{QUOTED})|[^'"{{}}]|(?<=[^\s,{{])['"])*+)\}}""")
+BEFORE_COMMENT = re.compile(rf"(?:{BEGINS}(?:{QUOTED})|[^%])*+")  # a % inside quotes begins no comment
+ENTRY = re.compile(rf"\s*+(\S++)\s++({QUOTED}|{BARE})\s*+(?:,|$)")
 ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
 
 
@@ -113,9 +118,9 @@ def read_arff(path: str | Path) -> ArffTable:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: Broken gzip, a header that is not ARFF, a row too short or too long, a number that is none, a value
-            that was not declared, a missing value (``?``), a sparse index out of range or given twice, or no row. The
-            message gives file and line.
+        ValueError: Broken or far too large gzip, a header that is not ARFF, a row too short or too long, a number that
+            is none, a value that was not declared, a missing value (``?``), a sparse index out of range or given twice,
+            or no row. The message gives file and line.
     """
     path = Path(path)
     lines = _lines(path)
@@ -150,12 +155,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """Line numbers and lines that are neither empty nor comments, stripped."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
-    content = path.read_bytes()
-    if path.suffix.lower() == ".gz":
-        try:
-            content = gzip.decompress(content)
-        except (OSError, EOFError, zlib.error) as error:
-            raise ValueError(f"{path}: not a readable gzip file: {error}") from None
+    content = read_gzip(path) if path.suffix.lower() == ".gz" else path.read_bytes()
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -186,7 +186,7 @@ def _header(lines: Iterator[tuple[int, str]], path: Path) -> tuple[Attribute, ..
         kind, values = _kind(declared)
         if kind is None:
             raise ValueError(
-                f"{path}, line {number}: attribute {name!r} has the type {declared[:60]!r}, expected "
+                f"{path}, line {number}: attribute {shown(name)} has the type {declared[:60]!r}, expected "
                 f"{', '.join(KINDS)} or {{value, ...}}"
             )
         if name in attributes:
@@ -238,7 +238,7 @@ def _decoder(attribute: Attribute) -> Callable[[str], float]:
 def _unfit(attribute: Attribute, token: str, expected: str) -> str:
     if token == "?":
         return f"attribute {attribute.name!r} has no value ('?'), expected {expected}: fill the gaps first"
-    return f"attribute {attribute.name!r} holds {token!r}, expected {expected}"
+    return f"attribute {attribute.name!r} holds {shown(token)}, expected {expected}"
 
 
 def _dense_row(line: str, decoders: list[Callable[[str], float]]) -> list[float]:
@@ -262,21 +262,24 @@ def _sparse_row(line: str, decoders: list[Callable[[str], float]]) -> tuple[list
         return [], []
     entries: list[list[str]]
     if "'" in body or '"' in body:
-        entries = [list(entry) for entry in ENTRY.findall(body)]
-        _nothing_left(ENTRY.sub("", body))
+        entries, end = [], 0
+        while (match := ENTRY.match(body, end)) is not None:
+            entries.append([match[1], match[2]])
+            end = match.end()
+        _nothing_left(body[end:])
     else:
         entries = [entry.split() for entry in body.split(",")]
     columns, values = [], []
     for entry in entries:
         if len(entry) != 2 or not entry[0].isdecimal():
-            raise ValueError(f"found {' '.join(entry)!r} in a sparse row, expected an index and a value")
+            raise ValueError(f"found {shown(' '.join(entry))} in a sparse row, expected an index and a value")
         column = int(entry[0])
         if column >= len(decoders):
             raise ValueError(f"index {column} is out of range: there are {len(decoders)} attributes, counted from 0")
         columns.append(column)
         values.append(decoders[column](entry[1]))
     if len(set(columns)) != len(columns):
-        twice = next(column for column in columns if columns.count(column) > 1)
+        twice = next(column for column, count in Counter(columns).items() if count > 1)
         raise ValueError(f"index {twice} stands twice in a sparse row")
     return columns, values
 

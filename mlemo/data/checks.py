@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mlemo.data.corpus import Corpus
 
-__all__ = ["check_ids", "check_positives", "count_warnings", "fold_warnings", "invisible", "listing", "split_warnings"]
+__all__ = [
+    "check_ids",
+    "check_positives",
+    "count_warnings",
+    "fold_warnings",
+    "invisible",
+    "listing",
+    "shown",
+    "split_warnings",
+]
 
 #: Training splits with fewer rows are warned of.
 FEW_ROWS = 100
 
 #: Characters that names and ids must not hold: two that look the same would be different.
 INVISIBLE = {"\ufeff": "U+FEFF, an invisible byte-order mark", "\0": "a NUL character"}
+
+BRIEF = reprlib.Repr()
+BRIEF.maxstring = BRIEF.maxother = BRIEF.maxlong = 80
 
 
 def check_ids(ids: Sequence[str], where: Callable[[int], str]) -> None:
@@ -31,10 +44,10 @@ def check_ids(ids: Sequence[str], where: Callable[[int], str]) -> None:
         if not identifier.strip():
             raise ValueError(f"{where(row)}: the id is empty")
         if found := invisible(identifier):
-            raise ValueError(f"{where(row)}: the id {identifier!r} holds {found}; remove it")
+            raise ValueError(f"{where(row)}: the id {shown(identifier)} holds {found}; remove it")
         if first.setdefault(identifier, row) != row:
             raise ValueError(
-                f"{where(row)}: the id {identifier!r} occurs a second time, first in {where(first[identifier])}"
+                f"{where(row)}: the id {shown(identifier)} occurs a second time, first in {where(first[identifier])}"
             )
 
 
@@ -101,6 +114,16 @@ def fold_warnings(rows: int, labels: int, folds: int) -> list[str]:
 def invisible(name: str) -> str | None:
     """Description of the first invisible character in a name; ``None`` where there is none."""
     return next((words for character, words in INVISIBLE.items() if character in name), None)
+
+
+def shown(value: object) -> str:
+    """What was found, for messages: its notation in Python, of long ones the beginning and the end.
+
+    Example:
+        >>> shown("yes"), shown("ha" * 1000)
+        ("'yes'", "'hahahahahahahahahahahahahahahahahaha...hahahahahahahahahahahahahahahahahahah'")
+    """
+    return BRIEF.repr(value)
 
 
 def listing(names: Sequence[str], shown: int = 5) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mlemo.data.base import SPLITS, EmotionDataModule, Split
-from mlemo.data.checks import count_warnings
+from mlemo.data.checks import count_warnings, shown
 from mlemo.data.corpus import Corpus
 from mlemo.data.fetch import download, find_file
 from mlemo.data.label_words import label_words
@@ -92,7 +92,7 @@ class ExaAEC(EmotionDataModule):
         for row, cell in enumerate(table.texts("label")):
             names = _names(cell)
             if not names:
-                raise ValueError(f"{table.where(row)}: label {cell!r}, expected a list such as ['joy', 'love']")
+                raise ValueError(f"{table.where(row)}: label {shown(cell)}, expected a list such as ['joy', 'love']")
             sets.append(names)
         labels = table.multi_hot(sets, self.label_space)
         ids, warnings = [str(row) for row in range(len(table))], count_warnings(len(table), ROWS, "rows", path)
@@ -105,6 +105,6 @@ def _names(cell: str) -> tuple[str, ...] | None:
     """The names in a printed Python list, or ``None`` where the cell is no list of strings."""
     try:
         names = ast.literal_eval(cell)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # as deep nesting and odd keys raise
         return None
     return tuple(names) if isinstance(names, list) and all(isinstance(name, str) for name in names) else None

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mlemo.data.base import SPLITS, EmotionDataModule, Split
-from mlemo.data.checks import listing
+from mlemo.data.checks import listing, shown
 from mlemo.data.corpus import Corpus
 from mlemo.data.splits import stratified_split
 from mlemo.data.tables import Table, read_csv, read_json_lines, read_parquet
@@ -158,8 +158,8 @@ class TextFiles(EmotionDataModule):
             names = _literal(cell) if cell.startswith("[") else [name for name in cell.split(self.separator) if cell]
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise ValueError(
-                f"{table.where(row)}: column {self.label_column!r} holds {cell!r}, expected a list of label names or "
-                f"names joined by {self.separator!r}"
+                f"{table.where(row)}: column {self.label_column!r} holds {shown(cell)}, expected a list of label names "
+                f"or names joined by {self.separator!r}"
             )
         return names
 
@@ -169,6 +169,6 @@ def _literal(cell: str) -> Any:
     for parse in (json.loads, ast.literal_eval):
         try:
             return parse(cell)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # as deep nesting and odd keys raise
             continue
     return None

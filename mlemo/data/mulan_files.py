@@ -18,6 +18,7 @@ from scipy.sparse import csr_array, hstack
 
 from mlemo.data.arff import ArffTable, Attribute, read_arff
 from mlemo.data.checks import listing
+from mlemo.data.compressed import check_mat
 from mlemo.data.tables import nearest
 from mlemo.labels import LabelSpace
 
@@ -253,6 +254,7 @@ def read_mat(path: Path) -> tuple[csr_array, np.ndarray]:
     Raises:
         ValueError: Not readable, a variable is missing or misshapen, or a value is no number or no label.
     """
+    check_mat(path)
     mat_label_space(path)  # checks the names and shapes
     content: dict[str, Any] = loadmat(path, variable_names=["data", "target"])
     data, target = csr_array(content["data"], dtype=np.float32), csr_array(content["target"]).toarray().T

@@ -7,6 +7,8 @@ import difflib
 import io
 import json
 import math
+import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,16 +16,20 @@ from typing import Any
 
 import pyarrow
 import torch
-from pyarrow import parquet
 from torch import Tensor
 
-from mlemo.data.checks import check_ids, invisible
+from mlemo.data.checks import check_ids, invisible, shown
+from mlemo.data.compressed import read_parquet_columns
 from mlemo.labels import LabelSpace
 
 __all__ = ["Table", "nearest", "read_csv", "read_json_lines", "read_parquet", "read_text"]
 
 # True, 1 and 1.0 are one dictionary key, so this covers the cells of CSV, JSON and Parquet
 INDICATORS = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, 0: 0.0, 1: 1.0}
+
+SURROGATE = re.compile("[\ud800-\udfff]")
+LONGEST_NAME = 200  # characters
+LONGEST_CELL = 2**31 - 1  # characters; Python's own limit of 131,072 refuses long texts
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,7 @@ class Table:
         for row, cell in enumerate(cells):
             if not isinstance(cell, str) or "\0" in cell:
                 expected = "a text without NUL characters" if isinstance(cell, str) else "a text"
-                raise ValueError(f"{self.where(row)}: column {name!r} holds {cell!r}, expected {expected}")
+                raise ValueError(f"{self.where(row)}: column {name!r} holds {shown(cell)}, expected {expected}")
         return cells
 
     def ids(self, name: str) -> list[str]:
@@ -112,7 +118,7 @@ class Table:
                 if value is None or (math.isnan(value) and not empty_is_unknown):
                     expected = "0, 1 or an empty cell" if empty_is_unknown else "0 or 1"
                     cell = self.columns[name][row]
-                    raise ValueError(f"{self.where(row)}: column {name!r} holds {cell!r}, expected {expected}")
+                    raise ValueError(f"{self.where(row)}: column {name!r} holds {shown(cell)}, expected {expected}")
             columns.append(values)
         grid = torch.tensor(columns, dtype=torch.float32).reshape(len(names), len(self)).T
         return grid.nan_to_num(0.0), ~grid.isnan()
@@ -131,7 +137,7 @@ class Table:
                 if name not in columns:
                     known = list(space.names)
                     raise ValueError(
-                        f"{self.where(row)}: unknown label {name!r}{nearest(name, known)} The labels are {known}"
+                        f"{self.where(row)}: unknown label {shown(name)}{nearest(name, known)} The labels are {known}"
                     )
                 rows.append(row)
                 on.append(columns[name])
@@ -149,7 +155,8 @@ def nearest(name: object, known: Iterable[str]) -> str:
         >>> nearest("xyz", ["anger"])
         '.'
     """
-    close = difflib.get_close_matches(str(name), list(known))
+    # a whole text in the place of a name resembles no name, and comparing it would take long
+    close = difflib.get_close_matches(str(name), list(known)) if len(str(name)) <= LONGEST_NAME else []
     return f". Did you mean {' or '.join(map(repr, close))}?" if close else "."
 
 
@@ -207,6 +214,7 @@ def read_csv(
     rows: list[list[str]] = []
     lines: list[int] = []
     line = 1
+    limit = csv.field_size_limit(LONGEST_CELL)  # of the whole process
     try:
         for row in reader:
             rows.append(row)
@@ -214,10 +222,12 @@ def read_csv(
             line = reader.line_num + 1  # a quoted field may hold line breaks
     except csv.Error as error:
         raise ValueError(f"{path}, row that begins in line {line}: {error}") from None
+    finally:
+        csv.field_size_limit(limit)
     header = list(columns) if columns is not None else rows.pop(0)
     if columns is None:
         lines.pop(0)
-        repeated = sorted({name for name in header if header.count(name) > 1})
+        repeated = sorted(name for name, count in Counter(header).items() if count > 1)
         if repeated:
             raise ValueError(f"{path}, line 1: the columns {repeated} occur more than once in the header {header}")
     for row, line in zip(rows, lines):
@@ -234,16 +244,22 @@ def read_json_lines(path: str | Path) -> Table:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: Not UTF-8, a line that is no JSON object, or one whose keys differ from the first one's.
+        ValueError: Not UTF-8, a line that is no JSON object, half a surrogate pair, or other keys than in the first
+            line.
     """
     rows: list[dict[str, Any]] = []
     for line, content in enumerate(read_text(path).rstrip("\r\n").split("\n"), start=1):
         try:
             row = json.loads(content)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:  # not JSON, numbers of thousands of digits, deep nesting
             raise ValueError(f"{path}, line {line}: not JSON: {error}") from None
         if not isinstance(row, dict):
-            raise ValueError(f"{path}, line {line}: found {row!r}, expected a JSON object")
+            raise ValueError(f"{path}, line {line}: found {shown(row)}, expected a JSON object")
+        if "\\u" in content and (half := SURROGATE.search(json.dumps(row, ensure_ascii=False))) is not None:
+            raise ValueError(
+                f"{path}, line {line}: found \\u{ord(half[0]):04x}, half of a surrogate pair, expected both or none; "
+                "was a text cut inside an emoji?"
+            )
         if rows and row.keys() != rows[0].keys():
             raise ValueError(f"{path}, line {line}: found the keys {list(row)}, expected {list(rows[0])} as in line 1")
         rows.append(row)
@@ -255,19 +271,30 @@ def read_parquet(path: str | Path) -> Table:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: No Parquet file, or no row.
+        ValueError: No Parquet file, a text that is not UTF-8, no row, or more than ``read_parquet_columns`` reads.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file")
-    try:
-        with parquet.ParquetFile(path) as file:
-            columns = file.read().to_pydict()
-    except (pyarrow.ArrowException, OSError) as error:
-        raise ValueError(f"{path}: not a readable Parquet file: {error}") from None
+    content = read_parquet_columns(Path(path))
+    columns = {name: _cells(content.column(place), f"{path}", name) for place, name in enumerate(content.column_names)}
     rows = max((len(cells) for cells in columns.values()), default=0)
     if not rows:
         raise ValueError(f"{path}: no row, found the columns {list(columns)}")
     return Table(str(path), columns, range(1, rows + 1), unit="row")
+
+
+def _cells(column: pyarrow.ChunkedArray, path: str, name: str) -> list[Any]:
+    """A column of a Parquet file, whose texts may hold any bytes."""
+    unreadable = (ValueError, OverflowError)  # bytes that are not UTF-8; times beyond those of Python
+    try:
+        return column.to_pylist()
+    except unreadable:
+        for row, cell in enumerate(column, start=1):
+            try:
+                cell.as_py()
+            except unreadable as error:
+                raise ValueError(f"{path}, row {row}: column {name!r} cannot be read: {error}") from None
+        raise
 
 
 def _indicator(cell: Any) -> float | None:

@@ -1,6 +1,9 @@
+import contextlib
 import gzip
 import re
+import time
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -32,6 +35,7 @@ def read(tmp_path):
         ("+2\tx\t1", [2, 0, 1]),
         ("'3.5',\"y z\",'1'", [3.5, 1, 1]),
         ("1,x,0 % it's a comment", [1, 0, 0]),
+        ("1,x,0 %% 'a", [1, 0, 0]),
         ("{0 1.5, 1 'y z', 2 1}", [1.5, 1, 1]),
         ("{2 1,0 7}", [7, 0, 1]),
         ('{ 1 "y z" }', [0, 1, 0]),
@@ -61,6 +65,8 @@ def test_rows(read, row, expected):
         ("@attribute Ünicode,{1, 0}", None, None, None),
         ("@attribute a{1, 0}", "a", "nominal", ("1", "0")),
         ("@attribute a { 'b, c',\"}\" , d-e,it's }", "a", "nominal", ("b, c", "}", "d-e", "it's")),
+        ("@attribute a {it's, 'b}'}", "a", "nominal", ("it's", "b}")),
+        ("@attribute don't numeric % it's, or isn't", "don't", "numeric", ()),
         ("@attribute a string", "a", "text", ()),
         ('@attribute a date "yyyy-MM-dd"', "a", "text", ()),
         ("@attribute a relational", None, None, None),
@@ -199,14 +205,42 @@ def test_concatenate(read):
 
 
 def test_a_large_sparse_file_is_read_at_once(read):
-    import time
-
     rows = [",".join(f"{index} 1" for index in range(row % 7, 1000, 25)) for row in range(5000)]  # 200,000 cells
     text = "".join(f"@attribute {number} {{0,1}}\n" for number in range(1000)) + "@data\n"
     began = time.process_time()
     table = read(text + "\n".join(f"{{{row}}}" for row in rows))
     assert time.process_time() - began < 3  # 0.2 s on the machine that this was written on
     assert table.codes.nnz == sum(row.count(",") + 1 for row in rows)
+
+
+LONG_LINES: dict[str, Callable[[int], str]] = {
+    "escaped quotes that are not closed": lambda n: "@relation '" + r"\'" * n + "\n" + HEADER + "1,x,0",
+    "the same before a comment": lambda n: "@relation '" + r"\'" * n + "%\n" + HEADER + "1,x,0",
+    "the same in a name": lambda n: "@attribute '" + r"\'" * n + "%",
+    "the same in a row": lambda n: HEADER + "1,x'" + r"\'" * n + "%",
+    "quotes inside words of a list that is not closed": lambda n: "@attribute a {" + "a'b'" * n,
+    "many values": lambda n: f"@attribute a {{{','.join(map(str, range(n)))}}}\n@data\n0",
+    "many attributes": lambda n: "".join(f"@attribute {a} numeric\n" for a in range(n // 10)) + "@data\n{}",
+    "quotes in a row": lambda n: HEADER + "1,x,'" + r"\' " * n,
+    "a quote that is not closed in a sparse row": lambda n: HEADER + "{0 '" + "a" * n + "}",
+    "blanks in a sparse row": lambda n: HEADER + "{0 '1', " + " " * n + "'}",
+    "a sparse row with every index twice": lambda n: HEADER + f"{{{'0 1,' * (n // 4)}0 1}}",
+}
+
+
+@pytest.mark.parametrize("kind", LONG_LINES)
+def test_time_is_in_proportion_to_the_length_of_a_line(read, kind):
+    def seconds(length: int) -> float:
+        text, spent = LONG_LINES[kind](length), []
+        for _ in range(3):
+            began = time.process_time()
+            with contextlib.suppress(ValueError):
+                read(text)
+            spent.append(time.process_time() - began)
+        return min(spent)
+
+    short, long = seconds(10_000), seconds(40_000)
+    assert long < 10 * short + 0.1  # linear: 4 times; quadratic: 16 times, and a second or more
 
 
 def test_no_warning_is_left_to_the_caller(read):

@@ -106,6 +106,11 @@ def test_json_lines(file):
         ('{"a": 1}\n\n{"a": 2}\n', "rows.csv, line 2: not JSON: "),
         ('{"a": 1}\n[1]\n', "rows.csv, line 2: found [1], expected a JSON object"),
         ('{"a": 1}\n{"a": 2}\n{"b": 1}\n', "rows.csv, line 3: found the keys ['b'], expected ['a'] as in line 1"),
+        ('{"a": 1}\n{"a": "\\ud83d"}\n', r"rows.csv, line 2: found \ud83d, half of a surrogate pair"),
+        ('{"a": ["\\udc00\\ud83d"]}\n', r"rows.csv, line 1: found \udc00, half of a surrogate pair"),
+        (b'{"a": 1}\n{"a": "\xff"}\n', "rows.csv, line 2: byte 0xff is not UTF-8"),
+        ('{"a": ' + "[" * 100_000 + "\n", "rows.csv, line 1: not JSON: "),
+        ('{"a": ' + "1" * 10_000 + "}\n", "rows.csv, line 1: not JSON: "),
         ('{"a\\u0000": 1}\n', "rows.csv: the column name 'a\\x00' holds a NUL character"),
         ("", "the file is empty"),
     ],
@@ -126,6 +131,33 @@ def test_parquet(tmp_path, file):
         read_parquet(path)
     with raises("rows.csv: not a readable Parquet file"):
         read_parquet(file("id,text\n"))
+
+
+def test_parquet_with_broken_utf8(tmp_path):
+    path = tmp_path / "rows.parquet"
+    raw = pyarrow.array([b"good", None, b"caf\xe9", b"\xff"], pyarrow.binary())
+    broken = pyarrow.Array.from_buffers(pyarrow.string(), 4, raw.buffers())
+    parquet.write_table(pyarrow.table({"text": broken, "joy": [0, 1, 0, 1]}), path)
+    with raises("rows.parquet, row 3: column 'text' cannot be read: 'utf-8' codec can't decode byte 0xe9"):
+        read_parquet(path)
+
+
+def test_json_with_whole_surrogate_pairs(file):
+    assert read_json_lines(file('{"text": "\\ud83d\\ude00 \\\\ud83d"}\n')).column("text") == ["\U0001f600 \\ud83d"]
+
+
+def test_texts_may_be_long(file):
+    text = "a b " * 2_500_000
+    table = read_csv(file(f"text,joy\n{text},1\n"))
+    assert table.column("text") == [text]
+    with raises("rows.csv, line 2: column 'text' holds 'a b a b a b a b") as caught:
+        table.indicators(["text"])
+    assert len(str(caught.value)) < 300
+    with raises("rows.csv, line 2: unknown label 'a b") as caught:
+        table.multi_hot([[text]], LabelSpace(("joy",)))
+    assert len(str(caught.value)) < 300
+    names = ",".join(map(str, range(50_000)))
+    assert len(read_csv(file(f"{names}\n{names}\n")).columns) == 50_000
 
 
 # cells ----------------------------------------------------------------------------------------------------------------

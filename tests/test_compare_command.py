@@ -214,7 +214,7 @@ def test_the_table_is_written_by_suffix(
     assert len({line.replace("\\|", "").count("|") for line in lines[:6]}) == 1
     assert lines[2].startswith("| jaccard | a_b\\|c (2) | ")
     assert f"| {rows[1].value:.3f} | [{rows[1].low:.3f}, {rows[1].high:.3f}] |" in lines[3]
-    assert "- diff: from a_b|c; p: two-sided, paired bootstrap; Holm: over the comparisons of a metric" in lines
+    assert r"- diff: from a_b\|c; p: two-sided, paired bootstrap; Holm: over the comparisons of a metric" in lines
     table = pd.read_csv(files[".csv"])
     assert list(table["value"]) == pytest.approx([row.value for row in rows])
     assert table["p_holm"].isna().tolist() == [True, False, True, False]

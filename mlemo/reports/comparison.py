@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from mlemo.reports.tables import markdown_table, tex_table
+from mlemo.reports.tables import markdown_escape, markdown_table, tex_table
 
 if TYPE_CHECKING:
     from mlemo.compare import Row
@@ -42,12 +42,12 @@ def cells(rows: Sequence[Row]) -> list[list[str]]:
 
 def _markdown(rows: Sequence[Row], notes: Sequence[str], settings: dict[str, Any]) -> str:
     head, *body = cells(rows)
-    return "\n".join([markdown_table(head, body, 2), "", *(f"- {note}" for note in notes)]) + "\n"
+    return "\n".join([markdown_table(head, body, 2), "", *(f"- {markdown_escape(note)}" for note in notes)]) + "\n"
 
 
 def _tex(rows: Sequence[Row], notes: Sequence[str], settings: dict[str, Any]) -> str:
     head, *body = cells(rows)
-    return "\n".join([*(f"% {note}" for note in notes), tex_table(head, body, 2)]) + "\n"
+    return "\n".join([*(f"% {' '.join(note.split())}" for note in notes), tex_table(head, body, 2)]) + "\n"
 
 
 def _csv(rows: Sequence[Row], notes: Sequence[str], settings: dict[str, Any]) -> str:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 __all__ = ["markdown_escape", "markdown_table", "tex_escape", "tex_table"]
 
-MARKDOWN = str.maketrans({character: "\\" + character for character in "\\|*<`"})
+# only where they mean something: "]" before what makes a link of it, so that intervals can be read as they are; "_" at
+# the ends of words; the marks of headings, lists and quotations where a text begins
+MARKDOWN = re.compile(
+    r"[\\|*<`~]|\](?=[(\[:])|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)"
+    r"|^(?:#(?=[#\s]|$)|>|[+-](?=[\s+-]|$)|\d+[.)](?=\s|$))"
+)
 TEX = str.maketrans(
     {
         **{character: "\\" + character for character in "&%$#_{}"},
@@ -30,13 +36,17 @@ TEX = str.maketrans(
 
 
 def markdown_escape(text: str) -> str:
-    r"""Text whose characters mean nothing to Markdown, in a cell or outside.
+    r"""Text whose characters mean nothing to Markdown, in a cell or outside; addresses are left to be links.
 
     Example:
-        >>> print(markdown_escape("a_b|c*"))
-        a_b\|c\*
+        >>> print(markdown_escape("a_b|c* [here](x) [0.1, 0.2]"))
+        a_b\|c\* [here\](x) [0.1, 0.2]
     """
-    return " ".join(text.split()).translate(MARKDOWN)
+    return MARKDOWN.sub(_escaped, " ".join(text.split()))
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"{found[0][:-1]}\\{found[0][-1]}"
 
 
 def tex_escape(text: str) -> str:

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from mlemo.reports.tables import markdown_table
 from mlemo.runs.atomic import write_atomically
 from mlemo.studies.runs import resolve
 from mlemo.sweeps.search import best_trial, counted, show
@@ -50,9 +51,7 @@ def write_results(study: optuna.Study, sweep: Sweep, folder: Path, console: Cons
     head = [column for column in frame.columns if column != "error"]
     rows = [["" if pd.isna(cell) else show(cell) for cell in row] for row in frame[head].astype(object).to_numpy()]
     head = [sweep.short_names.get(name, name) for name in head]
-    lines = [head, ["--:"] * len(head), *rows]
-    text = "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
-    write_atomically(folder / "trials.md", text)
+    write_atomically(folder / "trials.md", markdown_table(head, rows, 0) + "\n")
     table = Table(box=SIMPLE_HEAD, padding=0)
     for name in head:
         table.add_column(escape(name), justify="right", overflow="fold")

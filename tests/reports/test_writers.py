@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from html import unescape
 from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+from markdown_it import MarkdownIt
 
 from mlemo.reports.document import Bullets, Document, Heading, Paragraph, Picture, Table
 from mlemo.reports.html import as_html
@@ -150,6 +152,33 @@ def test_markdown_tables_have_as_many_cells_in_every_line() -> None:
     assert r"\<b>c\</b>" in text
     assert text.splitlines()[0].startswith("# Title 50 %")
     assert "\n### Below\n" in text
+
+
+ODD_TEXTS = (
+    "[here](http://a.b)", "![x](y)", "[a][b]", "[a]: http://a.b 'c'", "[^1]: note", "<b>&lt;</b>", "`a`", "*a* **b**",
+    "_a_ __init__ a_b", "~~a~~ ~b~", "# a", "#", "> a", "- a", "+ a", "+0.5", "-0.5", "1. a", "12) a", "1.5", "---",
+    "a\\", "a|b", "[0.1, 0.2]", "&amp; R&D &#35;", "***", "+ ", "a\n\n# b", "[ ] a", "\\[a](b)", "#tag", "| a |",
+    "a\r\n- b",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ODD_TEXTS)
+def test_texts_mean_nothing_to_markdown(text: str) -> None:
+    def words(kind: str) -> list[str]:
+        content = as_markdown(Document("T", [blocks[kind]]), "figures").removeprefix("# T\n")
+        html = markdown.render(content)
+        assert set(re.findall(r"<(\w+)", html)) <= set(kind.split()), html
+        return [unescape(cell).strip() for cell in re.split(r"<[^>]*>", html) if cell.strip()]
+
+    markdown = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+    shown = " ".join(text.split())
+    blocks = {
+        "p": Paragraph(text),
+        "h2": Heading(text),
+        "ul li": Bullets((text, "b")),
+        "p strong table thead tbody tr th td": Table(text, (text, "n"), ((text, "1"),), 1, (text,)),
+    }
+    assert [words(kind) for kind in blocks] == [[shown], [shown], [shown, "b"], [shown, shown, "n", shown, "1", shown]]
 
 
 @pytest.mark.parametrize("write", [as_html, lambda it: as_latex(it, "f"), lambda it: as_markdown(it, "f")])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
 from glob import glob
@@ -18,6 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
 
+from mlemo.cli.compare import parser as make_parser
 from mlemo.metrics.compare import holm, mean_and_sd, paired_bootstrap, randomization_p
 from mlemo.metrics.estimate import estimate
 from mlemo.metrics.intervals import FEW_POSITIVES, bootstrap_values, with_few_positives
@@ -27,19 +27,6 @@ from mlemo.reports.comparison import WRITERS, cells
 from mlemo.runs.atomic import write_atomically
 
 __all__ = ["Row", "check_same_samples", "compare_runs", "main"]
-
-DESCRIPTION = """\
-Compare runs by their saved predictions: every metric with an interval by resampling the test samples, its difference
-from the baseline with a paired interval, and a p-value, also corrected (Holm) for the comparisons of that metric.
-
-A RUN is a run's folder or a predictions file. Several seeds of one system are one argument: NAME=RUN,RUN,RUN or a
-quoted glob, "NAME=runs/plain-*". Their value is the mean over the seeds, shown with its standard deviation. Intervals
-and p-values then hold the chance of the samples and that of the seeds: the variance between seeds is added to that of
-the resamples, with Student's quantile in place of the normal one, because two or three seeds show little of their
-spread (Satterthwaite's degrees of freedom). Seeds of two systems are not paired with each other. A system with one run
-beside one with several is given the seed variance of the other; where both have one run, the seeds are not in the
-result, and a note says so. Macro-averages of labels with few positives have wide intervals, and the labels are named
-in a note. docs/uncertainty.md has the method and what it covers in simulations."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +179,7 @@ def main(words: Sequence[str]) -> list[Row]:
     Raises:
         SystemExit: The command line cannot be understood, or the predictions cannot be read or compared.
     """
-    parser = _parser()
+    parser = make_parser()
     options = parser.parse_args(list(words))
     if options.output is not None and options.output.suffix not in WRITERS:
         parser.error(f"--output must end in {', '.join(WRITERS)}, found {options.output}")
@@ -213,31 +200,6 @@ def main(words: Sequence[str]) -> list[Row]:
         write_atomically(options.output, text)
         Console().print(f"written: {options.output}", soft_wrap=True, highlight=False)
     return rows
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="mlemo compare", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = parser.add_argument
-    add(
-        "runs",
-        nargs="+",
-        metavar="RUN",
-        help="a run, or several seeds of one system as [NAME=]RUN,RUN or a quoted glob",
-    )
-    add("--metrics", nargs="+", default=["jaccard", "micro_f1", "macro_f1"], metavar="NAME",
-        help="names as in a run's results (default: jaccard micro_f1 macro_f1)")  # fmt: skip
-    add("--baseline", metavar="NAME", help="the system that the others are compared with (default: the first)")
-    add("--split", choices=("test", "val"), default="test", help="which predictions of the folders (default: test)")
-    add("--threshold", type=float, metavar="T", help="decide by one cut such as 0.5 instead of each run's own rule")
-    add("--method", choices=("bootstrap", "randomization"), default="bootstrap", help="where p comes from: the paired "
-        "bootstrap, or swapping the outputs of two single runs sample by sample (default: bootstrap)")  # fmt: skip
-    add("--resamples", type=int, default=5000, metavar="R", help="number of resamples (default: 5000)")
-    add("--confidence", type=float, default=0.95, metavar="C", help="level of the intervals (default: 0.95)")
-    add("--seed", type=int, default=0, help="seed of the draws (default: 0)")
-    add("--output", type=Path, metavar="FILE", help=f"write the table as well: {', '.join(WRITERS)}")
-    return parser
 
 
 def _systems(words: Sequence[str], split: str) -> Iterator[tuple[str, list[Path]]]:

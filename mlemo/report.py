@@ -122,9 +122,9 @@ def main(words: Sequence[str]) -> Path:
         output = options.output or options.folder / "reports" / f"{study.name}_{options.scale}"
         page = write_report(document, run_table(results, scores), output)
     except DBAPIError as error:
-        parser.exit(2, f"mlemo report: the database of the runs: {error.orig}\n")
+        parser.error(f"the database of the runs: {error.orig}")
     except (OSError, ValueError) as error:
-        parser.exit(2, f"mlemo report: {error}\n")
+        parser.error(str(error))
     for suffix in (".md", ".tex", ".html", ".csv"):
         console.print(f"written: {page.with_suffix(suffix)}", soft_wrap=True, highlight=False, markup=False)
     return page

@@ -27,4 +27,6 @@ class CommandParser(argparse.ArgumentParser):
         Raises:
             SystemExit: Always, with status 2.
         """
-        self.exit(2, f"{self.prog}: {message}\n`{self.prog} --help` lists the options\n")
+        from mlemo.cli.errors import two_lines
+
+        self.exit(2, f"{self.prog}: {two_lines(message)}\n`{self.prog} --help` lists the options\n")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-__all__ = ["Choices", "nearest", "settings_problem", "short_error", "yaml_problem"]
+__all__ = ["Choices", "nearest", "settings_problem", "short_error", "two_lines", "yaml_problem"]
 
 #: Longest message that is shown; file contents and whole configs can stand inside a message.
 LONGEST = 600
@@ -53,7 +53,7 @@ def short_error(error: BaseException) -> str:
         message = f"{error.filename}: {error.strerror}"
     if "Does not validate against any" in message:
         message = settings_problem(message, lambda owner: ())
-    return _two_lines(message)
+    return two_lines(message)
 
 
 def settings_problem(message: str, choices: Choices) -> str:
@@ -156,7 +156,13 @@ def _found(value: str | None) -> str:
     return "" if value is None else f", found {value!r}"
 
 
-def _two_lines(message: str) -> str:
+def two_lines(message: str) -> str:
+    """A message in one or two lines of at most 600 characters.
+
+    Example:
+        >>> two_lines("not there:\\n a.csv\\n b.csv")
+        'not there:\\na.csv b.csv'
+    """
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     shown = "\n".join([lines[0], " ".join(lines[1:])]) if len(lines) > 1 else lines[0]
     return shown if len(shown) <= LONGEST else shown[: LONGEST - 1] + "…"

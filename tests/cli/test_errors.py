@@ -183,7 +183,7 @@ def test_messages_that_say_nothing_about_the_run_are_left_out(tmp_path: Path) ->
         assert noise not in output
 
 
-@pytest.mark.parametrize("command", ["fit", "test", "explain", "reproduce", "report", "sweep"])
+@pytest.mark.parametrize("command", ["fit", "test", "explain", "compare", "reproduce", "report", "sweep"])
 def test_help_of_a_command_imports_nothing_heavy(command: str) -> None:
     code = f"import sys, mlemo.cli; mlemo.cli.main([{command!r}, '--help']); sys.exit('numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

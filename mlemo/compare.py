@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
 
@@ -25,6 +24,7 @@ from mlemo.metrics.weighted import WeightedMetrics
 from mlemo.predictions import Predictions, read_predictions
 from mlemo.reports.comparison import WRITERS, cells
 from mlemo.runs.atomic import write_atomically
+from mlemo.visible import cell, visible
 
 __all__ = ["Row", "check_same_samples", "compare_runs", "main"]
 
@@ -198,7 +198,7 @@ def main(words: Sequence[str]) -> list[Row]:
         files = {name: [str(run.path) for run in runs] for name, runs in systems.items()}
         text = WRITERS[options.output.suffix](rows, notes, settings | {"files": files})
         write_atomically(options.output, text)
-        Console().print(f"written: {options.output}", soft_wrap=True, highlight=False)
+        Console().print(visible(f"written: {options.output}"), soft_wrap=True, highlight=False, markup=False)
     return rows
 
 
@@ -250,12 +250,12 @@ def _notes(systems: dict[str, list[Predictions]], settings: dict[str, Any]) -> l
 def _print(rows: Sequence[Row], notes: Sequence[str]) -> None:
     head, *body = cells(rows)
     for metric, lines in groupby(body, key=lambda line: line[0]):
-        table = Table(title=metric, title_justify="left", box=SIMPLE_HEAD, padding=0)
+        table = Table(title=cell(metric), title_justify="left", box=SIMPLE_HEAD, padding=0)
         table.add_column(head[1], min_width=8, overflow="fold")
         for name in head[2:]:
             table.add_column(name, justify="right", no_wrap=True)
         for line in lines:
-            table.add_row(*map(escape, line[1:]))
+            table.add_row(*map(cell, line[1:]))
         Console().print(table)
     for note in notes:
-        Console().print(note, highlight=False, markup=False)
+        Console().print(visible(note), highlight=False, markup=False)

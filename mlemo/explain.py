@@ -10,6 +10,7 @@ from typing import Any
 
 from mlemo.checkpoints import find_checkpoint, read_checkpoint
 from mlemo.cli.explain import parser as make_parser
+from mlemo.cli.texts import text_lines
 from mlemo.explanations.attention import attention
 from mlemo.explanations.corpora import corpus_of
 from mlemo.explanations.correlation import correlation_agreement
@@ -18,11 +19,17 @@ from mlemo.explanations.loss_weight_figure import read_loss_weights
 from mlemo.explanations.neighbors import nearest_training_texts, training_memory
 from mlemo.explanations.occlusion import occlusion
 from mlemo.explanations.report import Report
+from mlemo.explanations.words import word_spans
 from mlemo.models import GTHLEmo
 from mlemo.predict import Classifier, load
 from mlemo.predictions import Predictions, read_predictions
+from mlemo.text.readable import readable
+from mlemo.visible import visible
 
 __all__ = ["explain"]
+
+#: Words of a text that are explained, each with a forward pass and a place in a picture.
+MOST_WORDS = 1000
 
 
 def explain(words: Sequence[str]) -> Path:
@@ -40,7 +47,7 @@ def explain(words: Sequence[str]) -> Path:
     parser = make_parser()
     options = parser.parse_args(list(words))
     try:
-        texts = [*options.texts, *([] if options.file is None else _lines(options.file))]
+        texts = [*options.texts, *([] if options.file is None else text_lines(options.file))]
         file = find_checkpoint(options.ckpt)
         run = _run_of(file) if options.run is None else options.run
         predictions = None if run is None else read_predictions(run / "predictions_test.csv")
@@ -57,6 +64,7 @@ def explain(words: Sequence[str]) -> Path:
         }
         report = Report(facts if run is None else facts | {"run": str(run)})
         if texts:
+            texts = _beginnings(texts, report.notes)
             _explain_texts(report, classifier, checkpoint, texts, options.neighbors)
         if predictions is not None:
             _explain_run(report, predictions, classifier.labels, checkpoint, options)
@@ -64,17 +72,25 @@ def explain(words: Sequence[str]) -> Path:
         parser.error(str(error))
     first_page = report.write(options.output)
     for note in report.notes:
-        sys.stderr.write(f"note: {note}\n")
-    sys.stdout.write(f"open {first_page}\n")
+        sys.stderr.write(visible(f"note: {note}\n"))
+    sys.stdout.write(visible(f"open {first_page}\n"))
     return first_page
 
 
-def _lines(file: Path) -> list[str]:
-    try:
-        # not splitlines(), which also cuts at characters that stand inside texts, such as U+2028
-        return [line for line in file.read_text(encoding="utf-8-sig").split("\n") if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"cannot read {file}: {error}") from error
+def _beginnings(texts: Sequence[str], notes: list[str]) -> list[str]:
+    """The texts, those of too many words cut behind the last one that is explained, with a note."""
+    shown = []
+    for number, whole in enumerate(texts, start=1):
+        text = readable(whole)
+        spans = word_spans(text)[:MOST_WORDS]
+        text = text[: spans[-1][1]] if len(spans) == MOST_WORDS else text
+        if len(text.rstrip()) < len(whole.rstrip()):
+            notes.append(
+                f"Text {number}: its first {len(spans):,} words are explained ({len(text):,} of {len(whole):,} "
+                "characters), as if it ended there."
+            )
+        shown.append(text)
+    return shown
 
 
 def _run_of(checkpoint: Path) -> Path | None:

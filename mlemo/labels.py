@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from mlemo.visible import SURROGATE
 
 __all__ = ["LabelSpace"]
 
@@ -20,8 +23,9 @@ class LabelSpace:
         words: A word per label in the language of the corpus, for prompts; ``None`` where there are only the names.
 
     Raises:
-        ValueError: One string instead of names, no name, a repeated or empty name, a group with an unknown label, a
-            label in two groups, or another number of words than of names.
+        ValueError: One string instead of names, no name, a repeated or empty name, one with a NUL or half of a
+            surrogate pair, a group with an unknown label, a label in two groups, or another number of words than of
+            names.
 
     Example:
         >>> space = LabelSpace(("joy", "anger", "fear"), groups=(("anger", "fear"),))
@@ -42,7 +46,9 @@ class LabelSpace:
         for name in self.names:
             if not isinstance(name, str) or not name.strip():
                 raise ValueError(f"label names must be non-empty strings, found {name!r} in {self.names}")
-        repeated = sorted({name for name in self.names if self.names.count(name) > 1})
+            if "\0" in name or (not name.isascii() and SURROGATE.search(name)):
+                raise ValueError(f"label names must be text, found a NUL or half of a surrogate pair in {name!r}")
+        repeated = sorted(name for name, count in Counter(self.names).items() if count > 1)
         if repeated:
             raise ValueError(f"label names must be unique, found {repeated} more than once")
         if self.words is not None:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, overload
 
 import torch
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
 from mlemo.batch import FeatureInput
 from mlemo.checkpoints import find_checkpoint, read_checkpoint
+from mlemo.cli.texts import print_json, print_table, text_lines
 from mlemo.data.collate import batched
 from mlemo.data.corpus import Corpus
 from mlemo.models import FeatureModel, MultiLabelModel, TextModel
@@ -151,41 +149,14 @@ def classify(words: Sequence[str]) -> list[Classified]:
     parser.add_argument("--json", action="store_true", help="one JSON object a line instead of a table")
     parser.add_argument("--device", default="cpu", help="where to compute, such as cuda (default: cpu)")
     options = parser.parse_args(list(words))
-    texts = list(_texts(options, parser))
-    if not texts:
-        parser.error("nothing to classify: give sentences, --file, or lines on standard input")
     try:
+        texts = [*options.texts, *([] if options.file is None else text_lines(options.file))]
+        if not options.texts and options.file is None and not sys.stdin.isatty():
+            texts = text_lines(None)
+        if not texts:
+            parser.error("nothing to classify: give sentences, --file, or lines on standard input")
         results = load(options.ckpt, options.device)(texts)
     except (FileNotFoundError, ValueError) as error:
         parser.error(str(error))
-    if options.json:
-        for result in results:
-            sys.stdout.write(json.dumps(asdict(result), ensure_ascii=False) + "\n")
-    else:
-        _print(results)
+    (print_json if options.json else print_table)(results)
     return results
-
-
-def _texts(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Iterator[str]:
-    yield from options.texts
-    if options.file is not None:
-        try:
-            # not splitlines(), which also cuts at characters that stand inside texts, such as U+2028
-            lines = options.file.read_text(encoding="utf-8-sig").split("\n")
-        except (OSError, UnicodeDecodeError) as error:
-            parser.error(f"cannot read {options.file}: {error}")
-        yield from (line for line in lines if line.strip())
-    elif not options.texts and not sys.stdin.isatty():
-        yield from (line.rstrip("\n") for line in sys.stdin if line.strip())
-
-
-def _print(results: Sequence[Classified]) -> None:
-    table = Table("text", "labels", "highest probabilities", show_lines=True)
-    for result in results:
-        highest = sorted(result.probabilities.items(), key=lambda item: -item[1])[:4]
-        table.add_row(
-            result.text,
-            ", ".join(result.labels) or "(none)",
-            "\n".join(f"{probability:.3f} {name}" for name, probability in highest),
-        )
-    Console().print(table)

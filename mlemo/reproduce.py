@@ -10,7 +10,6 @@ from typing import Any
 from filelock import FileLock
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from sqlalchemy.exc import DBAPIError
 
@@ -25,6 +24,7 @@ from mlemo.studies.study import Study
 from mlemo.studies.study_file import DEFINITIONS, load_study
 from mlemo.studies.worker import Crew, run_folder_of
 from mlemo.variables import variables_of
+from mlemo.visible import cell, visible
 
 __all__ = ["Outcome", "main", "reproduce"]
 
@@ -95,7 +95,7 @@ def reproduce(
         claims.close()
     for address, text in outcome.failures.items():
         name = next(run.name for run in outcome.runs if run.address == address)
-        console.print(f"\nfailed: {name}\n{text}", highlight=False, markup=False, soft_wrap=True)
+        console.print(visible(f"\nfailed: {name}\n{text}"), highlight=False, markup=False, soft_wrap=True)
     failed = f", {len(outcome.failures)} failed (--retry-failed tries them again)" if outcome.failures else ""
     done = f"{len(outcome.records)} runs done{failed}; they are in {folder / 'runs'}"
     console.print(done, highlight=False, markup=False, soft_wrap=True)
@@ -137,7 +137,7 @@ def _print_plan(console: Console, outcome: Outcome, states: Mapping[str, str]) -
         else:
             to_do.append(run)
             took = "" if estimates is None else f"about {duration(estimates[run.address])}"
-        table.add_row(escape(run.name), run.address, state, took)
+        table.add_row(cell(run.name), run.address, state, took)
     console.print(table)
     addresses = {run.address for run in to_do}
     cost = "; nothing to estimate it from yet"
@@ -178,9 +178,9 @@ def main(words: Sequence[str]) -> Outcome | None:
             dry_run=options.dry_run,
         )
     except DBAPIError as error:
-        parser.exit(2, f"mlemo reproduce: the database of the runs: {error.orig}\n")
+        parser.error(f"the database of the runs: {error.orig}")
     except (OSError, ValueError) as error:
-        parser.exit(2, f"mlemo reproduce: {error}\n")
+        parser.error(str(error))
     except KeyboardInterrupt:
         parser.exit(130, "broken off; the same command goes on\n")
     if outcome.failures:
@@ -193,5 +193,5 @@ def _print_studies() -> None:
     for file in sorted(DEFINITIONS.glob("*.yaml")):
         study = load_study(file.stem)
         tables = dict.fromkeys([row.table for row in study.published] + [row.table for row in study.published_tests])
-        table.add_row(study.name, escape(", ".join([study.paper, *tables])), escape(study.title))
+        table.add_row(study.name, cell(", ".join([study.paper, *tables])), cell(study.title))
     Console().print(table)

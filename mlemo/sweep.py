@@ -92,7 +92,7 @@ def main(words: Sequence[str]) -> optuna.Study:
             storage=options.storage,
         )
     except (OSError, ValueError) as error:
-        parser.exit(2, f"mlemo sweep: {error}\n")
+        parser.error(str(error))
     except KeyboardInterrupt:
         parser.exit(130, "broken off; the same command goes on\n")
     if not any(trial.state.name == "COMPLETE" for trial in study.trials):

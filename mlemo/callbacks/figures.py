@@ -17,6 +17,7 @@ from mlemo.metrics import MultiLabelMetrics
 from mlemo.metrics.calibration import expected_calibration_error, reliability
 from mlemo.models import MultiLabelModel
 from mlemo.thresholds import AtLeastOne, Calibrated
+from mlemo.visible import visible
 
 __all__ = ["EvaluationFigures", "class_f1_figure", "correlation_figure", "label_correlation", "reliability_figure"]
 
@@ -107,7 +108,7 @@ def class_f1_figure(names: Sequence[str], f1: Tensor, support: Tensor) -> Figure
     axes = figure.subplots()
     places = list(range(len(order)))
     axes.barh(places, [float(f1[label]) for label in order], color="#0072b2")
-    axes.set_yticks(places, [f"{names[label]} ({int(support[label])})" for label in order])
+    axes.set_yticks(places, [f"{_plain(names[label])} ({int(support[label])})" for label in order])
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
     axes.set_xlabel("F1 (gold positives in brackets)")
@@ -116,7 +117,7 @@ def class_f1_figure(names: Sequence[str], f1: Tensor, support: Tensor) -> Figure
 
 def correlation_figure(names: Sequence[str], gold: Tensor, predicted: Tensor) -> Figure:
     """Two heat maps of label correlation on one colour scale: gold, and predicted."""
-    size = 0.25 * len(names) + 2
+    names, size = [_plain(name) for name in names], 0.25 * len(names) + 2
     figure = Figure(figsize=(2 * size + 1, size), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     for axes, matrix, title in zip(panels, (gold, predicted), ("gold", "predicted")):
@@ -146,7 +147,7 @@ def reliability_figure(
     errors = expected_calibration_error(next(iter(probabilities.values())), targets, mask, bins)
     scored = int(mask.any(dim=0).sum())
     worst = errors.nan_to_num(-1).argsort(descending=True, stable=True)[: min(scored, PANELS - 1)].tolist()
-    panels = [("all labels", list(range(len(names)))), *((names[label], [label]) for label in worst)]
+    panels = [("all labels", list(range(len(names)))), *((_plain(names[label]), [label]) for label in worst)]
     lines = -(-len(panels) // COLUMNS)
     figure = Figure(figsize=(2.6 * COLUMNS, 2.5 * lines + 0.6), layout="constrained")
     grid = figure.subplots(lines, COLUMNS, sharex=True, sharey=True, squeeze=False).ravel().tolist()
@@ -175,3 +176,8 @@ def reliability_figure(
     if len(probabilities) > 1:
         figure.legend(*grid[0].get_legend_handles_labels(), loc="outside upper right", ncols=2, fontsize=9)
     return figure
+
+
+def _plain(name: str) -> str:
+    """A name as it is drawn: dollars enclose no formula, and control characters, which no font has, are escaped."""
+    return visible(name).replace("$", r"\$")

@@ -14,6 +14,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.trainer.states import TrainerFn
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from mlemo.callbacks.outputs import Outputs, OutputsCallback, Stage
 from mlemo.callbacks.rule_comparison import RuleComparison
@@ -29,6 +30,7 @@ from mlemo.predictions import Predictions, write_predictions
 from mlemo.runs.atomic import write_atomically
 from mlemo.runs.files import PER_CLASS, PREDICTIONS, RESULTS, RULES, THRESHOLDS
 from mlemo.thresholds import ThresholdRule
+from mlemo.visible import visible
 
 __all__ = ["Results"]
 
@@ -177,7 +179,7 @@ class Results(OutputsCallback):
         table = Table(
             "metric",
             title=f"{type(model).__name__} on {type(data).__name__}",
-            caption="; ".join([f"tuned: {_rule(trainer)}", *_inferences(model), *bootstrap]),
+            caption=Text(visible("; ".join([f"tuned: {_rule(trainer)}", *_inferences(model), *bootstrap]))),
         )
         kinds = (("", "at 0.5"), ("tuned_", "tuned"))
         columns = [(stage, prefix, f"{stage} {title}") for stage in self._values for prefix, title in kinds]
@@ -201,7 +203,7 @@ class Results(OutputsCallback):
         if self._rules.scores:
             Console().print(self._rules.table())
         for line in _warnings(trainer):
-            Console().print(f"warning: {line}", soft_wrap=True, highlight=False, markup=False)
+            Console().print(visible(f"warning: {line}"), soft_wrap=True, highlight=False, markup=False)
         if trainer.ckpt_path:
             self._paths["checkpoint"] = Path(trainer.ckpt_path)
         self._print_paths(trainer)
@@ -214,7 +216,7 @@ class Results(OutputsCallback):
         if "checkpoint" in lines and reads_texts:
             lines["classify"] = f'{_program()} classify --ckpt {lines["checkpoint"]} "your own sentence"'
         for name, line in lines.items():
-            Console().print(f"{name + ':':<13}{line}", soft_wrap=True, highlight=False)
+            Console().print(visible(f"{name + ':':<13}{line}"), soft_wrap=True, highlight=False, markup=False)
 
 
 def _per_class(trainer: Trainer, outputs: Outputs, tuning: ThresholdTuning | None) -> pd.DataFrame:

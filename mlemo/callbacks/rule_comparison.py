@@ -18,6 +18,7 @@ from mlemo.thresholds import (
     ThresholdRule,
 )
 from mlemo.thresholds.search import f1, jaccard
+from mlemo.visible import cell
 
 __all__ = ["RuleComparison", "scores_of_rules"]
 
@@ -68,7 +69,7 @@ class RuleComparison:
         for rule in last.index:
             rows = [scores.loc[rule] if rule in scores.index else None for scores in self.scores.values()]
             cells = [["–" if row is None else f"{row[metric]:.4f}" for row in rows] for metric in last.columns]
-            table.add_row(rule, *(" / ".join(cell) for cell in cells))
+            table.add_row(cell(rule), *(" / ".join(values) for values in cells))
         return table
 
 

@@ -24,6 +24,7 @@ beside one with several is given the seed variance of the other; where both have
 result, and a note says so. Macro-averages of labels with few positives have wide intervals, and the labels are named
 in a note. docs/uncertainty.md has the method and what it covers in simulations."""
 
+
 def parser() -> CommandParser:
     """The options of ``mlemo compare``."""
     result = CommandParser("compare", DESCRIPTION)

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
+from mlemo.visible import visible
+
 __all__ = ["main", "script"]
 
 HELP = """usage: mlemo COMMAND ...
@@ -94,7 +96,8 @@ def main(args: Sequence[str] | None = None) -> object:
         sys.stdout.write(f"mlemo {__version__}\n")
         return None
     command, rest = words[0], words[1:]
-    if command in COMMANDS and any(word in HELP_WORDS for word in rest):
+    options = rest[: rest.index("--")] if "--" in rest else rest
+    if command in COMMANDS and any(word in HELP_WORDS for word in options):
         _help(command)
         return None
     if command not in COMMANDS:
@@ -107,7 +110,9 @@ def main(args: Sequence[str] | None = None) -> object:
     log = logging.getLogger("mlemo")
     log.setLevel(logging.INFO)
     if not log.handlers:
-        log.addHandler(logging.StreamHandler())
+        handler = logging.StreamHandler()
+        handler.setFormatter(_VisibleFormatter())
+        log.addHandler(handler)
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())  # a user's own classes are named by dotted path from where they stand
     if command in TRAINING:
@@ -115,6 +120,13 @@ def main(args: Sequence[str] | None = None) -> object:
 
         return run(command, ["--help" if word == "--help-all" else word for word in rest])
     return _tool(command)(rest)
+
+
+class _VisibleFormatter(logging.Formatter):
+    """Messages whose control characters, from texts and names of labels, reach no terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record))
 
 
 def _help(command: str) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import yaml
 
+from mlemo.visible import visible
+
 __all__ = ["Choices", "nearest", "settings_problem", "short_error", "two_lines", "yaml_problem"]
 
 #: Longest message that is shown; file contents and whole configs can stand inside a message.
@@ -157,12 +159,12 @@ def _found(value: str | None) -> str:
 
 
 def two_lines(message: str) -> str:
-    """A message in one or two lines of at most 600 characters.
+    r"""A message in one or two lines of at most 600 characters.
 
     Example:
-        >>> two_lines("not there:\\n a.csv\\n b.csv")
-        'not there:\\na.csv b.csv'
+        >>> two_lines("not there:\n a.csv\n b.csv")
+        'not there:\na.csv b.csv'
     """
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    lines = [line.strip() for line in visible(message).splitlines() if line.strip()] or [""]
     shown = "\n".join([lines[0], " ".join(lines[1:])]) if len(lines) > 1 else lines[0]
     return shown if len(shown) <= LONGEST else shown[: LONGEST - 1] + "…"

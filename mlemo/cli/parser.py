@@ -15,7 +15,7 @@ import mlemo.losses
 import mlemo.thresholds
 from mlemo.callbacks.batch_selection import SelectionStrategy
 from mlemo.callbacks.monitoring import mode_of
-from mlemo.cli.errors import settings_problem, yaml_problem
+from mlemo.cli.errors import settings_problem, two_lines, yaml_problem
 from mlemo.data import EmotionDataModule
 from mlemo.models import MultiLabelModel
 from mlemo.nn import frozen_encoder, tfidf  # noqa: F401  # so that their classes are known by short name
@@ -74,7 +74,9 @@ class Parser(LightningArgumentParser):
             super().error(message, ex)
         in_file = yaml_problem(self._config_files) if message.startswith("Problems parsing config") else None
         problem = in_file or settings_problem(message, self._choices)
-        sys.stderr.write(f"mlemo: {problem}\nmlemo: `--help` lists the settings, `--print_config` the values\n")
+        sys.stderr.write(
+            f"mlemo: {two_lines(problem)}\nmlemo: `--help` lists the settings, `--print_config` the values\n"
+        )
         raise SystemExit(2) from ex
 
     def _choices(self, owner: str) -> Iterable[str]:

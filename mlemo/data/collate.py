@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from mlemo.batch import Batch, DataInput, FeatureInput, TextInput
 from mlemo.data.corpus import Corpus
 from mlemo.data.prompt import Prompt, special_tokens
+from mlemo.text.readable import readable
 
 __all__ = ["BatchedCorpus", "FeatureCorpus", "TokenizedCorpus", "batched"]
 
@@ -121,8 +122,8 @@ class TokenizedCorpus(BatchedCorpus):
         self.token_types = text_input.token_types
         self.order_free = text_input.prompt_order == "free"
         self.pad_id = tokenizer.pad_token_id or 0
-        clean = text_input.cleaning
-        texts = corpus.texts if clean is None else [clean(text) for text in corpus.texts]
+        clean, texts = text_input.cleaning, [readable(text) for text in corpus.texts]
+        texts = texts if clean is None else [clean(text) for text in texts]
         encoded = tokenizer(texts, add_special_tokens=False, truncation=True, max_length=room)["input_ids"]
         self.lengths = torch.tensor([len(ids) + len(after) for ids in encoded], dtype=torch.long)
         self.starts = self.lengths.cumsum(0) - self.lengths

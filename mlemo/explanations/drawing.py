@@ -12,6 +12,8 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontEntry, FontPath, fontManager, get_font
 
+from mlemo.visible import visible
+
 __all__ = ["drawable", "fonts_for", "png"]
 
 OWN = "DejaVu Sans"  # comes with matplotlib; Latin, Greek, Cyrillic, Arabic, Hebrew
@@ -46,6 +48,7 @@ def drawable(texts: Sequence[str]) -> Iterator[tuple[list[str], set[str]]]:
     The missing characters are given as well. Marks without a width of their own, such as those that choose the form of
     an emoji, are left out where no font has them.
     """
+    texts = [visible(text) for text in texts]
     families, missing = fonts_for("".join(texts))
     boxes = {ord(character): "" if unicodedata.category(character) in WIDTHLESS else BOX for character in missing}
     with rc_context({"font.family": families}):

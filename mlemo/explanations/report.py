@@ -148,7 +148,9 @@ class Report:
         body = [*self._overview, *(["<h2>Notes</h2>", "<ul>", *notes, "</ul>"] if notes else [])]
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in {**self.files, "index.html": page("What mlemo explains", body)}.items():
-            (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+            (folder / name).write_bytes(
+                content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace")
+            )
         return folder / "index.html"
 
     def _png(self, file: str) -> bytes:

@@ -18,6 +18,7 @@ from mlemo.nn.features import TextFeatures
 from mlemo.nn.frozen_encoder import FrozenEncoder
 from mlemo.nn.prompt_order import order_free_inputs
 from mlemo.text import TextCleaning, cleaning_from_dict, cleaning_to_dict
+from mlemo.text.readable import readable
 
 __all__ = ["TextModel"]
 
@@ -102,6 +103,7 @@ class TextModel(MultiLabelModel):
 
     def cleaned(self, texts: Sequence[str]) -> Sequence[str]:
         """Texts as they are tokenised."""
+        texts = [readable(text) for text in texts]
         return texts if self.cleaning is None else [self.cleaning(text) for text in texts]
 
     def _training_texts(self) -> Sequence[str]:

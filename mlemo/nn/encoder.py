@@ -47,6 +47,10 @@ DROPOUTS = (
 )
 
 
+#: Characters of a word that WordPiece cuts into pieces; longer ones are unknown to it.
+LONGEST_WORD = 100
+
+
 class EncoderSource(ABC):
     """Where an encoder and its tokenizer come from. Both are made when training starts, not when the config is read."""
 
@@ -141,7 +145,10 @@ class FromScratch(EncoderSource):
         normalizer = normalizers.BertNormalizer(lowercase=self.lowercase)
         splitter = pre_tokenizers.BertPreTokenizer()
         words = Counter(
-            word for text in texts() for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text))
+            word
+            for text in texts()
+            for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text))
+            if len(word) <= LONGEST_WORD
         )
         vocabulary = _train_wordpiece(words, self.vocabulary)
         tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))

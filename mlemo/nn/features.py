@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mlemo.paths import component_from_dict, component_to_dict
 from mlemo.text import TextCleaning, cleaning_from_dict, cleaning_to_dict
+from mlemo.text.readable import readable
 
 __all__ = ["TextFeatures", "features_from_dict", "features_to_dict"]
 
@@ -43,7 +44,8 @@ class TextFeatures(ABC):
         """
 
     def _cleaned(self, texts: Sequence[str]) -> list[str]:
-        return list(texts) if self.cleaning is None else [self.cleaning(text) for text in texts]
+        texts = [readable(text) for text in texts]
+        return texts if self.cleaning is None else [self.cleaning(text) for text in texts]
 
 
 def features_to_dict(features: TextFeatures) -> dict[str, Any]:

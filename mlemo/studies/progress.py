@@ -22,6 +22,7 @@ from rich.text import Text
 
 from mlemo.studies.runs import StudyRun
 from mlemo.studies.study import Study
+from mlemo.visible import visible
 
 __all__ = ["Outcome", "ProgressDisplay", "duration", "estimated_seconds", "seconds_left"]
 
@@ -126,7 +127,7 @@ class ProgressDisplay:
         self._progress.update(self._task, description=names, completed=self._settled())
 
     def _line(self, text: str) -> None:
-        self._progress.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self._progress.console.print(visible(text), highlight=False, markup=False, soft_wrap=True)
 
 
 def seconds_left(outcome: Outcome, spent: Mapping[str, float], workers: int) -> float | None:

@@ -17,7 +17,6 @@ from optuna.trial import TrialState
 from optuna.visualization import matplotlib as pictures
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from mlemo.reports.tables import markdown_table
@@ -25,6 +24,7 @@ from mlemo.runs.atomic import write_atomically
 from mlemo.studies.runs import resolve
 from mlemo.sweeps.search import best_trial, counted, show
 from mlemo.sweeps.sweep_file import Sweep
+from mlemo.visible import cell, visible
 
 __all__ = ["trial_table", "write_results"]
 
@@ -54,13 +54,13 @@ def write_results(study: optuna.Study, sweep: Sweep, folder: Path, console: Cons
     write_atomically(folder / "trials.md", markdown_table(head, rows, 0) + "\n")
     table = Table(box=SIMPLE_HEAD, padding=0)
     for name in head:
-        table.add_column(escape(name), justify="right", overflow="fold")
+        table.add_column(cell(name), justify="right", overflow="fold")
     for row in rows:
-        table.add_row(*map(escape, row))
+        table.add_row(*map(cell, row))
     console.print(table)
 
     def say(text: str) -> None:
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
+        console.print(visible(text), highlight=False, markup=False, soft_wrap=True)
 
     if best := best_trial(study):
         words = sweep.command(best.params)

@@ -29,6 +29,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
 from mlemo.sweeps.sweep_file import Sweep
 from mlemo.sweeps.trial_process import train
+from mlemo.visible import visible
 from mlemo.worker_process import reason, run_all
 
 __all__ = ["Search", "best_trial", "counted", "trial_folder"]
@@ -261,7 +262,7 @@ class Search:
         self._say(f"[{len(finished)}/{self.trials}] trial {number}: {values}: {found}")
 
     def _say(self, text: str) -> None:
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self._console.print(visible(text), highlight=False, markup=False, soft_wrap=True)
 
 
 def show(value: Any) -> str:

@@ -1,0 +1,42 @@
+"""Texts of files and people made safe to show: on a terminal, an escape sequence inside a text would be obeyed."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+__all__ = ["CONTROL", "SURROGATE", "cell", "visible"]
+
+#: Halves of surrogate pairs, which no encoding has.
+SURROGATE = re.compile("[\ud800-\udfff]")
+#: Those and the control characters, but for tab and line break.
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+LONGEST = 1000  # characters of a text in a table
+
+
+def visible(text: str) -> str:
+    r"""A text with its control characters and halves of surrogate pairs in the notation of Python.
+
+    Example:
+        >>> print(visible("\x1b[31mred\r, \ud83d"))
+        \x1b[31mred\x0d, \ud83d
+    """
+    return CONTROL.sub(
+        lambda found: f"\\x{ord(found[0]):02x}" if found[0] < "\u0100" else f"\\u{ord(found[0]):04x}", text
+    )
+
+
+def cell(text: str) -> Text:
+    """A cell of a table on the terminal: the text as it is, without markup, and no more than its beginning.
+
+    Example:
+        >>> print(cell("[red]" + "a" * 10_000)[-27:])
+        aaaaa… (10,005 characters)
+    """
+    from rich.text import Text  # noqa: PLC0415  # `mlemo --help` needs this module, and no table
+
+    cut = text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text):,} characters)"
+    return Text(visible(cut))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from mlemo.checkpoints import find_checkpoint, read_checkpoint
 from mlemo.cli.explain import parser as make_parser
 from mlemo.cli.texts import text_lines
+from mlemo.data import Corpus, Split
 from mlemo.explanations.attention import attention
 from mlemo.explanations.corpora import corpus_of
 from mlemo.explanations.correlation import correlation_agreement
@@ -21,12 +21,16 @@ from mlemo.explanations.occlusion import occlusion
 from mlemo.explanations.report import Report
 from mlemo.explanations.words import word_spans
 from mlemo.models import GTHLEmo
-from mlemo.predict import Classifier, load
+from mlemo.predict import Classifier, classifier_of
 from mlemo.predictions import Predictions, read_predictions
+from mlemo.runs.loading import find_checkpoint, read_checkpoint
 from mlemo.text.readable import readable
 from mlemo.visible import visible
 
 __all__ = ["explain"]
+
+#: A split of the corpus that the checkpoint was trained on.
+CorpusOf = Callable[[Split], Corpus]
 
 #: Words of a text that are explained, each with a forward pass and a place in a picture.
 MOST_WORDS = 1000
@@ -55,8 +59,9 @@ def explain(words: Sequence[str]) -> Path:
             raise ValueError("nothing to explain: give sentences, --file, or --run with the folder of a tested run")
         if options.output.exists() and (not options.output.is_dir() or any(options.output.iterdir())):
             raise ValueError(f"--output {options.output} is there already and is no empty folder")
-        classifier = load(file, options.device)
         checkpoint = read_checkpoint(file)
+        classifier = classifier_of(checkpoint, file, options.device, options.trust)
+        corpus = partial(corpus_of, checkpoint, trust=options.trust)
         facts = {
             "checkpoint": str(file),
             "model": type(classifier.model).__name__,
@@ -65,9 +70,9 @@ def explain(words: Sequence[str]) -> Path:
         report = Report(facts if run is None else facts | {"run": str(run)})
         if texts:
             texts = _beginnings(texts, report.notes)
-            _explain_texts(report, classifier, checkpoint, texts, options.neighbors)
+            _explain_texts(report, classifier, corpus, texts, options.neighbors)
         if predictions is not None:
-            _explain_run(report, predictions, classifier.labels, checkpoint, options)
+            _explain_run(report, predictions, classifier.labels, corpus, options)
     except (OSError, ValueError) as error:
         parser.error(str(error))
     first_page = report.write(options.output)
@@ -99,9 +104,7 @@ def _run_of(checkpoint: Path) -> Path | None:
     return folder if (folder / "predictions_test.csv").is_file() else None
 
 
-def _explain_texts(
-    report: Report, classifier: Classifier, checkpoint: dict[str, Any], texts: list[str], neighbors: int
-) -> None:
+def _explain_texts(report: Report, classifier: Classifier, corpus: CorpusOf, texts: list[str], neighbors: int) -> None:
     """Heat maps and nearest training texts."""
     model, results = classifier.model, classifier(texts)
     tables = [[table] for table in occlusion(classifier, results)]
@@ -112,7 +115,7 @@ def _explain_texts(
     if not neighbors:
         return
     try:
-        train = corpus_of(checkpoint, "train")
+        train = corpus("train")
         memory = training_memory(model, train)
         found = nearest_training_texts(model, memory, train, texts, neighbors)
     except (OSError, ValueError) as error:
@@ -126,7 +129,7 @@ def _explain_run(
     report: Report,
     predictions: Predictions,
     labels: tuple[str, ...],
-    checkpoint: dict[str, Any],
+    corpus: CorpusOf,
     options: argparse.Namespace,
 ) -> None:
     """Errors, correlation of labels, and weights of the loss."""
@@ -139,7 +142,7 @@ def _explain_run(
     if options.examples:
         texts = None
         try:
-            texts = _texts_of(predictions, checkpoint)
+            texts = _texts_of(predictions, corpus)
         except (OSError, ValueError) as error:
             report.notes.append(f"Texts of the examples: {error}")
         report.add_errors(error_examples(predictions, texts, options.examples, options.seed))
@@ -151,9 +154,9 @@ def _explain_run(
         report.notes.append(f"Weights of the loss: {weights} is not there (a loss of a single part writes none)")
 
 
-def _texts_of(predictions: Predictions, checkpoint: dict[str, Any]) -> list[str]:
+def _texts_of(predictions: Predictions, corpus: CorpusOf) -> list[str]:
     """The texts of the predictions, row by row."""
-    test = corpus_of(checkpoint, "test")
+    test = corpus("test")
     if test.ids != predictions.ids or test.texts is None:
         raise ValueError(
             f"the ids of the test split that the checkpoint's config names ({len(test):,} rows) are not those of "

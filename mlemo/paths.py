@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from importlib import import_module
 from typing import Any, TypeVar
 
-__all__ = ["class_path", "component_from_dict", "component_to_dict", "plain"]
+__all__ = [
+    "PACKAGES",
+    "class_path",
+    "component_from_dict",
+    "component_to_dict",
+    "import_trusted",
+    "plain",
+    "stored_class",
+]
 
 T = TypeVar("T")
 DEFINITION = {"class_path", "init_args"}
+
+#: Packages of which a stored path may name a module that is not imported yet; importing one does nothing else.
+PACKAGES = tuple(
+    f"mlemo.{name}" for name in ("callbacks", "data", "losses", "models", "nn", "samplers", "text", "thresholds")
+)
 
 
 def plain(value: Any, where: str) -> Any:
@@ -86,8 +99,65 @@ def class_path(kind: type) -> str:
     return f"{module}.{kind.__qualname__}"
 
 
+def import_trusted(modules: Iterable[str]) -> None:
+    """Import modules that the user has named, so that stored paths may name their classes.
+
+    Args:
+        modules: Dotted names.
+
+    Raises:
+        ValueError: A module cannot be imported.
+
+    Example:
+        >>> import_trusted(["no_such_module"])
+        Traceback (most recent call last):
+        ValueError: the trusted module 'no_such_module' cannot be imported: No module named 'no_such_module'
+    """
+    for module in modules:
+        try:
+            import_module(module)
+        except (ImportError, ValueError, TypeError) as error:
+            raise ValueError(f"the trusted module {module!r} cannot be imported: {error}") from error
+
+
+def stored_class(path: object, what: str, packages: Iterable[str] = PACKAGES) -> type:
+    """The class that a file names, without importing what the file names: it may come with code from a stranger.
+
+    Args:
+        path: Dotted path of a class of mlemo, or of a module that is imported.
+        what: What it is, for the error (``"rule"``, ``"cleaning"``).
+        packages: Packages whose modules are imported where they are not yet.
+
+    Raises:
+        ValueError: It is no path, its module is not imported, or there is no such class.
+
+    Example:
+        >>> stored_class("mlemo.text.Tweets", "cleaning").__name__
+        'Tweets'
+        >>> stored_class("antigravity.Rule", "rule")
+        Traceback (most recent call last):
+        ValueError: the stored rule 'antigravity.Rule' is of a module that is not imported; if you trust it, add \
+--trust antigravity (in Python, import it)
+    """
+    if not isinstance(path, str) or not all(part.isidentifier() for part in path.split(".")):
+        raise ValueError(f"the stored {what} {path!r} is no dotted path of a class")
+    module, _, name = path.rpartition(".")
+    if module not in sys.modules and any(f"{module}.".startswith(f"{package}.") for package in packages):
+        try:
+            import_module(module)
+        except ImportError as error:
+            raise ValueError(f"the stored {what} {path!r} does not exist: {error}") from error
+    if module not in sys.modules:
+        hint = f"; if you trust it, add --trust {module} (in Python, import it)" if module else ""
+        raise ValueError(f"the stored {what} {path!r} is of a module that is not imported{hint}")
+    kind = vars(sys.modules[module]).get(name)  # not getattr, which can import too
+    if not isinstance(kind, type):
+        raise ValueError(f"the stored {what} {path!r} does not exist: {module} has no class {name!r}")
+    return kind
+
+
 def component_from_dict(stored: Mapping[str, Any], base: type[T], what: str) -> T:
-    """The object that :func:`component_to_dict` stored; its class is imported by the dotted path.
+    """The object that :func:`component_to_dict` stored; see `stored_class` for which classes may be named.
 
     Args:
         stored: ``{"class_path", "init_args"}``; other keys are left alone. An argument of this form is built first.
@@ -95,25 +165,21 @@ def component_from_dict(stored: Mapping[str, Any], base: type[T], what: str) -> 
         what: What it is, for the errors (``"rule"``, ``"cleaning"``).
 
     Raises:
-        ValueError: A key is missing, the path cannot be imported, it is not a subclass of ``base``, or the arguments
-            do not fit the class.
+        ValueError: A key is missing, there is no such class, its module is not imported, it is not a subclass of
+            ``base``, or the arguments do not fit the class.
 
     Example:
         >>> from mlemo.text import TextCleaning
-        >>> component_from_dict({"class_path": "math.pi", "init_args": {}}, TextCleaning, "cleaning")
+        >>> component_from_dict({"class_path": "builtins.dict", "init_args": {}}, TextCleaning, "cleaning")
         Traceback (most recent call last):
-        ValueError: the stored cleaning 'math.pi' is not a TextCleaning
+        ValueError: the stored cleaning 'builtins.dict' is not a TextCleaning
     """
     missing = DEFINITION - set(stored)
     if missing:
         raise ValueError(f"a stored {what} has class_path and init_args; {sorted(missing)} missing")
     path = stored["class_path"]
-    module, _, name = str(path).rpartition(".")
-    try:
-        kind = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"the stored {what} {path!r} cannot be imported: {error}") from error
-    if not (isinstance(kind, type) and issubclass(kind, base)):
+    kind = stored_class(path, what)
+    if not issubclass(kind, base):
         raise ValueError(f"the stored {what} {path!r} is not a {base.__name__}")
     arguments = {
         name: component_from_dict(value, base, what)

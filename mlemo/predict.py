@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any, overload
 
@@ -14,14 +12,15 @@ import torch
 from torch import Tensor
 
 from mlemo.batch import FeatureInput
-from mlemo.checkpoints import find_checkpoint, read_checkpoint
+from mlemo.cli.classify import parser as make_parser
 from mlemo.cli.texts import print_json, print_table, text_lines
 from mlemo.data.collate import batched
 from mlemo.data.corpus import Corpus
 from mlemo.models import FeatureModel, MultiLabelModel, TextModel
+from mlemo.runs.loading import find_checkpoint, load_model, read_checkpoint
 from mlemo.thresholds import FixedThreshold, ThresholdRule, rule_of_inference, rules_from_checkpoint
 
-__all__ = ["Classified", "Classifier", "classify", "load"]
+__all__ = ["Classified", "Classifier", "classifier_of", "classify", "load"]
 
 
 @dataclass(frozen=True)
@@ -96,36 +95,50 @@ class Classifier:
         return results[0] if isinstance(texts, str) else results
 
 
-def load(path: str | Path, device: str | torch.device = "cpu") -> Classifier:
+def load(path: str | Path, device: str | torch.device = "cpu", trust: Iterable[str] = ()) -> Classifier:
     """A classifier from a checkpoint file, or from a run's folder (its best checkpoint).
+
+    A checkpoint is read as data: no code that comes with it is run, and a class of one's own is found only in a module
+    that is imported or trusted.
 
     Args:
         path: ``….ckpt``, or the folder of a run.
         device: Where the model computes.
+        trust: Modules to import, whose classes the checkpoint may name.
 
     Returns:
         A ``Classifier``; ``load(path)("some text")`` gives labels, probabilities and decisions.
 
     Raises:
         FileNotFoundError: There is no such file or folder, or the frozen encoder that the checkpoint names is gone.
-        ValueError: The checkpoint is damaged, not one of a text model of mlemo, of a class that is not there, or its
-            frozen encoder differs from the one that the model was trained on.
+        ValueError: The checkpoint is damaged, not one of a text model of mlemo, of a class that is not there or not
+            trusted, or its frozen encoder differs from the one that the model was trained on.
     """
     file = find_checkpoint(path)
-    checkpoint = read_checkpoint(file)
-    name = checkpoint.get("model_class")
-    if name is None:
-        raise ValueError(f"{file} does not name its model class; it was not written by a model of mlemo")
-    module, _, attribute = name.rpartition(".")
-    try:
-        model_class: Any = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"{file} holds a {name}, which cannot be imported: {error}") from error
-    if not (isinstance(model_class, type) and issubclass(model_class, TextModel | FeatureModel)):
-        raise ValueError(f"{file} holds a {name}, which does not classify texts")
-    model = model_class.load_from_checkpoint(file, map_location="cpu", weights_only=True)
+    return classifier_of(read_checkpoint(file), file, device, trust)
+
+
+def classifier_of(
+    checkpoint: dict[str, Any], file: Path, device: str | torch.device = "cpu", trust: Iterable[str] = ()
+) -> Classifier:
+    """The classifier of a checkpoint that has been read; see `load`.
+
+    Args:
+        checkpoint: A checkpoint, read by `mlemo.runs.loading.read_checkpoint`.
+        file: Its file, for the errors.
+        device: Where the model computes.
+        trust: Modules to import, whose classes the checkpoint may name.
+
+    Raises:
+        FileNotFoundError: The frozen encoder that the checkpoint names is gone.
+        ValueError: The checkpoint does not hold a model that classifies texts, or not one that can be loaded.
+    """
+    model = load_model(checkpoint, file, trust)
+    holds = f"{file} holds a {checkpoint['model_class']}"
+    if not isinstance(model, TextModel | FeatureModel):
+        raise ValueError(f"{holds}, which does not classify texts")
     if model.data_input == FeatureInput(None):
-        raise ValueError(f"{file} holds a {name} over a tabular corpus, which does not classify texts")
+        raise ValueError(f"{holds} over a tabular corpus, which does not classify texts")
     rules = rules_from_checkpoint(checkpoint, model.inferences[0])
     rule = rule_of_inference(rules, model.prediction_inference) if rules else FixedThreshold(0.5)
     return Classifier(model.to(device), rule)
@@ -140,14 +153,7 @@ def classify(words: Sequence[str]) -> list[Classified]:
     Raises:
         SystemExit: The command line cannot be understood, or there is nothing to classify.
     """
-    parser = argparse.ArgumentParser(
-        prog="mlemo classify", description="Label sentences, or the lines of a file, with a trained checkpoint."
-    )
-    parser.add_argument("texts", nargs="*", metavar="TEXT", help="sentences; none reads lines from standard input")
-    parser.add_argument("--ckpt", required=True, metavar="PATH", help="checkpoint file, or folder of a run")
-    parser.add_argument("--file", type=Path, help="a text file, one text a line (UTF-8)")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line instead of a table")
-    parser.add_argument("--device", default="cpu", help="where to compute, such as cuda (default: cpu)")
+    parser = make_parser()
     options = parser.parse_args(list(words))
     try:
         texts = [*options.texts, *([] if options.file is None else text_lines(options.file))]
@@ -155,7 +161,7 @@ def classify(words: Sequence[str]) -> list[Classified]:
             texts = text_lines(None)
         if not texts:
             parser.error("nothing to classify: give sentences, --file, or lines on standard input")
-        results = load(options.ckpt, options.device)(texts)
+        results = load(options.ckpt, options.device, options.trust)(texts)
     except (FileNotFoundError, ValueError) as error:
         parser.error(str(error))
     (print_json if options.json else print_table)(results)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ from mlemo.callbacks import (
     ThresholdTuning,
 )
 from mlemo.callbacks.run_folder import run_folder
-from mlemo.checkpoints import find_checkpoint, read_checkpoint
+from mlemo.cli.arguments import take_trust
 from mlemo.cli.parser import Parser, fill_in
 from mlemo.cli.quiet import silence_libraries
 from mlemo.cli.summary import training_summary
@@ -40,9 +39,12 @@ from mlemo.data import EmotionDataModule
 from mlemo.hardware import has_bf16
 from mlemo.labels import LabelSpace
 from mlemo.models import MultiLabelModel
+from mlemo.paths import import_trusted
 from mlemo.runs.atomic import write_atomically
 from mlemo.runs.checkpoint_io import AtomicCheckpointIO
 from mlemo.runs.files import CONFIG
+from mlemo.runs.loading import ReadAlready, find_checkpoint, read_checkpoint, take_over
+from mlemo.runs.stored_config import INFERENCE, only_known_imports, stored_config
 
 __all__ = ["MlemoCLI", "default_precision", "instantiate", "run"]
 
@@ -94,7 +96,17 @@ class SaveConfig(SaveConfigCallback):
 
 
 class MlemoCLI(LightningCLI):
-    """LightningCLI with the label space linked from the data to the model, and mlemo's callbacks always there."""
+    """LightningCLI with the label space linked from the data to the model, and mlemo's callbacks always there.
+
+    Args:
+        args: As for LightningCLI.
+        checkpoint: The checkpoint that ``--ckpt_path`` names, read by `mlemo.runs.loading.read_checkpoint`.
+        kwargs: As for LightningCLI.
+    """
+
+    def __init__(self, *args: Any, checkpoint: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        self._checkpoint = checkpoint
+        super().__init__(*args, **kwargs)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Link data and model; give each standing callback a key of its own."""
@@ -128,8 +140,11 @@ class MlemoCLI(LightningCLI):
     def instantiate_classes(self) -> None:
         """Make trainer, data and model; a checkpoint brings its encoder, whose files need not be there any more."""
         super().instantiate_classes()
-        if self.subcommand is not None and (path := self._get(self.config, "ckpt_path")):
-            self.model.on_load_checkpoint(read_checkpoint(path))
+        if self._checkpoint is None:
+            return
+        take_over(self.model, self._checkpoint, self._get(self.config, "ckpt_path"))
+        if self.subcommand != "fit":
+            self.trainer.strategy.checkpoint_io = ReadAlready(self._checkpoint, type(self.datamodule).__qualname__)
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
         """Make the trainer without the standing callbacks that its settings rule out."""
@@ -178,14 +193,26 @@ def run(command: str, words: Sequence[str]) -> MlemoCLI:
         FileNotFoundError: ``--ckpt_path`` names no file.
         ValueError: The checkpoint cannot be read.
     """
-    if path := _checkpoint_of(words):
-        words = [*words, f"--ckpt_path={find_checkpoint(path)}"]
-    with _config_of_checkpoint(command, words) as config:
-        # Lightning's own table of all metrics gives way to that of `Results`; all of them stand in its JSON file
-        quiet = ["--verbose=false"] if command in ("validate", "test") else []
-        if command != "fit":
-            warnings.filterwarnings("ignore", message="The dirpath has changed.*")  # no best checkpoint is looked for
-        return _cli([command, *quiet, *config, *words], run=True)
+    words, trust = take_trust(words)
+    path = _checkpoint_of(words)
+    if path is None:
+        import_trusted(trust)
+        return _run(command, words)
+    file = find_checkpoint(path)
+    checkpoint = read_checkpoint(file)
+    config = _config_of_checkpoint(command, checkpoint, file, trust)
+    with only_known_imports(config, trust), tempfile.TemporaryDirectory() as folder:
+        stored = Path(folder, "config.yaml")
+        stored.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+        return _run(command, [f"--config={stored}", *words, f"--ckpt_path={file}", "--weights_only=true"], checkpoint)
+
+
+def _run(command: str, words: list[str], checkpoint: dict[str, Any] | None = None) -> MlemoCLI:
+    # Lightning's own table of all metrics gives way to that of `Results`; all of them stand in its JSON file
+    quiet = ["--verbose=false"] if command in ("validate", "test") else []
+    if command != "fit":
+        warnings.filterwarnings("ignore", message="The dirpath has changed.*")  # no best checkpoint is looked for
+    return _cli([command, *quiet, *words], run=True, checkpoint=checkpoint)
 
 
 def instantiate(words: Sequence[str]) -> MlemoCLI:
@@ -200,7 +227,7 @@ def instantiate(words: Sequence[str]) -> MlemoCLI:
     return _cli(list(words), run=False)
 
 
-def _cli(words: list[str], run: bool) -> MlemoCLI:
+def _cli(words: list[str], run: bool, checkpoint: dict[str, Any] | None = None) -> MlemoCLI:
     silence_libraries()
     return MlemoCLI(
         MultiLabelModel,
@@ -221,6 +248,7 @@ def _cli(words: list[str], run: bool) -> MlemoCLI:
         },
         args=words,
         run=run,
+        checkpoint=checkpoint,
     )
 
 
@@ -235,24 +263,24 @@ def _checkpoint_of(words: Sequence[str]) -> str | None:
     return None if found == "null" else found
 
 
-@contextmanager
-def _config_of_checkpoint(command: str, words: Sequence[str]) -> Iterator[list[str]]:
-    """Words that set the config which the checkpoint on the command line was trained with, before any other word."""
-    path = _checkpoint_of(words)
-    if path is None:
-        yield []
-        return
-    checkpoint = read_checkpoint(path)
-    if "config" not in checkpoint:
-        yield []
-        return
-    config = yaml.safe_load(checkpoint["config"])
+def _config_of_checkpoint(
+    command: str, checkpoint: Mapping[str, Any], file: Path, trust: Sequence[str]
+) -> dict[str, Any]:
+    """The settings of a checkpoint that a command begins with, before those of the command line.
+
+    ``fit`` goes on with all of them. The others take data, model and decision rule, and the precision, on which scores
+    depend; callbacks, loggers and the rest of the trainer are the user's own.
+    """
+    try:
+        config = stored_config(checkpoint, None if command == "fit" else INFERENCE, trust)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
+    if command != "fit":
+        return config
     for key in ("ckpt_path", "weights_only", "return_predictions", "verbose"):
         config.pop(key, None)  # arguments of the command that was run then, not of this one
-    logger = config["trainer"].get("logger")
-    if command == "fit" and isinstance(logger, dict) and "version" in logger.get("init_args", {}):
-        logger["init_args"]["version"] = Path(path).resolve().parent.parent.name  # go on in the folder of the run
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "config.yaml")
-        file.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
-        yield ["--config", str(file)]
+    trainer = config.get("trainer")
+    logger = trainer.get("logger") if isinstance(trainer, dict) else None
+    if isinstance(logger, dict) and "version" in logger.get("init_args", {}):
+        logger["init_args"]["version"] = file.resolve().parent.parent.name  # go on in the folder of the run
+    return config

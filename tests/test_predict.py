@@ -153,14 +153,14 @@ def changed(path: Path, **keys: Any) -> None:
         (None, "does not name its model class; it was not written by a model of mlemo"),
         (
             "mlemo.models.transformer.Transformer",
-            "holds a mlemo.models.transformer.Transformer, which cannot be imported",
+            r"the stored model 'mlemo.models.transformer.Transformer' does not exist: .* has no class 'Transformer'",
         ),
-        ("no_such_module.Model", "holds a no_such_module.Model, which cannot be imported: No module named"),
+        ("no_such_module.Model", ".*'no_such_module.Model' is of a module .* not imported; .* --trust no_such_module"),
         (
             "mlemo.models.base.MultiLabelModel",
-            "holds a mlemo.models.base.MultiLabelModel, which does not classify texts",
+            "holds a mlemo.models.base.MultiLabelModel, which is no model of mlemo",
         ),
-        ("mlemo.labels.LabelSpace", "holds a mlemo.labels.LabelSpace, which does not classify texts"),
+        ("mlemo.labels.LabelSpace", "holds a mlemo.labels.LabelSpace, which is no model of mlemo"),
     ],
 )
 def test_other_models_are_refused(
@@ -170,7 +170,7 @@ def test_other_models_are_refused(
     run.strategy.connect(classifier())
     run.save_checkpoint(tmp_path / "last.ckpt")
     changed(tmp_path / "last.ckpt", model_class=model_class)
-    with pytest.raises(ValueError, match=rf"last\.ckpt {message}"):
+    with pytest.raises(ValueError, match=rf"last\.ckpt:? {message}"):
         load(tmp_path)
 
 

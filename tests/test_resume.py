@@ -65,7 +65,8 @@ def test_killed_and_resumed_equals_unbroken(step: int, unbroken: dict, tmp_path:
     saved = tmp_path / "version_0" / "checkpoints" / "step.ckpt"
     assert torch.load(saved, weights_only=True)["global_step"] == step // 4 * 4
     # the config of the killed run comes from the checkpoint; only the killer is left out
-    main(["fit", f"--ckpt_path={saved}", "--trainer.callbacks=null", *CALLBACKS, folder(tmp_path)])
+    words = ["fit", f"--ckpt_path={saved}", "--trust=kill", "--trainer.callbacks=null", *CALLBACKS, folder(tmp_path)]
+    main(words)
     resumed = last(tmp_path)
     assert resumed["global_step"] == unbroken["global_step"] == 30
     for part in ("state_dict", "current_model_state", "averaging_state"):  # EMA's average, the weights, the counter

@@ -1,11 +1,12 @@
-"""The parser of the commands that are not training."""
+"""The parser of the commands that are not training, and the option that all commands with a checkpoint share."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import NoReturn
 
-__all__ = ["CommandParser"]
+__all__ = ["CommandParser", "add_trust", "take_trust"]
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -30,3 +31,33 @@ class CommandParser(argparse.ArgumentParser):
         from mlemo.cli.errors import two_lines
 
         self.exit(2, f"{self.prog}: {two_lines(message)}\n`{self.prog} --help` lists the options\n")
+
+
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Add ``--trust MODULE``, which can be repeated, to the options of a command."""
+    parser.add_argument(
+        "--trust",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="a module of yours that holds a class which the checkpoint names; it is imported (can be repeated)",
+    )
+
+
+def take_trust(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Take ``--trust MODULE`` out of words whose parser does not know it.
+
+    Args:
+        words: A command line.
+
+    Returns:
+        The other words, and the modules.
+
+    Example:
+        >>> take_trust(["--trust", "mine", "--ckpt_path=last.ckpt"])
+        (['--ckpt_path=last.ckpt'], ['mine'])
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--trust", action="append", default=[])
+    options, others = parser.parse_known_args(list(words))
+    return others, options.trust

@@ -60,6 +60,7 @@ Settings come from files, left to right, and from the command line; a later one 
   --trainer.KEY                a setting of Lightning's Trainer: max_epochs, devices, precision, callbacks ...
   --seed_everything N          seed of weights, order of the batches and dropout
   --ckpt_path FILE             a checkpoint
+  --trust MODULE               a module of yours that holds a class which the checkpoint names (can be repeated)
 
 more
   --model.help CLASS           the settings of a class; likewise --data.help, --model.loss.help, --thresholds.rule.help
@@ -69,6 +70,7 @@ more
 
 HELP_WORDS = ("-h", "--help")
 TRAINING = ("fit", "validate", "test", "predict")
+READERS = ("classify", "explain", "compare")  #: commands that need no class of the user's unless one is trusted
 COMMANDS = (*TRAINING, "classify", "explain", "compare", "reproduce", "report", "sweep")
 
 
@@ -113,8 +115,10 @@ def main(args: Sequence[str] | None = None) -> object:
         handler = logging.StreamHandler()
         handler.setFormatter(_VisibleFormatter())
         log.addHandler(handler)
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())  # a user's own classes are named by dotted path from where they stand
+    if os.getcwd() not in sys.path and (command not in READERS or any(word.startswith("--trust") for word in rest)):
+        # a user's own classes are named by dotted path from where they stand; behind what is installed, as the folder
+        # of a checkpoint from elsewhere may hold modules with the names of libraries
+        sys.path.append(os.getcwd())
     if command in TRAINING:
         from mlemo.training import run
 

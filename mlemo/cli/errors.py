@@ -29,6 +29,7 @@ LITERAL = re.compile(r"Expected a typing\.Literal\[(.*)\](?:\. Got value: (.*))?
 TYPE = re.compile(r"Expected a <class '([\w.]+)'>(?:\. Got value: (.*))?$")
 VALUE = re.compile(r"^\s*Given value: (?!NestedArg|Namespace)(.*)$", re.MULTILINE)
 NESTED = re.compile(r"NestedArg\(key='([^']+)'")
+DENIED = re.compile(r"Importing '([\w.]+)' is not allowed")
 # what explains the search of jsonargparse among the members of a union, and not the mistake
 NOISE = re.compile(
     r"Does not validate against any|Subtypes: |Errors:|Given value|Expected a path but|<class 'NoneType'>|^$"
@@ -146,6 +147,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def _problem(text: str, value: str | None, choices: Choices) -> str:
     """One line of jsonargparse in plain words."""
+    if (denied := DENIED.search(text)) is not None:
+        module = denied[1].rpartition(".")[0]
+        return (
+            f"{denied[1]!r} is of no module that is trusted beside a checkpoint; if it is yours, add --trust {module}"
+        )
     if (found := CLASS.search(text)) is not None:
         name = (found[1] or found[2]).rsplit(".", 1)[-1]
         return f"there is no class {name!r}{nearest(name, choices('class'))}"

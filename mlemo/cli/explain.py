@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mlemo.cli.arguments import CommandParser
+from mlemo.cli.arguments import CommandParser, add_trust
 
 __all__ = ["parser"]
 
@@ -32,6 +32,7 @@ def parser() -> CommandParser:
         help="examples of each label's right and wrong decisions, 0 for none (default: 3)")  # fmt: skip
     add("--seed", type=int, default=0, help="seed of all that is drawn (default: 0)")
     add("--device", default="cpu", help="where to compute, such as cuda (default: cpu)")
+    add_trust(result)
     return result
 
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, cast
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -129,7 +130,7 @@ class MultiLabelModel(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Let a trained model be loaded for use with another loss than it was trained with."""
-        if self._trainer is not None:
+        if self._trainer is not None and self.trainer.state.fn in (None, TrainerFn.FITTING):
             return
         own = self.loss.state_dict(prefix="loss.")
         saved = {name: value for name, value in checkpoint["state_dict"].items() if name.startswith("loss.")}

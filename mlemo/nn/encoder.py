@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,6 +17,7 @@ from transformers.utils import cached_file
 from transformers.utils.hub import extract_commit_hash
 
 from mlemo.fetched import note_fetched
+from mlemo.nn.encoder_files import read_files, write_files
 
 __all__ = [
     "EncoderSource",
@@ -37,6 +37,8 @@ SPECIAL = {
     "sep_token": "[SEP]",
     "mask_token": "[MASK]",
 }
+#: Code that comes with an encoder is never run, and nobody is asked whether it may be.
+OWN_CODE: dict[str, Any] = {"trust_remote_code": False}
 DROPOUTS = (
     "hidden_dropout_prob",
     "attention_probs_dropout_prob",
@@ -101,7 +103,7 @@ class Pretrained(EncoderSource):
 
     def _fetch(self, kind: Any, **settings: Any) -> Any:
         try:
-            return kind.from_pretrained(self.name, revision=self.revision, **settings)
+            return kind.from_pretrained(self.name, revision=self.revision, **OWN_CODE, **settings)
         except OSError as error:
             raise FileNotFoundError(
                 f"encoder {self.name!r} is neither a local folder in the hub's layout nor to be had from it: {error}"
@@ -181,39 +183,28 @@ class FromScratch(EncoderSource):
 def save_encoder(encoder: Any, tokenizer: Any) -> dict[str, str]:
     """Config and tokenizer as ``{file name: content}``, so that a checkpoint stands alone; weights not included.
 
-    Content that is not UTF-8 text (sentence-piece models) is written as ``base64:…``.
+    Raises:
+        ValueError: The tokenizer writes a file that a checkpoint may not hold (`mlemo.nn.encoder_files.NAMES`).
     """
-    files: dict[str, str] = {}
     with TemporaryDirectory() as folder:
         encoder.config.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-        for path in sorted(Path(folder).rglob("*")):
-            if path.is_file():
-                content = path.read_bytes()
-                try:
-                    text = content.decode("utf-8")
-                except UnicodeDecodeError:
-                    text = "base64:" + base64.b64encode(content).decode("ascii")
-                files[path.relative_to(folder).as_posix()] = text
-    return files
+        return read_files(Path(folder))
 
 
-def restore_encoder(files: dict[str, str]) -> tuple[nn.Module, Any]:
+def restore_encoder(files: Mapping[str, str]) -> tuple[nn.Module, Any]:
     """Encoder (random weights, to be loaded) and tokenizer from what ``save_encoder`` wrote.
 
+    Nothing but the files is read, and no code that they name is run.
+
     Raises:
-        ValueError: There is no ``config.json`` among the files.
+        ValueError: There is no ``config.json`` among the files, or one that a checkpoint may not hold.
     """
-    if "config.json" not in files:
-        raise ValueError(f"the checkpoint's encoder has no config.json; its files are {sorted(files)}")
     with TemporaryDirectory() as folder:
-        for name, text in files.items():
-            path = Path(folder, name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(base64.b64decode(text[7:]) if text.startswith("base64:") else text.encode("utf-8"))
-        config = AutoConfig.from_pretrained(folder)
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-    return _without_pooler(AutoModel.from_config(config, dtype=torch.float32)).train(), tokenizer
+        write_files(files, Path(folder))
+        config = AutoConfig.from_pretrained(folder, **OWN_CODE)
+        tokenizer = AutoTokenizer.from_pretrained(folder, **OWN_CODE)
+    return _without_pooler(AutoModel.from_config(config, dtype=torch.float32, **OWN_CODE)).train(), tokenizer
 
 
 def note_commit(name: str, config: str | None) -> None:

@@ -82,10 +82,11 @@ def features_from_dict(stored: Mapping[str, Any]) -> TextFeatures:
         stored: ``{"class_path", "init_args", "state"}``.
 
     Raises:
-        ValueError: The class cannot be imported, is no `TextFeatures`, or does not take the settings or the state.
+        ValueError: The class is not there or not trusted, is no `TextFeatures`, or does not take settings or state.
         FileNotFoundError: An encoder that the features need is not there.
     """
-    init_args = dict(stored["init_args"])
+    # the folder of a cache is the user's own: nothing is written to a place that a file names
+    init_args = {name: value for name, value in stored["init_args"].items() if name != "cache_dir"}
     if init_args.get("cleaning") is not None:
         init_args["cleaning"] = cleaning_from_dict(init_args["cleaning"])
     path = {"class_path": stored["class_path"], "init_args": init_args}

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import mlemo
-from mlemo.checkpoints import read_checkpoint
 from mlemo.runs.atomic import write_atomically
+from mlemo.runs.loading import read_checkpoint
 from mlemo.studies.records import RECORD, git_state, make_record
 from mlemo.studies.runs import StudyRun
 from mlemo.training import run as mlemo_run

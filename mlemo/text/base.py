@@ -66,8 +66,8 @@ def cleaning_from_dict(stored: Mapping[str, Any]) -> TextCleaning:
         stored: ``{"class_path", "init_args"}``.
 
     Raises:
-        ValueError: A key is missing, the path cannot be imported, it is not a :class:`TextCleaning`, or the arguments
-            do not fit the class.
+        ValueError: A key is missing, its class is not there or not trusted, it is not a :class:`TextCleaning`, or the
+            arguments do not fit the class.
 
     Example:
         >>> from mlemo.text import Tweets

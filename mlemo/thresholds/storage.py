@@ -40,7 +40,7 @@ def rule_to_dict(rule: ThresholdRule) -> dict[str, Any]:
 
 
 def rule_from_dict(stored: Mapping[str, Any]) -> ThresholdRule:
-    """The rule that :func:`rule_to_dict` stored; the class is imported by its dotted path.
+    """The rule that :func:`rule_to_dict` stored.
 
     Args:
         stored: ``{"class_path", "init_args", "state"}``.
@@ -49,7 +49,7 @@ def rule_from_dict(stored: Mapping[str, Any]) -> ThresholdRule:
         The rule, fitted if it was.
 
     Raises:
-        ValueError: A key is missing, the path cannot be imported, it is not a :class:`ThresholdRule`, or the
+        ValueError: A key is missing, its class is not there or not trusted, it is not a :class:`ThresholdRule`, or the
             arguments or the state do not fit the class.
 
     Example:

@@ -137,7 +137,8 @@ def test_a_moved_encoder_is_given_to_the_command_or_to_the_model(pretrained: Pat
         load(checkpoint)
     shutil.rmtree(tmp_path / "cache")
     folder = f"--trainer.logger.save_dir={tmp_path / 'again'}"
-    again = main(["test", f"--ckpt_path={checkpoint}", f"--model.features.encoder={new}", folder])
+    cache = f"--model.features.cache_dir={tmp_path / 'cache'}"  # a checkpoint names no folder that is written to
+    again = main(["test", f"--ckpt_path={checkpoint}", f"--model.features.encoder={new}", cache, folder])
     assert results(again) == results(cli)
     assert len(list((tmp_path / "cache").iterdir())) == 1  # the test split alone was encoded
     model = FrozenHead.load_from_checkpoint(checkpoint, weights_only=True, features=FrozenEncoder(str(new)))

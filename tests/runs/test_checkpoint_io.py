@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from mlemo.checkpoints import find_checkpoint, read_checkpoint
 from mlemo.cli import main
 from mlemo.runs.checkpoint_io import AtomicCheckpointIO
+from mlemo.runs.loading import find_checkpoint, read_checkpoint
 from mlemo.training import instantiate
 
 SHARED = Path("/dev/shm")  # a file system of its own, which is what Lightning's way of writing does not survive

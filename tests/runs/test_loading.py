@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mlemo.checkpoints import find_checkpoint, read_checkpoint
+from mlemo.runs.loading import find_checkpoint, read_checkpoint
 
 
 def write(path: Path) -> Path:

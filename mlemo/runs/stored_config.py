@@ -31,7 +31,7 @@ from mlemo.runs.limits import read_yaml
 from mlemo.text import TextCleaning
 from mlemo.thresholds import ThresholdRule
 
-__all__ = ["INFERENCE", "NOT_NEEDED", "check_classes", "only_known_imports", "stored_config"]
+__all__ = ["INFERENCE", "NOT_NEEDED", "check_classes", "class_modules", "only_known_imports", "stored_config"]
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +105,19 @@ def check_classes(settings: Any, where: str, trust: Collection[str] = ()) -> Non
         kind = stored_class(path, key, (*PACKAGES, *LIBRARIES))
         if not (issubclass(kind, BASES) or _within(kind.__module__, (*PACKAGES, *trust))):
             raise ValueError(f"the stored {key} {path!r} is no class that a config can name")
+
+
+def class_modules(settings: Any) -> list[str]:
+    """The modules of the classes in settings of the user's own, so that a checkpoint of these may name them too.
+
+    Args:
+        settings: Plain settings.
+
+    Example:
+        >>> class_modules({"callbacks": [{"class_path": "mine.Callback", "init_args": {}}]})
+        ['mine']
+    """
+    return sorted({str(path).rpartition(".")[0] for _, path in _class_paths(settings, "")} - {""})
 
 
 @contextmanager

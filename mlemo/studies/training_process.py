@@ -11,6 +11,7 @@ from typing import Any
 import mlemo
 from mlemo.runs.atomic import write_atomically
 from mlemo.runs.loading import read_checkpoint
+from mlemo.runs.stored_config import class_modules
 from mlemo.studies.records import RECORD, git_state, make_record
 from mlemo.studies.runs import StudyRun
 from mlemo.training import run as mlemo_run
@@ -52,12 +53,13 @@ def fit_and_test(run: StudyRun, folder: Path) -> bool:
                 path.unlink()
         mlemo_run("fit", [*run.words, *place])
         return False
+    trust = [f"--trust={module}" for module in class_modules(run.config)]  # those that the study names, not the file
     if _has_stopped_early(checkpoint):  # fitting would train another epoch
         best = _best(checkpoint, last.parent)
         for command in ("validate", "test"):
-            mlemo_run(command, [f"--ckpt_path={best}", *place])
+            mlemo_run(command, [*run.words, f"--ckpt_path={best}", *place, *trust])
     else:
-        mlemo_run("fit", [f"--ckpt_path={last}", *place])
+        mlemo_run("fit", [f"--ckpt_path={last}", *place, *trust])
     return True
 
 

@@ -287,7 +287,8 @@ def test_a_whole_run_and_its_checkpoint_without_the_files(files: list[str], tmp_
     found = mlemo.load(folder).probabilities(test.texts)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
     assert (expected.std(0) > 0).all()
-    again: Any = main(["test", f"--ckpt_path={folder / 'checkpoints' / 'best.ckpt'}"])
+    place = f"--trainer.logger.save_dir={tmp_path}"
+    again: Any = main(["test", f"--ckpt_path={folder / 'checkpoints' / 'best.ckpt'}", place])
     results = [json.loads((path / "results_test.json").read_text()) for path in (folder, Path(again.trainer.log_dir))]
     assert folder != Path(again.trainer.log_dir)
     assert results[0] == results[1]

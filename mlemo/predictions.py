@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import warnings
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
@@ -76,14 +77,17 @@ def read_predictions(path: Path) -> Predictions:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there; `mlemo test --ckpt_path FILE` writes the predictions of a run")
     try:
-        header = list(pd.read_csv(path, nrows=0).columns)
-        table = pd.read_csv(
-            path,
-            dtype=dict.fromkeys(("id", *OLD_SETS), str),
-            keep_default_na=False,
-            na_values={name: [""] for name in header if name.startswith(GOLD)},
-        )
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        header = list(pd.read_csv(path, nrows=0, index_col=False).columns)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # of rows that are longer than the header
+            table = pd.read_csv(
+                path,
+                index_col=False,
+                dtype=dict.fromkeys(("id", *OLD_SETS), str),
+                keep_default_na=False,
+                na_values={name: [""] for name in header if name.startswith(GOLD)},
+            )
+    except (ValueError, OverflowError, pd.errors.ParserWarning) as error:
         raise ValueError(f"{path} is not a table of predictions: {error}") from error
     old = header[:3] == ["id", "gold", "decided"]
     if old:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import re
+import reprlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-__all__ = ["CONTROL", "SURROGATE", "cell", "visible"]
+__all__ = ["CONTROL", "SURROGATE", "cell", "shown", "visible"]
 
 #: Halves of surrogate pairs, which no encoding has.
 SURROGATE = re.compile("[\ud800-\udfff]")
 #: Those and the control characters, but for tab and line break.
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 LONGEST = 1000  # characters of a text in a table
+
+BRIEF = reprlib.Repr()
+BRIEF.maxlist = 40
+BRIEF.maxstring = BRIEF.maxother = BRIEF.maxlong = 80
 
 
 def visible(text: str) -> str:
@@ -34,9 +39,19 @@ def cell(text: str) -> Text:
 
     Example:
         >>> print(cell("[red]" + "a" * 10_000)[-27:])
-        aaaaa… (10,005 characters)
+        aaaaaa… (10,005 characters)
     """
     from rich.text import Text  # noqa: PLC0415  # `mlemo --help` needs this module, and no table
 
     cut = text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text):,} characters)"
     return Text(visible(cut))
+
+
+def shown(value: object) -> str:
+    """What was found, for messages: its notation in Python, of long ones the beginning and the end.
+
+    Example:
+        >>> shown("yes"), len(shown("ha" * 1000))
+        ("'yes'", 80)
+    """
+    return BRIEF.repr(value)

@@ -125,7 +125,7 @@ def yaml_problem(paths: Iterable[str]) -> str | None:
             yaml.safe_load(Path(path).read_text(encoding="utf-8"))
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark
-            line = "" if mark is None else f", line {mark.line + 1}, column {mark.column + 1}"
+            line = "" if mark is None else f":{mark.line + 1}:{mark.column + 1}"
             return f"{path}{line}: not valid YAML: {error.problem}"
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             return f"{path}: not valid YAML: {error}"

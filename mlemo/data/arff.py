@@ -14,8 +14,8 @@ from typing import Literal
 import numpy as np
 from scipy.sparse import csr_array, vstack
 
-from mlemo.data.checks import shown
 from mlemo.data.compressed import read_gzip
+from mlemo.visible import shown
 
 __all__ = ["ArffTable", "Attribute", "read_arff", "read_attributes"]
 
@@ -77,7 +77,7 @@ class ArffTable:
 
     def where(self, row: int) -> str:
         """File and line of a row, for messages."""
-        return f"{self.sources[row]}, line {self.lines[row]}"
+        return f"{self.sources[row]}:{self.lines[row]}"
 
     @classmethod
     def concatenate(cls, parts: Sequence[ArffTable]) -> ArffTable:
@@ -94,8 +94,8 @@ class ArffTable:
             for theirs, ours in zip(part.attributes, first.attributes):
                 if (theirs.name, theirs.kind, theirs.values) != (ours.name, ours.kind, ours.values):
                     raise ValueError(
-                        f"{part.sources[0]}, line {theirs.line}: attribute {theirs.name!r} differs from {ours.name!r} "
-                        f"in {first.sources[0]}, line {ours.line}"
+                        f"{part.sources[0]}:{theirs.line}: attribute {shown(theirs.name)} differs from "
+                        f"{shown(ours.name)} in {first.sources[0]}:{ours.line}"
                     )
         return cls(
             first.attributes,
@@ -138,7 +138,7 @@ def read_arff(path: str | Path) -> ArffTable:
                 values.extend(_dense_row(line, decoders))
                 columns.extend(every_column)
         except ValueError as error:
-            raise ValueError(f"{path}, line {number}: {error}") from None
+            raise ValueError(f"{path}:{number}: {error}") from None
         ends.append(len(columns))
         numbers.append(number)
     if not numbers:
@@ -175,23 +175,23 @@ def _header(lines: Iterator[tuple[int, str]], path: Path) -> tuple[Attribute, ..
         keyword = line.split(None, 1)[0].lower()
         if keyword == "@data":
             if not attributes:
-                raise ValueError(f"{path}, line {number}: @data before any @attribute")
+                raise ValueError(f"{path}:{number}: @data before any @attribute")
             return tuple(attributes.values())
         if keyword == "@relation":
             continue
         match = ATTRIBUTE.fullmatch(line)
         if match is None:
-            raise ValueError(f"{path}, line {number}: found {line[:60]!r}, expected @relation, @attribute or @data")
+            raise ValueError(f"{path}:{number}: found {line[:60]!r}, expected @relation, @attribute or @data")
         name, declared = _unquote(match[1]), match[2].strip()
         kind, values = _kind(declared)
         if kind is None:
             raise ValueError(
-                f"{path}, line {number}: attribute {shown(name)} has the type {declared[:60]!r}, expected "
+                f"{path}:{number}: attribute {shown(name)} has the type {declared[:60]!r}, expected "
                 f"{', '.join(KINDS)} or {{value, ...}}"
             )
         if name in attributes:
             raise ValueError(
-                f"{path}, line {number}: attribute {name!r} is declared a second time, first in line "
+                f"{path}:{number}: attribute {shown(name)} is declared a second time, first in line "
                 f"{attributes[name].line}"
             )
         attributes[name] = Attribute(name, kind, values, number)
@@ -229,7 +229,7 @@ def _decoder(attribute: Attribute) -> Callable[[str], float]:
     def category(token: str) -> float:
         code = codes.get(_unquote(token))
         if code is None:
-            raise ValueError(_unfit(attribute, token, f"one of {list(attribute.values[:20])}"))
+            raise ValueError(_unfit(attribute, token, f"one of {shown(list(attribute.values))}"))
         return code
 
     return {"numeric": number, "nominal": category, "text": lambda token: 0.0}[attribute.kind]
@@ -237,8 +237,8 @@ def _decoder(attribute: Attribute) -> Callable[[str], float]:
 
 def _unfit(attribute: Attribute, token: str, expected: str) -> str:
     if token == "?":
-        return f"attribute {attribute.name!r} has no value ('?'), expected {expected}: fill the gaps first"
-    return f"attribute {attribute.name!r} holds {shown(token)}, expected {expected}"
+        return f"attribute {shown(attribute.name)} has no value ('?'), expected {expected}: fill the gaps first"
+    return f"attribute {shown(attribute.name)} holds {shown(token)}, expected {expected}"
 
 
 def _dense_row(line: str, decoders: list[Callable[[str], float]]) -> list[float]:

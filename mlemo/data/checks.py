@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mlemo.data.corpus import Corpus
+from mlemo.visible import shown
 
 __all__ = [
     "check_ids",
@@ -15,7 +15,6 @@ __all__ = [
     "fold_warnings",
     "invisible",
     "listing",
-    "shown",
     "split_warnings",
 ]
 
@@ -24,9 +23,6 @@ FEW_ROWS = 100
 
 #: Characters that names and ids must not hold: two that look the same would be different.
 INVISIBLE = {"\ufeff": "U+FEFF, an invisible byte-order mark", "\0": "a NUL character"}
-
-BRIEF = reprlib.Repr()
-BRIEF.maxstring = BRIEF.maxother = BRIEF.maxlong = 80
 
 
 def check_ids(ids: Sequence[str], where: Callable[[int], str]) -> None:
@@ -114,16 +110,6 @@ def fold_warnings(rows: int, labels: int, folds: int) -> list[str]:
 def invisible(name: str) -> str | None:
     """Description of the first invisible character in a name; ``None`` where there is none."""
     return next((words for character, words in INVISIBLE.items() if character in name), None)
-
-
-def shown(value: object) -> str:
-    """What was found, for messages: its notation in Python, of long ones the beginning and the end.
-
-    Example:
-        >>> shown("yes"), shown("ha" * 1000)
-        ("'yes'", "'hahahahahahahahahahahahahahahahahaha...hahahahahahahahahahahahahahahahahahah'")
-    """
-    return BRIEF.repr(value)
 
 
 def listing(names: Sequence[str], shown: int = 5) -> str:

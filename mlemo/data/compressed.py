@@ -80,8 +80,9 @@ def read_parquet_columns(path: Path) -> pyarrow.Table:
                 if size > LARGEST:
                     raise _too_large(path, "divide the file if that is meant")
                 parts.append(part)
-            return pyarrow.Table.from_batches(parts, file.schema_arrow)
-    except (pyarrow.ArrowException, OSError) as error:
+            table = pyarrow.Table.from_batches(parts, file.schema_arrow)
+            return table.rename_columns(table.column_names)  # names that are not UTF-8 are found out here
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not a readable Parquet file: {error}") from None
 
 

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from mlemo.data.base import SPLITS, EmotionDataModule, Split
-from mlemo.data.checks import count_warnings, shown
+from mlemo.data.checks import count_warnings
 from mlemo.data.corpus import Corpus
 from mlemo.data.fetch import download, find_file
 from mlemo.data.label_words import label_words
 from mlemo.data.splits import stratified_split
 from mlemo.data.tables import read_csv
 from mlemo.labels import LabelSpace
+from mlemo.visible import shown
 
 __all__ = ["ExaAEC"]
 
@@ -97,7 +98,11 @@ class ExaAEC(EmotionDataModule):
         labels = table.multi_hot(sets, self.label_space)
         ids, warnings = [str(row) for row in range(len(table))], count_warnings(len(table), ROWS, "rows", path)
         corpus = Corpus(self.label_space, labels, ids, texts, warnings=warnings)
-        return dict(zip(SPLITS, map(corpus.select, stratified_split(labels, FRACTIONS, self.seed, groups=texts))))
+        try:
+            parts = stratified_split(labels, FRACTIONS, self.seed, groups=texts)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+        return dict(zip(SPLITS, map(corpus.select, parts)))
 
 
 @cache  # a few dozen different cells

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from mlemo.data.base import SPLITS, EmotionDataModule, Split
-from mlemo.data.checks import listing, shown
+from mlemo.data.checks import listing
 from mlemo.data.corpus import Corpus
 from mlemo.data.splits import stratified_split
 from mlemo.data.tables import Table, read_csv, read_json_lines, read_parquet
 from mlemo.labels import LabelSpace
+from mlemo.visible import shown
 
 __all__ = ["TextFiles"]
 
@@ -109,7 +110,10 @@ class TextFiles(EmotionDataModule):
         if not cut:
             return {"train": corpus}
         off = [self.fractions[split] for split in cut]
-        parts = stratified_split(corpus.labels, [1 - sum(off), *off], self.seed, groups=corpus.texts)
+        try:
+            parts = stratified_split(corpus.labels, [1 - sum(off), *off], self.seed, groups=corpus.texts)
+        except ValueError as error:
+            raise ValueError(f"{train}: {error}") from None
         return dict(zip(["train", *cut], map(corpus.select, parts)))  # type: ignore[arg-type]  # mypy widens the list
 
     def _read(self, file: str | Path) -> Corpus:

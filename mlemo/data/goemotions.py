@@ -13,6 +13,7 @@ from mlemo.data.corpus import Corpus
 from mlemo.data.fetch import find_file, hub_table
 from mlemo.data.tables import Table, nearest, read_csv, read_text
 from mlemo.labels import LabelSpace
+from mlemo.visible import shown
 
 __all__ = ["GoEmotions"]
 
@@ -95,7 +96,8 @@ def _corpus(table: Table, sets: list[Any], space: LabelSpace) -> Corpus:
             if number not in known:
                 cell = table.column("labels")[row]
                 raise ValueError(
-                    f"{table.where(row)}: label ids {cell!r}, expected numbers from 0 to {len(space) - 1}, one at least"
+                    f"{table.where(row)}: label ids {shown(cell)}, expected numbers from 0 to {len(space) - 1}, "
+                    "one at least"
                 )
             rows.append(row)
             columns.append(known[number])
@@ -113,5 +115,5 @@ def _check_names(path: Path) -> None:
     for line, (found, expected) in enumerate(zip(names, LABELS), start=1):
         if found != expected:
             raise ValueError(
-                f"{path}, line {line}: found label {found!r}, expected {expected!r}{nearest(found, LABELS)}"
+                f"{path}:{line}: found label {shown(found)}, expected {expected!r}{nearest(found, LABELS)}"
             )

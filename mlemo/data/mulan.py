@@ -224,8 +224,11 @@ class Mulan(EmotionDataModule):
     @cached_property
     def _rows(self) -> dict[Split, np.ndarray]:
         labels = torch.from_numpy(self._table.labels)
-        held_out = np.array(stratified_folds(labels, self.folds, self.seed)[self.fold])
-        val, test = (held_out[half] for half in stratified_split(labels[held_out], (0.5, 0.5), self.seed))
+        try:
+            held_out = np.array(stratified_folds(labels, self.folds, self.seed)[self.fold])
+            val, test = (held_out[half] for half in stratified_split(labels[held_out], (0.5, 0.5), self.seed))
+        except ValueError as error:
+            raise ValueError(f"{self._files[0]}: {error}") from None
         train = np.setdiff1d(np.arange(len(labels)), held_out)
         return {"train": train, "val": val, "test": test}
 

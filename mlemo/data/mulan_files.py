@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -21,6 +22,7 @@ from mlemo.data.checks import listing
 from mlemo.data.compressed import check_mat
 from mlemo.data.tables import nearest
 from mlemo.labels import LabelSpace
+from mlemo.visible import shown
 
 __all__ = [
     "LabelFile",
@@ -38,7 +40,11 @@ __all__ = [
 
 ARFF_NAME = re.compile(r"\.arff(\.gz)?$", re.IGNORECASE)
 PART_NAME = re.compile(r"(?:^|[-_.])(train|test)\.arff(\.gz)?$", re.IGNORECASE)
-UNREADABLE_MAT = (MatReadError, NotImplementedError, OSError, TypeError, ValueError)  # what scipy raises, by the fault
+# what scipy raises, by the fault; of some it warns as well
+UNREADABLE_MAT = (
+    *(MatReadError, NotImplementedError, OSError, TypeError, ValueError, KeyError, IndexError, OverflowError),
+    *(EOFError, MemoryError, Warning, zlib.error),
+)
 
 
 @dataclass(frozen=True)
@@ -123,9 +129,9 @@ def read_label_file(path: Path) -> LabelFile:
             return
         line, name = parser.CurrentLineNumber, attributes.get("name", "")
         if not name.strip():
-            raise ValueError(f"{path}, line {line}: a label without a name")
+            raise ValueError(f"{path}:{line}: a label without a name")
         if name in lines:
-            raise ValueError(f"{path}, line {line}: label {name!r} stands there a second time, see line {lines[name]}")
+            raise ValueError(f"{path}:{line}: label {shown(name)} stands there a second time, see line {lines[name]}")
         lines[name] = line
         siblings.setdefault(parents[-1] if parents else None, []).append(name)
         parents.append(name)
@@ -137,8 +143,10 @@ def read_label_file(path: Path) -> LabelFile:
     parser.StartElementHandler, parser.EndElementHandler = start, end
     try:
         parser.Parse(path.read_bytes(), True)
+    except LookupError as error:
+        raise ValueError(f"{path}: not readable as XML: {error}") from None
     except expat.ExpatError as error:
-        raise ValueError(f"{path}, line {error.lineno}: not readable as XML: {error}") from None
+        raise ValueError(f"{path}:{error.lineno}: not readable as XML: {error}") from None
     if not lines:
         raise ValueError(f"{path}: names no label, expected <labels><label name=...></label>...</labels>")
     groups = tuple(map(tuple, siblings.values())) if len(siblings) > 1 else None
@@ -160,12 +168,11 @@ def label_columns(table: ArffTable, labels: LabelFile) -> list[int]:
     for name, line in zip(labels.space.names, labels.lines):
         if name not in known:
             raise ValueError(
-                f"{labels.path}, line {line}: label {name!r} is no attribute of {table.sources[0]}"
-                f"{nearest(name, known)}"
+                f"{labels.path}:{line}: label {shown(name)} is no attribute of {table.sources[0]}{nearest(name, known)}"
             )
         attribute = table.attributes[known[name]]
         if attribute.kind == "text":
-            raise ValueError(f"{table.sources[0]}, line {attribute.line}: label {name!r} is a text, expected 0 and 1")
+            raise ValueError(f"{table.sources[0]}:{attribute.line}: label {name!r} is a text, expected 0 and 1")
     return [known[name] for name in labels.space.names]
 
 
@@ -256,8 +263,11 @@ def read_mat(path: Path) -> tuple[csr_array, np.ndarray]:
     """
     check_mat(path)
     mat_label_space(path)  # checks the names and shapes
-    content: dict[str, Any] = loadmat(path, variable_names=["data", "target"])
-    data, target = csr_array(content["data"], dtype=np.float32), csr_array(content["target"]).toarray().T
+    try:
+        content: dict[str, Any] = loadmat(path, variable_names=["data", "target"])
+        data, target = csr_array(content["data"], dtype=np.float32), csr_array(content["target"]).toarray().T
+    except UNREADABLE_MAT as error:
+        raise _unreadable_mat(path, error) from None
     if not np.isfinite(data.data).all():
         raise ValueError(f"{path}: 'data' holds values that are no finite numbers")
     wrong = np.argwhere((target != 0) & (target != 1))
@@ -276,8 +286,12 @@ def mat_label_space(path: Path) -> LabelSpace:
     try:
         shapes = {name: shape for name, shape, _ in whosmat(path)}
     except UNREADABLE_MAT as error:
-        raise ValueError(f"{path}: not readable as a MATLAB file of version 7.2 or before: {error}") from None
+        raise _unreadable_mat(path, error) from None
     data, target = shapes.get("data", ()), shapes.get("target", ())
     if len(data) != 2 or len(target) != 2 or data[0] != target[1]:
         raise ValueError(f"{path}: expected 'data' (rows x inputs) and 'target' (labels x rows), found {shapes}")
     return LabelSpace(tuple(f"label {number}" for number in range(1, target[0] + 1)))
+
+
+def _unreadable_mat(path: Path, error: BaseException) -> ValueError:
+    return ValueError(f"{path}: not readable as a MATLAB file of version 7.2 or before: {error}")

@@ -15,6 +15,7 @@ from mlemo.data.fetch import find_file
 from mlemo.data.label_words import label_words
 from mlemo.data.tables import read_text
 from mlemo.labels import LabelSpace
+from mlemo.visible import shown
 
 __all__ = ["NLPCC2018"]
 
@@ -105,7 +106,7 @@ class NLPCC2018(EmotionDataModule):
             labels.append([values[line] for line, expected in zip(post, LINES) if expected == VALUE])
             texts.append(post[LINES.index(TEXT)])
             start += len(LINES)
-        check_ids(ids, lambda row: f"{path}, line {begins[row]}")
+        check_ids(ids, lambda row: f"{path}:{begins[row]}")
         warnings = count_warnings(len(ids), ROWS[split], f"posts of the {split} split", path)
         return Corpus(self.label_space, torch.tensor(labels), ids, texts, warnings=warnings)
 
@@ -121,9 +122,9 @@ def _check(path: Path, start: int, post: list[str]) -> None:
         else:
             right = line == expected
         if not right:
-            found = repr(line) if line else "an empty line"
+            found = shown(line) if line else "an empty line"
             raise ValueError(
-                f"{path}, line {number}: found {found}, expected {expected} (the post begins in line {start + 1})"
+                f"{path}:{number}: found {found}, expected {expected} (the post begins in line {start + 1})"
             )
     if len(post) < len(LINES):
         raise ValueError(

@@ -15,6 +15,7 @@ from mlemo.data.corpus import Corpus
 from mlemo.data.label_words import label_words
 from mlemo.data.splits import random_split
 from mlemo.labels import LabelSpace
+from mlemo.visible import shown
 
 __all__ = ["RenCECps"]
 
@@ -68,7 +69,11 @@ class RenCECps(EmotionDataModule):
     @cached_property
     def _parts(self) -> dict[Split, Corpus]:
         corpus = self._whole()
-        return dict(zip(SPLITS, map(corpus.select, random_split(len(corpus), FRACTIONS, self.seed))))
+        try:
+            parts = random_split(len(corpus), FRACTIONS, self.seed)
+        except ValueError as error:
+            raise ValueError(f"{self.data_dir}: {error}") from None
+        return dict(zip(SPLITS, map(corpus.select, parts)))
 
     def _whole(self) -> Corpus:
         if self.data_dir is None:
@@ -86,7 +91,7 @@ class RenCECps(EmotionDataModule):
                     where = f"{path}, paragraph {p}, sentence {s}"
                     text = sentence.get("S")
                     if text is None:
-                        raise ValueError(f"{where}: found the attributes {list(sentence.attrib)}, expected 'S'")
+                        raise ValueError(f"{where}: found the attributes {shown(list(sentence.attrib))}, expected 'S'")
                     texts.append(text)
                     ids.append(f"{document}-{p}-{s}")
                     labels.append([_intensity(sentence, emotion, where) > 0 for emotion in EMOTIONS])
@@ -103,7 +108,7 @@ def _parse(path: Path) -> ElementTree.Element:
     try:
         return ElementTree.parse(path).getroot()
     except ElementTree.ParseError as error:
-        raise ValueError(f"{path}, line {error.position[0]}: not XML: {error}") from None
+        raise ValueError(f"{path}:{error.position[0]}: not XML: {error}") from None
     except (LookupError, ValueError) as error:  # an encoding that the XML parser does not know
         raise ValueError(f"{path}: {error}; save the file as UTF-8 and say so in its first line") from None
 
@@ -111,11 +116,11 @@ def _parse(path: Path) -> ElementTree.Element:
 def _intensity(sentence: ElementTree.Element, emotion: str, where: str) -> float:
     element = sentence.find(emotion)
     if element is None:
-        raise ValueError(f"{where}: found {[child.tag for child in sentence]}, expected <{emotion}> among them")
+        raise ValueError(f"{where}: found {shown([child.tag for child in sentence])}, expected <{emotion}> among them")
     try:
         value = float(element.text or "")
     except ValueError:
         value = -1.0
     if not 0 <= value <= 1:
-        raise ValueError(f"{where}: <{emotion}> holds {element.text!r}, expected a number from 0 to 1")
+        raise ValueError(f"{where}: <{emotion}> holds {shown(element.text)}, expected a number from 0 to 1")
     return value

@@ -13,6 +13,7 @@ from mlemo.data.fetch import find_file
 from mlemo.data.label_words import label_words
 from mlemo.data.tables import read_csv
 from mlemo.labels import LabelSpace
+from mlemo.visible import shown
 
 __all__ = ["SemEval2018"]
 
@@ -91,7 +92,7 @@ class SemEval2018(EmotionDataModule):
         path = find_file(self.data_dir, [name, f"{folder}/{name}"], how_to_get)
         table = read_csv(path, delimiter="\t", quoted=False)
         if list(table.columns) != HEADER:
-            raise ValueError(f"{path}, line 1: found the header {list(table.columns)}, expected {HEADER}")
+            raise ValueError(f"{path}:1: found the header {shown(list(table.columns))}, expected {HEADER}")
         if "NONE" in table.column(LABELS[0]):
             row = table.column(LABELS[0]).index("NONE")
             raise ValueError(

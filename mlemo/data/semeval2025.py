@@ -14,6 +14,7 @@ from mlemo.data.fetch import find_file, hub_table
 from mlemo.data.label_words import label_words
 from mlemo.data.tables import Table, nearest, read_csv
 from mlemo.labels import LabelSpace
+from mlemo.visible import shown
 
 __all__ = ["SemEval2025"]
 
@@ -149,5 +150,6 @@ def _check_columns(table: Table, code: str) -> None:
     for name in table.columns:
         if name not in expected and (name not in EMOTIONS or table.indicators([name], empty_is_unknown=True)[0].any()):
             raise ValueError(
-                f"{table.source}: unexpected column {name!r}, found {list(table.columns)}, expected {expected}"
+                f"{table.source}: unexpected column {shown(name)}, found {shown(list(table.columns))}, "
+                f"expected {expected}"
             )

@@ -18,9 +18,10 @@ import pyarrow
 import torch
 from torch import Tensor
 
-from mlemo.data.checks import check_ids, invisible, shown
+from mlemo.data.checks import check_ids, invisible
 from mlemo.data.compressed import read_parquet_columns
 from mlemo.labels import LabelSpace
+from mlemo.visible import shown
 
 __all__ = ["Table", "nearest", "read_csv", "read_json_lines", "read_parquet", "read_text"]
 
@@ -54,14 +55,15 @@ class Table:
     def __post_init__(self) -> None:
         for name in self.columns:
             if found := invisible(name):
-                raise ValueError(f"{self.source}: the column name {name!r} holds {found}; remove it")
+                raise ValueError(f"{self.source}: the column name {shown(name)} holds {found}; remove it")
 
     def __len__(self) -> int:
         return len(self.lines)
 
     def where(self, row: int) -> str:
         """File and line of a row, for messages."""
-        return f"{self.source}, {self.unit} {self.lines[row]}"
+        number = self.lines[row]
+        return f"{self.source}:{number}" if self.unit == "line" else f"{self.source}, {self.unit} {number}"
 
     def column(self, name: str) -> list[Any]:
         """The cells of one column.
@@ -71,7 +73,7 @@ class Table:
         """
         if name not in self.columns:
             found = list(self.columns)
-            raise ValueError(f"{self.source}: no column {name!r}, found {found}{nearest(name, found)}")
+            raise ValueError(f"{self.source}: no column {name!r}, found {shown(found)}{nearest(name, found)}")
         return self.columns[name]
 
     def texts(self, name: str) -> list[str]:
@@ -176,12 +178,12 @@ def read_text(path: str | Path) -> str:
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         byte = error.object[error.start]
-        raise ValueError(f"{path}, line {line}: byte 0x{byte:02x} is not UTF-8; save the file as UTF-8") from None
+        raise ValueError(f"{path}:{line}: byte 0x{byte:02x} is not UTF-8; save the file as UTF-8") from None
     if text.startswith("\ufeff"):
-        raise ValueError(f"{path}, line 1: the file begins with two byte-order marks (U+FEFF); remove one")
+        raise ValueError(f"{path}:1: the file begins with two byte-order marks (U+FEFF); remove one")
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
-        raise ValueError(f"{path}, line {line}: found a NUL character, expected text; is the file damaged or UTF-16?")
+        raise ValueError(f"{path}:{line}: found a NUL character, expected text; is the file damaged or UTF-16?")
     if not text.strip():
         raise ValueError(f"{path}: the file is empty, expected at least one row")
     return text
@@ -221,7 +223,7 @@ def read_csv(
             lines.append(line)
             line = reader.line_num + 1  # a quoted field may hold line breaks
     except csv.Error as error:
-        raise ValueError(f"{path}, row that begins in line {line}: {error}") from None
+        raise ValueError(f"{path}:{line}: in the row that begins here: {error}") from None
     finally:
         csv.field_size_limit(limit)
     header = list(columns) if columns is not None else rows.pop(0)
@@ -229,13 +231,15 @@ def read_csv(
         lines.pop(0)
         repeated = sorted(name for name, count in Counter(header).items() if count > 1)
         if repeated:
-            raise ValueError(f"{path}, line 1: the columns {repeated} occur more than once in the header {header}")
+            raise ValueError(
+                f"{path}:1: the columns {shown(repeated)} occur more than once in the header {shown(header)}"
+            )
     for row, line in zip(rows, lines):
         if len(row) != len(header):
             found = f"{len(row)} columns" if row else "an empty line"
-            raise ValueError(f"{path}, line {line}: found {found}, expected {len(header)} columns {header}")
+            raise ValueError(f"{path}:{line}: found {found}, expected {len(header)} columns {shown(header)}")
     if not rows:
-        raise ValueError(f"{path}: no row after the header {header}")
+        raise ValueError(f"{path}: no row after the header {shown(header)}")
     return Table(str(path), dict(zip(header, (list(cells) for cells in zip(*rows)))), lines)
 
 
@@ -252,16 +256,18 @@ def read_json_lines(path: str | Path) -> Table:
         try:
             row = json.loads(content)
         except (ValueError, RecursionError) as error:  # not JSON, numbers of thousands of digits, deep nesting
-            raise ValueError(f"{path}, line {line}: not JSON: {error}") from None
+            raise ValueError(f"{path}:{line}: not JSON: {error}") from None
         if not isinstance(row, dict):
-            raise ValueError(f"{path}, line {line}: found {shown(row)}, expected a JSON object")
+            raise ValueError(f"{path}:{line}: found {shown(row)}, expected a JSON object")
         if "\\u" in content and (half := SURROGATE.search(json.dumps(row, ensure_ascii=False))) is not None:
             raise ValueError(
-                f"{path}, line {line}: found \\u{ord(half[0]):04x}, half of a surrogate pair, expected both or none; "
+                f"{path}:{line}: found \\u{ord(half[0]):04x}, half of a surrogate pair, expected both or none; "
                 "was a text cut inside an emoji?"
             )
         if rows and row.keys() != rows[0].keys():
-            raise ValueError(f"{path}, line {line}: found the keys {list(row)}, expected {list(rows[0])} as in line 1")
+            raise ValueError(
+                f"{path}:{line}: found the keys {shown(list(row))}, expected {shown(list(rows[0]))} as in line 1"
+            )
         rows.append(row)
     return Table(str(path), {key: [row[key] for row in rows] for key in rows[0]}, range(1, len(rows) + 1))
 
@@ -279,7 +285,7 @@ def read_parquet(path: str | Path) -> Table:
     columns = {name: _cells(content.column(place), f"{path}", name) for place, name in enumerate(content.column_names)}
     rows = max((len(cells) for cells in columns.values()), default=0)
     if not rows:
-        raise ValueError(f"{path}: no row, found the columns {list(columns)}")
+        raise ValueError(f"{path}: no row, found the columns {shown(list(columns))}")
     return Table(str(path), columns, range(1, rows + 1), unit="row")
 
 

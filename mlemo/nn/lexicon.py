@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from mlemo.visible import shown
+
 __all__ = ["Lexicon"]
 
 
@@ -46,11 +48,13 @@ class Lexicon:
                 message names file and line.
         """
         table = self._table()
+        if table.columns.empty:
+            raise ValueError(f"{self.path}:1: no header, expected a column of words and at least one of values")
         word_column = table.columns[0] if self.word_column is None else self.word_column
         columns = [name for name in table.columns if name != word_column] if self.columns is None else self.columns
         for name in (word_column, *columns):
             if name not in table.columns:
-                raise ValueError(f"{self.path}: no column {name!r}, found {list(table.columns)}")
+                raise ValueError(f"{self.path}: no column {name!r}, found {shown(list(table.columns))}")
         if not columns:
             raise ValueError(f"{self.path}: a column of words and at least one of values are expected")
         values = table[columns].apply(pd.to_numeric, errors="coerce")
@@ -58,8 +62,8 @@ class Lexicon:
         if wrong.any():
             row, column = np.argwhere(wrong)[0]
             raise ValueError(
-                f"{self.path}, line {table.index[row]}: column {columns[column]!r} must be a finite number, "
-                f"found {table[columns].iat[row, column]!r}"
+                f"{self.path}:{table.index[row]}: column {shown(columns[column])} must be a finite number, "
+                f"found {shown(table[columns].iat[row, column])}"
             )
         words = table[word_column].str.strip().map(normalize)
         return values.astype(np.float32).groupby(words.to_numpy(), sort=False).mean()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import logging
+import zlib
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
+from mlemo.visible import shown
+
 __all__ = ["read_vectors"]
 
 log = logging.getLogger(__name__)
@@ -19,6 +22,7 @@ log = logging.getLogger(__name__)
 NUMBER = frozenset(b"0123456789+-.eEnaif \t")  # what a line of numbers is written with; n, a, i, f: nan and inf
 FASTTEXT_MODEL = b"\xba\x16\x4f\x2f"
 GZIP = b"\x1f\x8b"
+LONGEST_COUNT = 12  # digits of a number of words
 REPORT = 500_000  # words between two messages
 CHUNK = 1 << 20
 
@@ -59,7 +63,7 @@ def read_vectors(
     found: dict[str, NDArray[np.float32]] = {}
     exact: set[str] = set()
     with _open(path) as stream:
-        for number, (where, written, vector) in enumerate(_rows(path, stream)):
+        for number, (where, written, vector) in enumerate(_readable(path, _rows(path, stream))):
             if number and not number % REPORT:
                 log.info("%s: %s words read", path.name, f"{number:,}")
             word = normalize(written)
@@ -68,7 +72,7 @@ def read_vectors(
                 continue
             found[word] = vector()
             if not np.isfinite(found[word]).all():
-                raise ValueError(f"{path}, {where}: the vector of {written!r} holds a number that is not finite")
+                raise ValueError(f"{where}: the vector of {shown(written)} holds a number that is not finite")
             if word == written:
                 exact.add(word)
     return found
@@ -82,10 +86,18 @@ def _open(path: Path) -> IO[bytes]:
     return gzip.open(path) if start.startswith(GZIP) else path.open("rb")  # type: ignore[return-value]  # reads bytes
 
 
+def _readable(path: Path, rows: Iterator[Row]) -> Iterator[Row]:
+    """The rows; a fault of the gzip file is named."""
+    try:
+        yield from rows
+    except (EOFError, OSError, zlib.error) as error:
+        raise ValueError(f"{path}: not a readable gzip file: {error}") from None
+
+
 def _rows(path: Path, stream: IO[bytes]) -> Iterator[Row]:
     header = stream.readline()
     numbers = header.split()
-    if len(numbers) == 2 and all(number.isdigit() for number in numbers):
+    if len(numbers) == 2 and all(number.isdigit() and len(number) < LONGEST_COUNT for number in numbers):
         count, width = int(numbers[0]), int(numbers[1])
         start = stream.read(CHUNK)
         if set(start.partition(b" ")[2][: 2 * width - 1]) <= NUMBER:  # a number and its blank are two bytes or more
@@ -95,7 +107,7 @@ def _rows(path: Path, stream: IO[bytes]) -> Iterator[Row]:
         return
     width = len(numbers) - 1
     if width < 1:
-        raise ValueError(f"{path}, line 1: a word and its numbers, or a header, are expected, found {_shown(header)}")
+        raise ValueError(f"{path}:1: a word and its numbers, or a header, are expected, found {_shown(header)}")
     yield from _text_rows(path, _lines(header, stream), width, 1, None)
 
 
@@ -115,12 +127,12 @@ def _text_rows(path: Path, lines: Iterator[bytes], width: int, first: int, count
         if not content:
             continue
         read += 1
-        where = f"line {number:,}"
+        where = f"{path}:{number}"
         if content.count(b" ") == width:
             word, _, numbers = content.partition(b" ")
         else:
-            word, numbers = _split(content, width, f"{path}, {where}")
-        yield where, word.decode("utf-8", "replace"), partial(_text_vector, numbers, f"{path}, {where}")
+            word, numbers = _split(content, width, where)
+        yield where, word.decode("utf-8", "replace"), partial(_text_vector, numbers, where)
     if count is not None and read != count:
         raise ValueError(f"{path} has {read:,} words, and its header says {count:,}; it may be truncated")
 
@@ -150,7 +162,7 @@ def _text_vector(numbers: bytes, where: str) -> NDArray[np.float32]:
     try:
         return np.array(numbers.split(b" "), dtype=np.float32)
     except ValueError as error:
-        raise ValueError(f"{where}: {error}") from error
+        raise ValueError(f"{where}: {str(error)[:200]}") from error
 
 
 def _binary_rows(path: Path, buffer: bytes, stream: IO[bytes], width: int, count: int) -> Iterator[Row]:
@@ -163,7 +175,7 @@ def _binary_rows(path: Path, buffer: bytes, stream: IO[bytes], width: int, count
             buffer, at = buffer[at:] + more, 0
         word = buffer[at:blank].lstrip(b"\n").decode("utf-8", "replace")
         at = blank + 1 + size
-        yield f"word {number:,}", word, partial(_binary_vector, buffer, blank + 1, width)
+        yield f"{path}, word {number:,}", word, partial(_binary_vector, buffer, blank + 1, width)
 
 
 def _binary_vector(buffer: bytes, at: int, width: int) -> NDArray[np.float32]:
@@ -171,5 +183,4 @@ def _binary_vector(buffer: bytes, at: int, width: int) -> NDArray[np.float32]:
 
 
 def _shown(line: bytes) -> str:
-    text = line.decode("utf-8", "replace")
-    return repr(text if len(text) <= 60 else text[:60] + "…")
+    return shown(line.decode("utf-8", "replace"))

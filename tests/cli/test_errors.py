@@ -50,7 +50,7 @@ FAULTS: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "missing config file": ([*FIT, "--config=absent.yaml"], ("absent.yaml",)),
     "config that is no YAML": (
         [*FIT, "--config={tmp}/broken.yaml"],
-        ("broken.yaml, line 3,", "not valid YAML"),
+        ("broken.yaml:3:", "not valid YAML"),
     ),
     "config with an unknown key": ([*FIT, "--config={tmp}/unknown.yaml"], ("modle.class_path", "did you mean model?")),
     "empty batches": ([*FIT, "--data.batch_size=0"], ("data.batch_size must be at least 1, found 0",)),

@@ -48,7 +48,7 @@ def test_rows(read, row, expected):
     assert read(HEADER + row).codes.toarray().tolist() == [expected]
     both = read(HEADER + "4,x,1\n" + row + "\r\n\n% 9,x,0\n{0 5}\n")
     assert both.codes.toarray().tolist() == [[4, 0, 1], expected, [5, 0, 0]]
-    assert [both.where(number).rsplit(" ", 1)[1] for number in range(3)] == ["6", "7", "10"]
+    assert [both.where(number).rsplit(":", 1)[1] for number in range(3)] == ["6", "7", "10"]
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_header(tmp_path, declared, name, kind, values):
     path = tmp_path / "t.arff"
     path.write_text(f"% r\n\n@relation 'a b'\n{declared}\n@DATA\n1\n", encoding="utf-8")
     if name is None:
-        with raises("t.arff, line 4: "):
+        with raises("t.arff:4: "):
             read_attributes(path)
         return
     (attribute,) = read_attributes(path)
@@ -122,7 +122,7 @@ def test_header(tmp_path, declared, name, kind, values):
     ],
 )
 def test_faults_in_rows(read, row, message):
-    with raises("t.arff, line 8: ") as caught:
+    with raises("t.arff:8: ") as caught:
         read(HEADER + "1,x,0\n% comment\n" + row + "\n{0 1}\n")
     assert message in str(caught.value)
 
@@ -132,15 +132,15 @@ def test_faults_in_rows(read, row, message):
     [
         ("", "t.arff: no @data line, is this an ARFF file?"),
         ("@relation r\n@attribute a numeric\n", "t.arff: no @data line"),
-        ("@relation r\n@data\n1\n", "t.arff, line 2: @data before any @attribute"),
+        ("@relation r\n@data\n1\n", "t.arff:2: @data before any @attribute"),
         (HEADER, "t.arff: no row after @data"),
         (HEADER + "% none\n\n", "t.arff: no row after @data"),
         (
             "@attribute a numeric\n@attribute 'a' {0}\n@data\n",
-            "line 2: attribute 'a' is declared a second time, first in",
+            ":2: attribute 'a' is declared a second time, first in",
         ),
-        ("@attribute a numeric\n1,2\n", "line 2: found '1,2', expected @relation, @attribute or @data"),
-        ("@attribute a float\n", "line 1: attribute 'a' has the type 'float', expected numeric, real, integer, string"),
+        ("@attribute a numeric\n1,2\n", ":2: found '1,2', expected @relation, @attribute or @data"),
+        ("@attribute a float\n", ":1: attribute 'a' has the type 'float', expected numeric, real, integer, string"),
     ],
 )
 def test_faults_in_files(read, text, message):
@@ -191,15 +191,15 @@ def test_concatenate(read):
     both = ArffTable.concatenate([first, second])
     assert both.codes.toarray().tolist() == [[1, 0, 0], [2, 0, 0], [3, 1, 1]]
     assert [both.where(row).split("/")[-1] for row in range(3)] == [
-        "u.arff, line 6",
-        "u.arff, line 7",
-        "v.arff, line 7",
+        "u.arff:6",
+        "u.arff:7",
+        "v.arff:7",
     ]
     with raises("w.arff: 1 attributes, expected 3 as in"):
         ArffTable.concatenate([first, read("@attribute a numeric\n@data\n1", "w.arff")])
     for old, new in (("a numeric", "a {1}"), ("{0,1}", "{1,0}"), ("attribute c", "attribute d")):
         other = read(HEADER.replace(old, new) + "{}", "w.arff")
-        with raises("w.arff, line ") as caught:
+        with raises("w.arff:") as caught:
             ArffTable.concatenate([first, other])
         assert "differs from" in str(caught.value)
 

@@ -57,13 +57,13 @@ def test_labels_are_known_without_files():
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        (b"['neutral']", b"neutral", "ExaAEC.csv, line 2: label 'neutral', expected a list such as ['joy', 'love']"),
-        (b"['neutral']", b"[]", "ExaAEC.csv, line 2: label '[]', expected a list"),
-        (b"['neutral']", b"[1]", "ExaAEC.csv, line 2: label '[1]', expected a list"),
-        (b"['neutral']", b"('neutral')", "ExaAEC.csv, line 2: label \"('neutral')\", expected a list"),
-        (b"['neutral']", b"[open('x')]", "ExaAEC.csv, line 2: label \"[open('x')]\", expected a list"),
-        (b"['neutral']", b"['neutrl']", "ExaAEC.csv, line 2: unknown label 'neutrl'. Did you mean 'neutral'?"),
-        (b"['joy']", b"['joy'],x", "ExaAEC.csv, line 4: found 3 columns, expected 2 columns ['text', 'label']"),
+        (b"['neutral']", b"neutral", "ExaAEC.csv:2: label 'neutral', expected a list such as ['joy', 'love']"),
+        (b"['neutral']", b"[]", "ExaAEC.csv:2: label '[]', expected a list"),
+        (b"['neutral']", b"[1]", "ExaAEC.csv:2: label '[1]', expected a list"),
+        (b"['neutral']", b"('neutral')", "ExaAEC.csv:2: label \"('neutral')\", expected a list"),
+        (b"['neutral']", b"[open('x')]", "ExaAEC.csv:2: label \"[open('x')]\", expected a list"),
+        (b"['neutral']", b"['neutrl']", "ExaAEC.csv:2: unknown label 'neutrl'. Did you mean 'neutral'?"),
+        (b"['joy']", b"['joy'],x", "ExaAEC.csv:4: found 3 columns, expected 2 columns ['text', 'label']"),
         (b"text,label", b"text,labels", "ExaAEC.csv: no column 'label', found ['text', 'labels']. Did you mean"),
     ],
 )

@@ -44,7 +44,7 @@ def test_labels_are_known_without_files():
 
 def test_emotions_txt_is_optional_but_checked(changed):
     folder = changed("goemotions", "emotions.txt", b"remorse", b"remorce")
-    with raises("emotions.txt, line 25: found label 'remorce', expected 'remorse'. Did you mean 'remorse'?"):
+    with raises("emotions.txt:25: found label 'remorce', expected 'remorse'. Did you mean 'remorse'?"):
         GoEmotions(folder).corpus("train")
     (folder / "emotions.txt").write_text("admiration\namusement")
     with raises("emotions.txt: found 2 labels, expected 28"):
@@ -56,7 +56,7 @@ def test_emotions_txt_is_optional_but_checked(changed):
 @pytest.mark.parametrize("cell", [b"28", b"-1", b"", b"joy", b"1, 2", b"1,", b"2.0"])
 def test_label_ids_out_of_range(changed, cell):
     folder = changed("goemotions", "dev.tsv", b"\t25\txd00000\n", b"\t" + cell + b"\txd00000\n")
-    with raises(f"dev.tsv, line 1: label ids {cell.decode()!r}, expected numbers from 0 to 27, one at least"):
+    with raises(f"dev.tsv:1: label ids {cell.decode()!r}, expected numbers from 0 to 27, one at least"):
         GoEmotions(folder).corpus("val")
 
 
@@ -75,7 +75,7 @@ def test_label_ids_of_the_hub_are_checked_too(monkeypatch):
 
 def test_broken_rows_are_named(changed):
     folder = changed("goemotions", "test.tsv", b"\txt00001\n", b"\n")
-    with raises("test.tsv, line 2: found 2 columns, expected 3 columns ['text', 'labels', 'id']"):
+    with raises("test.tsv:2: found 2 columns, expected 3 columns ['text', 'labels', 'id']"):
         GoEmotions(folder).corpus("test")
 
 
@@ -92,11 +92,11 @@ def test_another_number_of_rows_than_released_is_warned_of(monkeypatch):
 
 def test_doubled_and_disfigured_ids_are_named(changed, tmp_path):
     folder = changed("goemotions", "test.tsv", b"\txt00002\n", b"\txt00001\n")
-    with raises("test.tsv, line 3: the id 'xt00001' occurs a second time, first in"):
+    with raises("test.tsv:3: the id 'xt00001' occurs a second time, first in"):
         GoEmotions(folder).corpus("test")
     path = folder / "test.tsv"
     path.write_bytes(path.read_bytes().replace(b"\txt00001\n", b"\t\xef\xbb\xbfxt00001\n", 1))
-    with raises(r"test.tsv, line 2: the id '\ufeffxt00001' holds U+FEFF"):
+    with raises(r"test.tsv:2: the id '\ufeffxt00001' holds U+FEFF"):
         GoEmotions(folder).corpus("test")
 
 

@@ -114,7 +114,7 @@ def test_labels_are_known_from_the_xml_alone(tmp_path):
     for path in (tmp_path / "scene").glob("*.arff"):
         path.write_text("broken")
     assert Mulan("scene", tmp_path).label_space.names[:2] == ("Grün", "7")
-    with raises("scene-train.arff, line 1: found 'broken'"):
+    with raises("scene-train.arff:1: found 'broken'"):
         Mulan("scene", tmp_path).corpus("train")
 
 
@@ -189,27 +189,27 @@ def test_other_numbers_and_words_are_no_labels(dataset, declared):
     wrong = "nan" if "nan" in values else values[1]
     folder = dataset({"x": "numeric", "y": declared}, [f"2,{value}" for value in values * 3],
                      "<labels><label name='y'/></labels>")  # fmt: skip
-    with raises(f"own.arff, line {4 + values.index(wrong)}: label 'y' holds '{wrong}', expected 0 or 1"):
+    with raises(f"own.arff:{4 + values.index(wrong)}: label 'y' holds '{wrong}', expected 0 or 1"):
         Mulan("own", folder).corpus("all")
 
 
 @pytest.mark.parametrize(
     ("xml", "message"),
     [
-        ("<labels>\n<label name='y'/>\n<label name='yy'/></labels>", "own.xml, line 3: label 'yy' is no attribute of"),
+        ("<labels>\n<label name='y'/>\n<label name='yy'/></labels>", "own.xml:3: label 'yy' is no attribute of"),
         (
             "<labels>\n<label name='y'/>\n<label name='y'/></labels>",
-            "line 3: label 'y' stands there a second time, see",
+            ":3: label 'y' stands there a second time, see",
         ),
-        ("<labels>\n<label nam='y'/></labels>", "own.xml, line 2: a label without a name"),
-        ("<labels>\n<label name=' '/></labels>", "own.xml, line 2: a label without a name"),
-        ("<labels>\n\n<label name='y'></labels>", "own.xml, line 3: not readable as XML: mismatched tag"),
-        ("", "own.xml, line 1: not readable as XML: no element found"),
+        ("<labels>\n<label nam='y'/></labels>", "own.xml:2: a label without a name"),
+        ("<labels>\n<label name=' '/></labels>", "own.xml:2: a label without a name"),
+        ("<labels>\n\n<label name='y'></labels>", "own.xml:3: not readable as XML: mismatched tag"),
+        ("", "own.xml:1: not readable as XML: no element found"),
         ("<labels/>", "own.xml: names no label, expected <labels><label name="),
-        ("<labels><label name='t'/></labels>", "own.arff, line 2: label 't' is a text, expected 0 and 1"),
-        ("<labels><label name='x'/></labels>", "own.arff, line 7: label 'x' holds '0.5', expected 0 or 1"),
-        ("<labels><label name='w'/></labels>", "own.arff, line 6: label 'w' holds 'no', expected 0 or 1"),
-        ("<labels><label name='y'/></labels>", "own.arff, line 8: label 'y' holds '2', expected 0 or 1"),
+        ("<labels><label name='t'/></labels>", "own.arff:2: label 't' is a text, expected 0 and 1"),
+        ("<labels><label name='x'/></labels>", "own.arff:7: label 'x' holds '0.5', expected 0 or 1"),
+        ("<labels><label name='w'/></labels>", "own.arff:6: label 'w' holds 'no', expected 0 or 1"),
+        ("<labels><label name='y'/></labels>", "own.arff:8: label 'y' holds '2', expected 0 or 1"),
     ],
 )
 def test_faults_of_labels(dataset, xml, message):
@@ -254,7 +254,7 @@ def test_train_and_test_files_must_agree(tmp_path):
     shutil.copytree(FIXTURES / "scene", tmp_path / "scene")
     path = tmp_path / "scene" / "scene-test.arff"
     path.write_bytes(path.read_bytes().replace(b"{1,0}", b"{0,1}", 1))
-    with raises("scene-test.arff, line 12: attribute 'seven' differs from 'seven' in"):
+    with raises("scene-test.arff:12: attribute 'seven' differs from 'seven' in"):
         Mulan("scene", tmp_path).corpus("all")
 
 

@@ -60,7 +60,7 @@ def test_labels_are_known_without_files():
         (b"<Love>0.0<", b"<Love>nan<", "<Love> holds 'nan', expected a number from 0 to 1"),
         (b"<Love>0.0<", b"<Love>much<", "<Love> holds 'much', expected a number from 0 to 1"),
         (b"<Love>0.0<", b"<Love><", "<Love> holds None, expected a number from 0 to 1"),
-        (b"</sentence>", b"</sentense>", "cet_3.xml, line 30: not XML: mismatched tag"),
+        (b"</sentence>", b"</sentense>", "cet_3.xml:30: not XML: mismatched tag"),
         (
             b'"UTF-8"',
             b'"no-such"',

@@ -69,15 +69,15 @@ def test_unlabelled_competition_files_are_told_apart(tmp_path):
     head, *rows = content.splitlines(keepends=True)
     unlabelled = [re.sub(r"\t[01]", "\tNONE", row) for row in rows]
     (tmp_path / "2018-E-c-En-test-gold.txt").write_text("".join([head, *unlabelled]), encoding="utf-8", newline="")
-    with raises("line 2: 'NONE' in place of 0 or 1: this is an unlabelled file of the competition"):
+    with raises(":2: 'NONE' in place of 0 or 1: this is an unlabelled file of the competition"):
         SemEval2018("english", tmp_path).corpus("test")
 
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        (b"\ttrust\r\n", b"\ttrusts\r\n", "2018-E-c-Es-dev.txt, line 1: found the header ['ID', 'Tweet', 'anger',"),
-        (b"anger\tanticipation", b"anticipation\tanger", "line 1: found the header ['ID', 'Tweet', 'anticipation', "),
+        (b"\ttrust\r\n", b"\ttrusts\r\n", "2018-E-c-Es-dev.txt:1: found the header ['ID', 'Tweet', 'anger',"),
+        (b"anger\tanticipation", b"anticipation\tanger", ":1: found the header ['ID', 'Tweet', 'anticipation', "),
         (b"\t1\t", b"\t2\t", "column '"),
         (b"\t1\t", b"\t\t", "holds '', expected 0 or 1"),
         (b"\t1\t", b"\t", "found 12 columns, expected 13 columns"),
@@ -88,7 +88,7 @@ def test_faults(changed, old, new, message):
     folder = changed("semeval2018", "2018-E-c-Es-dev.txt", old, new)
     with raises(message) as caught:
         SemEval2018("spanish", folder).corpus("val")
-    assert re.search(r"2018-E-c-Es-dev\.txt, line \d+: ", str(caught.value))
+    assert re.search(r"2018-E-c-Es-dev\.txt:\d+: ", str(caught.value))
 
 
 COUNTS = {  # rows; rows with 0, 1, … 6 labels; rows of each label

@@ -132,9 +132,9 @@ def test_unknown_and_repeated_codes(language, message):
         (b",disgust,", b",discust,", "Did you mean 'discust'?"),
         (b"text,", b"tweet,", "deu.csv: no column 'text', found ['id', 'tweet', "),
         (b",surprise\n", b",wonder\n", "no column 'surprise'"),
-        (b",0,0,0,0,0,0\n", b",0,0,0,0,0,2\n", "deu.csv, line 3: column 'surprise' holds '2', expected 0, 1 or an"),
+        (b",0,0,0,0,0,0\n", b",0,0,0,0,0,2\n", "deu.csv:3: column 'surprise' holds '2', expected 0, 1 or an"),
         (b"deu_dev_track_a_00002", b"deu_dev_track_a_00001", "the id 'deu_dev_track_a_00001' occurs a second time"),
-        (b",0,0,0,0,0,0\n", b",0,0,0,0,0\n", "deu.csv, line 3: found 7 columns, expected 8"),
+        (b",0,0,0,0,0,0\n", b",0,0,0,0,0\n", "deu.csv:3: found 7 columns, expected 8"),
     ],
 )
 def test_faults(changed, old, new, message):

@@ -39,7 +39,7 @@ def test_csv_counts_lines_where_a_field_holds_line_breaks(file):
     table = read_csv(file('id,text\na,"one\ntwo\n\nthree"\nb,four\n'))
     assert table.column("text") == ["one\ntwo\n\nthree", "four"]
     assert list(table.lines) == [2, 6]
-    assert table.where(1).endswith("rows.csv, line 6")
+    assert table.where(1).endswith("rows.csv:6")
 
 
 def test_csv_keeps_characters_that_only_look_like_line_ends(file):
@@ -57,24 +57,24 @@ def test_csv_quotes_are_ordinary_where_nothing_is_quoted(file):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("id,text\na,one\nb\n", "rows.csv, line 3: found 1 columns, expected 2 columns ['id', 'text']"),
-        ("id,text\na,one,more\n", "rows.csv, line 2: found 3 columns, expected 2"),
-        ('id,text\na,"one\ntwo"\nb\n', "rows.csv, line 4: found 1 columns"),
-        ("id,text\na,one\n\nb,two\n", "rows.csv, line 3: found an empty line, expected 2 columns"),
+        ("id,text\na,one\nb\n", "rows.csv:3: found 1 columns, expected 2 columns ['id', 'text']"),
+        ("id,text\na,one,more\n", "rows.csv:2: found 3 columns, expected 2"),
+        ('id,text\na,"one\ntwo"\nb\n', "rows.csv:4: found 1 columns"),
+        ("id,text\na,one\n\nb,two\n", "rows.csv:3: found an empty line, expected 2 columns"),
         ("id,text\n", "rows.csv: no row after the header ['id', 'text']"),
         ("", "rows.csv: the file is empty"),
         (" \n\n", "rows.csv: the file is empty"),
-        ("id,id\na,b\n", "rows.csv, line 1: the columns ['id'] occur more than once"),
-        ('id,text\na,one\nb,"two\nc,three\n', "rows.csv, row that begins in line 3: unexpected end of data"),
-        ('id,text\na,"one"x\n', "rows.csv, row that begins in line 2: "),
-        (b"id,text\na,one\nb,t\x00wo\n", "rows.csv, line 3: found a NUL character, expected text"),
-        ("\ufeff\ufeffid,text\na,one\n", "rows.csv, line 1: the file begins with two byte-order marks (U+FEFF)"),
+        ("id,id\na,b\n", "rows.csv:1: the columns ['id'] occur more than once"),
+        ('id,text\na,one\nb,"two\nc,three\n', "rows.csv:3: in the row that begins here: unexpected end of data"),
+        ('id,text\na,"one"x\n', "rows.csv:2: in the row that begins here: "),
+        (b"id,text\na,one\nb,t\x00wo\n", "rows.csv:3: found a NUL character, expected text"),
+        ("\ufeff\ufeffid,text\na,one\n", "rows.csv:1: the file begins with two byte-order marks (U+FEFF)"),
         (
             "id,\ufefftext\na,one\n",
             r"rows.csv: the column name '\ufefftext' holds U+FEFF, an invisible byte-order mark",
         ),
-        (b"id,text\na,one\nb,\xe9t\xe9\n", "rows.csv, line 3: byte 0xe9 is not UTF-8"),
-        (b"\xef\xbb\xbfid,text\na,\xff\n", "rows.csv, line 2: byte 0xff is not UTF-8"),
+        (b"id,text\na,one\nb,\xe9t\xe9\n", "rows.csv:3: byte 0xe9 is not UTF-8"),
+        (b"\xef\xbb\xbfid,text\na,\xff\n", "rows.csv:2: byte 0xff is not UTF-8"),
     ],
 )
 def test_csv_faults_are_named_with_their_line(file, content, message):
@@ -102,15 +102,15 @@ def test_json_lines(file):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"a": 1}\n{"a": \n', "rows.csv, line 2: not JSON: "),
-        ('{"a": 1}\n\n{"a": 2}\n', "rows.csv, line 2: not JSON: "),
-        ('{"a": 1}\n[1]\n', "rows.csv, line 2: found [1], expected a JSON object"),
-        ('{"a": 1}\n{"a": 2}\n{"b": 1}\n', "rows.csv, line 3: found the keys ['b'], expected ['a'] as in line 1"),
-        ('{"a": 1}\n{"a": "\\ud83d"}\n', r"rows.csv, line 2: found \ud83d, half of a surrogate pair"),
-        ('{"a": ["\\udc00\\ud83d"]}\n', r"rows.csv, line 1: found \udc00, half of a surrogate pair"),
-        (b'{"a": 1}\n{"a": "\xff"}\n', "rows.csv, line 2: byte 0xff is not UTF-8"),
-        ('{"a": ' + "[" * 100_000 + "\n", "rows.csv, line 1: not JSON: "),
-        ('{"a": ' + "1" * 10_000 + "}\n", "rows.csv, line 1: not JSON: "),
+        ('{"a": 1}\n{"a": \n', "rows.csv:2: not JSON: "),
+        ('{"a": 1}\n\n{"a": 2}\n', "rows.csv:2: not JSON: "),
+        ('{"a": 1}\n[1]\n', "rows.csv:2: found [1], expected a JSON object"),
+        ('{"a": 1}\n{"a": 2}\n{"b": 1}\n', "rows.csv:3: found the keys ['b'], expected ['a'] as in line 1"),
+        ('{"a": 1}\n{"a": "\\ud83d"}\n', r"rows.csv:2: found \ud83d, half of a surrogate pair"),
+        ('{"a": ["\\udc00\\ud83d"]}\n', r"rows.csv:1: found \udc00, half of a surrogate pair"),
+        (b'{"a": 1}\n{"a": "\xff"}\n', "rows.csv:2: byte 0xff is not UTF-8"),
+        ('{"a": ' + "[" * 100_000 + "\n", "rows.csv:1: not JSON: "),
+        ('{"a": ' + "1" * 10_000 + "}\n", "rows.csv:1: not JSON: "),
         ('{"a\\u0000": 1}\n', "rows.csv: the column name 'a\\x00' holds a NUL character"),
         ("", "the file is empty"),
     ],
@@ -150,10 +150,10 @@ def test_texts_may_be_long(file):
     text = "a b " * 2_500_000
     table = read_csv(file(f"text,joy\n{text},1\n"))
     assert table.column("text") == [text]
-    with raises("rows.csv, line 2: column 'text' holds 'a b a b a b a b") as caught:
+    with raises("rows.csv:2: column 'text' holds 'a b a b a b a b") as caught:
         table.indicators(["text"])
     assert len(str(caught.value)) < 300
-    with raises("rows.csv, line 2: unknown label 'a b") as caught:
+    with raises("rows.csv:2: unknown label 'a b") as caught:
         table.multi_hot([[text]], LabelSpace(("joy",)))
     assert len(str(caught.value)) < 300
     names = ",".join(map(str, range(50_000)))
@@ -178,13 +178,13 @@ def test_indicators_in_the_order_asked_for():
 
 @pytest.mark.parametrize("cell", ["2", "yes", " 1", "-1", 2, 0.5, [1], {"a": 1}])
 def test_indicators_refuse_other_values(cell):
-    with raises(f"rows.csv, line 3: column 'joy' holds {cell!r}, expected 0, 1 or an empty cell"):
+    with raises(f"rows.csv:3: column 'joy' holds {cell!r}, expected 0, 1 or an empty cell"):
         table(joy=["1", cell]).indicators(["joy"], empty_is_unknown=True)
 
 
 @pytest.mark.parametrize("cell", ["", None])
 def test_indicators_refuse_an_empty_cell_unless_it_is_allowed(cell):
-    with raises(f"rows.csv, line 3: column 'joy' holds {cell!r}, expected 0 or 1"):
+    with raises(f"rows.csv:3: column 'joy' holds {cell!r}, expected 0 or 1"):
         table(joy=["1", cell]).indicators(["joy"])
 
 
@@ -195,10 +195,10 @@ def test_column_that_is_not_there():
 
 def test_texts_must_be_strings():
     assert table(text=["a", ""]).texts("text") == ["a", ""]
-    with raises("rows.csv, line 3: column 'text' holds None, expected a text"):
+    with raises("rows.csv:3: column 'text' holds None, expected a text"):
         table(text=["a", None]).texts("text")
 
-    with raises(r"rows.csv, line 2: column 'text' holds 'a\x00b', expected a text without NUL characters"):
+    with raises(r"rows.csv:2: column 'text' holds 'a\x00b', expected a text without NUL characters"):
         table(text=["a\0b"]).texts("text")  # as JSON and Parquet can hold it
     assert table(text=["\ufeffa"]).texts("text") == ["\ufeffa"]
 
@@ -206,12 +206,12 @@ def test_texts_must_be_strings():
 @pytest.mark.parametrize(
     ("ids", "message"),
     [
-        (["a", "b", "a"], "rows.csv, line 4: the id 'a' occurs a second time, first in rows.csv, line 2"),
-        ([1, 2, "1"], "rows.csv, line 4: the id '1' occurs a second time, first in rows.csv, line 2"),
-        (["a", "\ufeffa"], r"rows.csv, line 3: the id '\ufeffa' holds U+FEFF, an invisible byte-order mark; remove it"),
-        (["a\0"], r"rows.csv, line 2: the id 'a\x00' holds a NUL character"),
-        (["a", " "], "rows.csv, line 3: the id is empty"),
-        ([None], "rows.csv, line 2: the id is empty"),
+        (["a", "b", "a"], "rows.csv:4: the id 'a' occurs a second time, first in rows.csv:2"),
+        ([1, 2, "1"], "rows.csv:4: the id '1' occurs a second time, first in rows.csv:2"),
+        (["a", "\ufeffa"], r"rows.csv:3: the id '\ufeffa' holds U+FEFF, an invisible byte-order mark; remove it"),
+        (["a\0"], r"rows.csv:2: the id 'a\x00' holds a NUL character"),
+        (["a", " "], "rows.csv:3: the id is empty"),
+        ([None], "rows.csv:2: the id is empty"),
     ],
 )
 def test_ids_that_do_not_identify_a_row(ids, message):
@@ -227,9 +227,7 @@ def test_multi_hot():
     space = LabelSpace(("joy", "anger", "fear"))
     rows = table(text=["a", "b", "c"])
     assert rows.multi_hot([["fear", "joy"], [], ["anger"]], space).tolist() == [[1, 0, 1], [0, 0, 0], [0, 1, 0]]
-    with raises(
-        "rows.csv, line 4: unknown label 'angr'. Did you mean 'anger'? The labels are ['joy', 'anger', 'fear']"
-    ):
+    with raises("rows.csv:4: unknown label 'angr'. Did you mean 'anger'? The labels are ['joy', 'anger', 'fear']"):
         rows.multi_hot([[], ["joy"], ["angr"]], space)
 
 

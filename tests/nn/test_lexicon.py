@@ -54,10 +54,10 @@ def test_a_compressed_table_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "settings", "message"),
     [
-        ([*TABLE[:3], ("sad", "x", "0")], {}, ", line 4: column 'joy' must be a finite number, found 'x'"),
-        ([*TABLE[:2], ("sad", "0", "")], {}, ", line 3: column 'fear' must be a finite number, found ''"),
-        ([*TABLE[:2], ("sad", "0", "inf")], {}, ", line 3: column 'fear' must be a finite number, found 'inf'"),
-        ([*TABLE[:2], ("",), ("sad", "0")], {}, ", line 4: column 'fear' must be a finite number, found ''"),
+        ([*TABLE[:3], ("sad", "x", "0")], {}, ":4: column 'joy' must be a finite number, found 'x'"),
+        ([*TABLE[:2], ("sad", "0", "")], {}, ":3: column 'fear' must be a finite number, found ''"),
+        ([*TABLE[:2], ("sad", "0", "inf")], {}, ":3: column 'fear' must be a finite number, found 'inf'"),
+        ([*TABLE[:2], ("",), ("sad", "0")], {}, ":4: column 'fear' must be a finite number, found ''"),
         ([*TABLE[:2], ("sad", "0", "1", "2")], {}, " cannot be read as a table: "),
         ([("term", "joy"), ("sad", "0", "1")], {}, " cannot be read as a table: "),
         ([], {}, " cannot be read as a table: "),

@@ -98,21 +98,21 @@ def test_words_with_blanks_are_read_as_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("the 1 2 3\nsea 1 2\n", "line 2: a word and 3 numbers are expected, found 2 behind 'sea 1 2'"),
-        ("the 1 2 3\n\nsea 1 2 3 4\n", "line 3: a word and 3 numbers are expected, found 4 behind 'sea 1 2 3 4'"),
-        ("2 3\nthe 1 2 3\nother 1 2\n", "line 3: a word and 3 numbers are expected, found 2"),
-        ("the 1 2 3\nsea 1 x 3\n", "line 2: could not convert string to float: b'x'"),
-        ("2 3\nthe 1 2 3\nsea 1 nan 3\n", "line 3: the vector of 'sea' holds a number that is not finite"),
+        ("the 1 2 3\nsea 1 2\n", ":2: a word and 3 numbers are expected, found 2 behind 'sea 1 2'"),
+        ("the 1 2 3\n\nsea 1 2 3 4\n", ":3: a word and 3 numbers are expected, found 4 behind 'sea 1 2 3 4'"),
+        ("2 3\nthe 1 2 3\nother 1 2\n", ":3: a word and 3 numbers are expected, found 2"),
+        ("the 1 2 3\nsea 1 x 3\n", ":2: could not convert string to float: b'x'"),
+        ("2 3\nthe 1 2 3\nsea 1 nan 3\n", ":3: the vector of 'sea' holds a number that is not finite"),
         ("3 3\nthe 1 2 3\nsea 1 2 3\n", "has 2 words, and its header says 3; it may be truncated"),
         ("1 3\nthe 1 2 3\nsea 1 2 3\n", "has 2 words, and its header says 1"),
-        ("word\nsea 1 2 3\n", "line 1: a word and its numbers, or a header, are expected, found 'word"),
-        ("", "line 1: a word and its numbers, or a header, are expected, found ''"),
+        ("word\nsea 1 2 3\n", ":1: a word and its numbers, or a header, are expected, found 'word"),
+        ("", ":1: a word and its numbers, or a header, are expected, found ''"),
     ],
 )
 def test_a_broken_text_file_is_named_with_its_line(content: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "vectors.txt"
     path.write_text(content)
-    with pytest.raises(ValueError, match=rf"vectors\.txt,? {re.escape(message)}"):
+    with pytest.raises(ValueError, match=rf"vectors\.txt,? ?{re.escape(message)}"):
         read_vectors(path, {"sea"})
 
 

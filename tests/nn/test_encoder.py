@@ -242,10 +242,21 @@ def test_binary_files_survive(source: FromScratch, corpus: Corpus, monkeypatch: 
     load = restore_encoder.__globals__["AutoTokenizer"].from_pretrained
     monkeypatch.setattr(
         "mlemo.nn.encoder.AutoTokenizer.from_pretrained",
-        lambda folder: written.append(Path(folder, "spiece.model").read_bytes()) or load(folder),
+        lambda folder, **settings: written.append(Path(folder, "spiece.model").read_bytes()) or load(folder),
     )
     restore_encoder(files)
     assert written == [content]
+
+
+def test_a_tokenizer_with_a_file_that_a_checkpoint_may_not_hold_is_refused(
+    tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        type(tokenizer), "save_pretrained", lambda self, folder: Path(folder, "tokenization_own.py").write_text("x")
+    )
+    encoder = FromScratch(layers=1, width=32, heads=2, max_positions=128).encoder(tokenizer)
+    with pytest.raises(ValueError, match=r"no file named 'tokenization_own\.py'"):
+        save_encoder(encoder, tokenizer)
 
 
 def test_an_encoder_without_config_is_refused() -> None:

@@ -433,6 +433,8 @@ def test_an_encoder_is_stored_by_name_and_content(encoder: Maker, corpus: Corpus
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= stored["state"].keys()
     restored = features_from_dict(stored)
     assert restored.cleaning == Tweets()
+    assert restored.cache_dir is None, "nothing is written to a folder that a file names"
+    restored.cache_dir = features.cache_dir
     assert torch.equal(restored(corpus.texts), vectors)
     assert restored.cache_hit
 

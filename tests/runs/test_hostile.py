@@ -19,7 +19,9 @@ from strangers import ALL, DAMAGES, MODULE, PASSED_OVER, REFUSED, STRANGE, Touch
 
 import mlemo
 from mlemo.cli import main, script
+from mlemo.explanations.corpora import corpus_of
 from mlemo.nn.features import features_from_dict
+from mlemo.runs.loading import read_checkpoint
 
 #: Environment variable with which each stranger goes through each command, which takes minutes.
 EVERY_COMMAND = "MLEMO_HOSTILE_EVERY_COMMAND" in os.environ
@@ -107,6 +109,7 @@ def test_callbacks_loggers_and_losses_of_a_stranger_are_passed_over_and_never_bu
     expected = mlemo.load(received)("a good day")
     for changed, _ in PASSED_OVER.values():
         change(received, changed)
+    change(received, lambda content: content["state_dict"].update({"loss.weights_of_its_own": torch.ones(3)}))
     assert main(words("classify", received))[0] == expected
     cli = main([*words("test", received)[:3], "--trainer.logger.save_dir=own"])
     assert type(cli.model.loss).__name__ == "BinaryCrossEntropy"
@@ -149,6 +152,13 @@ def test_a_trusted_module_is_imported_and_found(received: Path, capsys: pytest.C
     assert type(mlemo.load(received).model).__name__ == "Mine", "it is imported now"
     with pytest.raises(ValueError, match="trusted module 'no_such_module' cannot be imported"):
         mlemo.load(received, trust=["no_such_module"])
+
+
+def test_the_data_of_a_stranger_are_not_built_to_explain(received: Path) -> None:
+    for stranger in ("data of the stranger", "data by name alone", "data in a text", "data that is a process"):
+        change(received, REFUSED[stranger][0])
+        with pytest.raises(ValueError, match=r"--trust|not allowed|no class that"):
+            corpus_of(read_checkpoint(received), "train")
 
 
 def test_features_are_built_of_trusted_classes_and_write_to_no_place_of_the_file(received: Path) -> None:

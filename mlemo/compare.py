@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
 from glob import glob
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from mlemo.metrics.weighted import WeightedMetrics
 from mlemo.predictions import Predictions, read_predictions
 from mlemo.reports.comparison import WRITERS, cells
 from mlemo.runs.atomic import write_atomically
+from mlemo.runs.files import PREDICTIONS
+from mlemo.runs.manifest import is_tested, read_manifest
 from mlemo.visible import cell, visible
 
 __all__ = ["Row", "check_same_samples", "compare_runs", "main"]
@@ -208,7 +210,8 @@ def _systems(words: Sequence[str], split: str) -> Iterator[tuple[str, list[Path]
     for word in words:
         name, equals, rest = word.partition("=")
         if not equals or "/" in name or _matches(word):  # a folder may have "=" in its name
-            name, rest = word, word
+            given = _name_of(Path(word))
+            name, rest = word if given is None or given in names else given, word
         if name in names:
             raise ValueError(f"two systems are called {name!r}; give names, as in NAME=RUN")
         names.add(name)
@@ -219,6 +222,12 @@ def _systems(words: Sequence[str], split: str) -> Iterator[tuple[str, list[Path]
                 raise FileNotFoundError(f"no run {pattern!r}")
             files += [path / f"predictions_{split}.csv" if path.is_dir() else path for path in paths]
         yield name, files
+
+
+def _name_of(run: Path) -> str | None:
+    """What ``--name`` gave a run, if it did."""
+    manifest = read_manifest(run) if run.is_dir() else None
+    return None if manifest is None else manifest.name
 
 
 def _matches(pattern: str) -> list[Path]:
@@ -241,6 +250,9 @@ def _notes(systems: dict[str, list[Predictions]], settings: dict[str, Any]) -> l
     if rare := with_few_positives(first.gold, first.mask, first.label_space.names):
         found = ", ".join(f"{name} ({count})" for name, count in rare.items())
         notes.append(f"labels with fewer than {FEW_POSITIVES} positives, which leave means over labels open: {found}")
+    for run in chain.from_iterable(systems.values()):
+        if run.path.name == PREDICTIONS.path("", "test").name and not is_tested(run.path.parent):
+            notes.append(f"{run.path}: the run was trained on since, and these are not of its present checkpoint")
     if settings["threshold"] is not None:
         return [*notes, f"decided at {settings['threshold']:g}"]
     rules = {name: sorted({run.rule or "its own rule" for run in runs}) for name, runs in systems.items()}

@@ -6,16 +6,15 @@ import logging
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 from lightning.fabric.plugins import TorchCheckpointIO
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
 from mlemo.callbacks import (
@@ -30,20 +29,23 @@ from mlemo.callbacks import (
     Results,
     ThresholdTuning,
 )
-from mlemo.callbacks.run_folder import run_folder
+from mlemo.callbacks.run_folder import name_folder, root_folder
+from mlemo.callbacks.run_manifest import RunManifest
 from mlemo.cli.arguments import take_trust
 from mlemo.cli.parser import Parser, fill_in
 from mlemo.cli.quiet import silence_libraries
+from mlemo.cli.save_config import SaveConfig
 from mlemo.cli.summary import training_summary
+from mlemo.cli.trainer import RunTrainer
 from mlemo.data import EmotionDataModule
 from mlemo.hardware import has_bf16
 from mlemo.labels import LabelSpace
 from mlemo.models import MultiLabelModel
 from mlemo.paths import import_trusted
-from mlemo.runs.atomic import write_atomically
 from mlemo.runs.checkpoint_io import AtomicCheckpointIO
-from mlemo.runs.files import CONFIG
+from mlemo.runs.files import LAST
 from mlemo.runs.loading import ReadAlready, find_checkpoint, read_checkpoint, take_over
+from mlemo.runs.place import check_name
 from mlemo.runs.stored_config import INFERENCE, only_known_imports, stored_config
 
 __all__ = ["MlemoCLI", "default_precision", "instantiate", "run"]
@@ -78,34 +80,22 @@ def default_precision() -> str:
     return "16-mixed" if torch.cuda.is_available() else "32-true"
 
 
-class SaveConfig(SaveConfigCallback):
-    """Saves the resolved config in the run's folder and in every checkpoint, so that a checkpoint stands alone."""
-
-    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write the file; Lightning asks for this in the main process alone, once."""
-        write_atomically(CONFIG.path(run_folder(trainer)), self._yaml)
-
-    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Put the config into the checkpoint as YAML."""
-        checkpoint["config"] = self._yaml
-
-    @cached_property
-    def _yaml(self) -> str:
-        # writing it takes a good part of the time that an epoch over feature vectors takes, and it does not change
-        return self.parser.dump(self.config, skip_none=False)
-
-
 class MlemoCLI(LightningCLI):
     """LightningCLI with the label space linked from the data to the model, and mlemo's callbacks always there.
 
     Args:
         args: As for LightningCLI.
         checkpoint: The checkpoint that ``--ckpt_path`` names, read by `mlemo.runs.loading.read_checkpoint`.
+        command: Words of the command line, as the user gave them.
         kwargs: As for LightningCLI.
     """
 
-    def __init__(self, *args: Any, checkpoint: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        self._checkpoint = checkpoint
+    trainer: RunTrainer
+
+    def __init__(
+        self, *args: Any, checkpoint: dict[str, Any] | None = None, command: Sequence[str] = (), **kwargs: Any
+    ) -> None:
+        self._checkpoint, self._command = checkpoint, tuple(command)
         super().__init__(*args, **kwargs)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -114,6 +104,10 @@ class MlemoCLI(LightningCLI):
             "data.label_space", "model.init_args.label_space", LabelSpace.as_dict, apply_on="instantiate"
         )
         parser.add_argument("--test_after_fit", type=bool, default=True, help="fit only: score the best checkpoint")
+        parser.add_argument("--name", type=str | None, help="name of the run and of its folder (default: version_N)")
+        parser.add_argument(
+            "--overwrite", action="store_true", help="fit only: delete the files of the run that is in the folder"
+        )
         for key, callback in STANDING_CALLBACKS.items():
             parser.add_lightning_class_args(callback, key)
         parser.set_defaults(
@@ -136,6 +130,8 @@ class MlemoCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Fill in what follows other settings, before any part is made."""
         fill_in(self.config if self.subcommand is None else self.config[self.subcommand])
+        if (name := self._get(self.config, "name")) is not None:
+            check_name(name)
 
     def instantiate_classes(self) -> None:
         """Make trainer, data and model; a checkpoint brings its encoder, whose files need not be there any more."""
@@ -155,7 +151,14 @@ class MlemoCLI(LightningCLI):
             unwanted += (LearningRateMonitor,)
         if config.get("enable_model_summary") is False:
             unwanted += (ModelSummary,)
-        trainer = super()._instantiate_trainer(config, [one for one in callbacks if not isinstance(one, unwanted)])
+        wanted = [one for one in callbacks if not isinstance(one, unwanted)]
+        name, checkpoint = self._get(self.config, "name"), self._get(self.config, "ckpt_path", None)
+        config["default_root_dir"] = root_folder(config, name, checkpoint if self.subcommand == "fit" else None)
+        if not config.get("fast_dev_run"):
+            data = self._get(self.config, "data")
+            wanted.append(RunManifest(self._command, name, data.as_dict().get("init_args")))
+        trainer = super()._instantiate_trainer(config, wanted)
+        name_folder(trainer, name)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # one of the user or of a strategy stays
             trainer.strategy.checkpoint_io = AtomicCheckpointIO()
         return trainer
@@ -164,7 +167,8 @@ class MlemoCLI(LightningCLI):
         """Nothing to do: `run` has taken the whole config from the checkpoint, not its hyper-parameters alone."""
 
     def before_fit(self) -> None:
-        """Log what is about to run."""
+        """Take the run's folder, and log what is about to run."""
+        self.trainer.take_folder(self._get(self.config, "ckpt_path"), self._get(self.config, "overwrite"))
         standing = {key: self._get(self.config_init, key) for key in STANDING_CALLBACKS}
         seed = self._get(self.config, "seed_everything")
         lines = training_summary(self.model, self.datamodule, self.trainer, standing, seed)
@@ -193,26 +197,29 @@ def run(command: str, words: Sequence[str]) -> MlemoCLI:
         FileNotFoundError: ``--ckpt_path`` names no file.
         ValueError: The checkpoint cannot be read.
     """
+    given = [command, *words]
     words, trust = take_trust(words)
     path = _checkpoint_of(words)
     if path is None:
         import_trusted(trust)
-        return _run(command, words)
-    file = find_checkpoint(path)
+        return _run(given, words)
+    # a training continues from the latest checkpoint of a folder
+    file = find_checkpoint(LAST.path(path) if command == "fit" and Path(path).is_dir() else path)
     checkpoint = read_checkpoint(file)
     config = _config_of_checkpoint(command, checkpoint, file, trust)
     with only_known_imports(config, trust), tempfile.TemporaryDirectory() as folder:
         stored = Path(folder, "config.yaml")
         stored.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
-        return _run(command, [f"--config={stored}", *words, f"--ckpt_path={file}", "--weights_only=true"], checkpoint)
+        return _run(given, [f"--config={stored}", *words, f"--ckpt_path={file}", "--weights_only=true"], checkpoint)
 
 
-def _run(command: str, words: list[str], checkpoint: dict[str, Any] | None = None) -> MlemoCLI:
+def _run(given: list[str], words: list[str], checkpoint: dict[str, Any] | None = None) -> MlemoCLI:
     # Lightning's own table of all metrics gives way to that of `Results`; all of them stand in its JSON file
+    command = given[0]
     quiet = ["--verbose=false"] if command in ("validate", "test") else []
     if command != "fit":
         warnings.filterwarnings("ignore", message="The dirpath has changed.*")  # no best checkpoint is looked for
-    return _cli([command, *quiet, *words], run=True, checkpoint=checkpoint)
+    return _cli([command, *quiet, *words], run=True, command=given, checkpoint=checkpoint)
 
 
 def instantiate(words: Sequence[str]) -> MlemoCLI:
@@ -224,16 +231,17 @@ def instantiate(words: Sequence[str]) -> MlemoCLI:
     Returns:
         A ``MlemoCLI`` with ``model``, ``datamodule`` and ``trainer``.
     """
-    return _cli(list(words), run=False)
+    return _cli(list(words), run=False, command=["instantiate", *words])
 
 
-def _cli(words: list[str], run: bool, checkpoint: dict[str, Any] | None = None) -> MlemoCLI:
+def _cli(words: list[str], run: bool, command: Sequence[str], checkpoint: dict[str, Any] | None = None) -> MlemoCLI:
     silence_libraries()
     return MlemoCLI(
         MultiLabelModel,
         EmotionDataModule,
         subclass_mode_model=True,
         subclass_mode_data=True,
+        trainer_class=RunTrainer,
         parser_class=Parser,
         save_config_callback=SaveConfig,
         save_config_kwargs={"save_to_log_dir": False},  # not by Lightning, which does not write atomically
@@ -249,6 +257,7 @@ def _cli(words: list[str], run: bool, checkpoint: dict[str, Any] | None = None) 
         args=words,
         run=run,
         checkpoint=checkpoint,
+        command=command,
     )
 
 

@@ -24,10 +24,13 @@ class BestCheckpoint(callbacks.ModelCheckpoint):
         monitor: Logged metric; ``None`` to save after every epoch. On the command line ``null`` is the monitor of
             ``early_stopping``.
         mode: ``"max"`` or ``"min"``; ``None`` for ``"min"`` where the monitor is a loss or an error.
-        kwargs: Further settings of Lightning's callback.
+        kwargs: Further settings of Lightning's callback. ``enable_version_counter`` has an effect only where several
+            epochs are kept.
     """
 
     def __init__(self, monitor: str | None = None, mode: Literal["min", "max"] | None = None, **kwargs: Any) -> None:
+        if kwargs.get("save_top_k", 1) == 1:
+            kwargs["enable_version_counter"] = False  # a folder has one run, and one checkpoint of its best epoch
         super().__init__(monitor=monitor, mode=mode_of(monitor) if mode is None else mode, **kwargs)
         self._kept_loss = math.inf
 

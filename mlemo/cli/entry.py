@@ -59,8 +59,9 @@ Settings come from files, left to right, and from the command line; a later one 
   --thresholds.rule CLASS      a decision rule: PerClassThreshold, GlobalThreshold, FixedThreshold, ExpectedF1 ...
   --trainer.KEY                a setting of Lightning's Trainer: max_epochs, devices, precision, callbacks ...
   --seed_everything N          seed of weights, order of the batches and dropout
-  --ckpt_path FILE             a checkpoint
+  --ckpt_path FILE             a checkpoint, or the folder of a run
   --trust MODULE               a module of yours that holds a class which the checkpoint names (can be repeated)
+  --name NAME                  name of the run and of its folder, runs/NAME
 
 more
   --model.help CLASS           the settings of a class; likewise --data.help, --model.loss.help, --thresholds.rule.help

@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.cli import SaveConfigCallback
 
 from mlemo.callbacks import BatchSelection, ThresholdTuning
+from mlemo.callbacks.run_manifest import RunManifest
 from mlemo.data import EmotionDataModule
 from mlemo.models import MultiLabelModel
 
@@ -41,7 +42,7 @@ def training_summary(
     chosen = [
         callback
         for callback in trainer.callbacks  # type: ignore[attr-defined]  # set by Trainer.__init__
-        if id(callback) not in always and not isinstance(callback, SaveConfigCallback)
+        if id(callback) not in always and not isinstance(callback, (SaveConfigCallback, RunManifest))
     ]
     selection = next((one for one in chosen if isinstance(one, BatchSelection)), None)
     others = [type(one).__name__ for one in chosen if one is not selection]

@@ -52,6 +52,10 @@ class RunFile:
         return tuple(dict.fromkeys(self.name.format(split=split) for split in SPLITS))
 
 
+MANIFEST = RunFile(
+    "run.json", "What the run is, how far it has come, and which checkpoint was tested", "JSON", 1,
+    "`fit`, and `test` of its own checkpoint", ("`mlemo.load`", "`classify`", "`explain`", "`compare`", "`test`"),
+)  # fmt: skip
 CONFIG = RunFile(
     "config.yaml", "Every setting of the run", "YAML", 1, "`fit`, `validate`, `test`, `predict`", ("`--config`",)
 )
@@ -106,7 +110,7 @@ PARTS = RunFile("*.part", "What a killed process left while it wrote a file; of 
 
 #: All of them; of two that match a name the first is meant.
 FILES = (
-    CONFIG, BEST, LAST, PREVIOUS, OTHER_CHECKPOINTS, RESULTS, PREDICTIONS, PER_CLASS, RULES, THRESHOLDS, COST,
+    MANIFEST, CONFIG, BEST, LAST, PREVIOUS, OTHER_CHECKPOINTS, RESULTS, PREDICTIONS, PER_CLASS, RULES, THRESHOLDS, COST,
     LOSS_WEIGHTS, TRAJECTORY, SELECTION_LOSSES, EVENTS, HPARAMS, METRICS, LOG, RECORD, FINISHED, PARTS,
 )  # fmt: skip
 

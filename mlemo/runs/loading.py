@@ -20,6 +20,7 @@ from mlemo.paths import class_path, import_trusted, stored_class
 from mlemo.runs.files import BEST, LAST
 from mlemo.runs.latest import latest
 from mlemo.runs.limits import check_archive, check_content, no_larger_than
+from mlemo.runs.manifest import manifest_checkpoint
 from mlemo.runs.stored_config import NOT_NEEDED, check_classes, only_known_imports
 from mlemo.thresholds import rules_from_checkpoint
 
@@ -34,17 +35,21 @@ LONGEST = 300  #: characters of a library's message
 
 
 def find_checkpoint(path: str | Path) -> Path:
-    """The checkpoint that a path names: the file itself, or the best (else the last) one of a run's folder.
+    """The checkpoint that a path names: the file itself, or that of a run's folder.
 
+    Of a folder it is the one that was tested, as its manifest names it, else the best, else the last.
     A ``last.ckpt`` that cannot be read gives way to the checkpoint before it, see :func:`mlemo.runs.latest.latest`.
 
     Raises:
         FileNotFoundError: There is no such file or folder, or no checkpoint in the folder.
+        ValueError: The checkpoint of the folder has changed since it was tested.
     """
     path = Path(path)
     if (file := latest(path)).is_file():
         return file
     if path.is_dir():
+        if (tested := manifest_checkpoint(path)) is not None:
+            return tested
         for name in NAMES:
             if (file := latest(path / name)).is_file():
                 return file

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import platform
-import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +14,10 @@ import torch
 
 from mlemo.callbacks.cost import peak_memory
 from mlemo.fetched import fetched
+from mlemo.runs.surroundings import versions
 from mlemo.studies.runs import StudyRun
 
-__all__ = ["RECORD", "git_state", "make_record", "read_record"]
+__all__ = ["RECORD", "make_record", "read_record"]
 
 RECORD = "record.json"
 PACKAGES = ("mlemo", "torch", "lightning", "transformers", "tokenizers", "torchmetrics", "torch-geometric",
@@ -35,7 +34,7 @@ def make_record(
         folder: Its folder, with the result files.
         seconds: How long this process took for it.
         resumed: Whether it went on from a checkpoint, so that ``seconds`` are not all of it.
-        git: State of the code when this process read it, from :func:`git_state`.
+        git: State of the code when this process read it, from :func:`mlemo.runs.surroundings.git_state`.
 
     Returns:
         Values that JSON can hold; peak memory in bytes.
@@ -71,7 +70,7 @@ def make_record(
             "threads": torch.get_num_threads(),
             "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         },
-        "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
+        "versions": versions(PACKAGES),
         "git": git,
     }
 
@@ -92,28 +91,6 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     if not isinstance(record, Mapping) or not {"address", "results", "seconds"} <= record.keys():
         raise ValueError(f"{path} is not a record; delete it to run this run again")
     return dict(record)
-
-
-def git_state(folder: Path) -> dict[str, Any] | None:
-    """Commit of a working copy, and whether files differ from it; ``None`` where the folder is not the root of one."""
-    if not (folder / ".git").exists():
-        return None
-    try:
-        commit = _git(folder, "rev-parse", "HEAD")
-        return {"commit": commit, "changed": bool(_git(folder, "status", "--porcelain"))}
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def _git(folder: Path, *words: str) -> str:
-    return subprocess.run(["git", "-C", folder, *words], capture_output=True, text=True, check=True).stdout.strip()
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _processor() -> str:

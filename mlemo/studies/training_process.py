@@ -12,7 +12,8 @@ import mlemo
 from mlemo.runs.atomic import write_atomically
 from mlemo.runs.loading import read_checkpoint
 from mlemo.runs.stored_config import class_modules
-from mlemo.studies.records import RECORD, git_state, make_record
+from mlemo.runs.surroundings import git_state
+from mlemo.studies.records import RECORD, make_record
 from mlemo.studies.runs import StudyRun
 from mlemo.training import run as mlemo_run
 from mlemo.worker_process import LOG, begin

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning.fabric.plugins import TorchCheckpointIO
 
 from mlemo.cli import main
 from mlemo.runs.checkpoint_io import AtomicCheckpointIO
@@ -40,6 +41,10 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(dir=SHARED))
     yield path
     shutil.rmtree(path)
+
+
+class Own(TorchCheckpointIO):
+    """A user's own plugin for checkpoints, which writes as Lightning does."""
 
 
 def checkpoint(value: float) -> dict:
@@ -141,8 +146,8 @@ def test_the_latest_checkpoint_gives_way_to_the_one_before_it_where_it_is_damage
 
 def test_other_plugins_for_checkpoints_are_kept_and_every_training_has_this_one(tmp_path: Path) -> None:
     place = f"--trainer.logger.save_dir={tmp_path}"
-    own = instantiate([*WORDS, place, "--trainer.plugins+=own_checkpoint_io.Own"]).trainer.strategy.checkpoint_io
-    assert type(own).__name__ == "Own"
+    own = instantiate([*WORDS, place, f"--trainer.plugins+={__name__}.Own"]).trainer.strategy.checkpoint_io
+    assert isinstance(own, Own)
     assert type(instantiate([*WORDS, place]).trainer.strategy.checkpoint_io) is AtomicCheckpointIO
 
 

@@ -63,3 +63,12 @@ def test_other_files_of_a_folder_are_passed_over(tmp_path: Path) -> None:
         path.parent.mkdir(exist_ok=True)
         path.touch()
     assert list(of_a_run(tmp_path)) == [(tmp_path / "log.txt", LOG)]
+
+
+def test_the_page_on_run_folders_has_every_file() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "runs.md").read_text(encoding="utf-8")
+    rows = [
+        f"| `{file.name}` | {file.what} | {file.format} ({file.version}) | {file.writer} | {', '.join(file.readers)} |"
+        for file in FILES
+    ]
+    assert "\n".join(["| --- | --- | --- | --- | --- |", *rows, ""]) in page

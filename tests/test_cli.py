@@ -134,7 +134,7 @@ def test_a_training_without_a_validation_ends_and_says_that_nothing_is_tested(tm
 
 
 def test_early_stopping_still_refuses_a_metric_that_no_validation_has(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match=r"val/nothing.*not available"):
+    with pytest.raises(ValueError, match=r"early_stopping.monitor: there is no metric 'val/nothing'"):
         fit(tmp_path, "--early_stopping.monitor=val/nothing")
 
 

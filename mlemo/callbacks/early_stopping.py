@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from difflib import get_close_matches
 from typing import Any, Literal
 
 import torch
@@ -71,6 +72,12 @@ class EarlyStopping(callbacks.EarlyStopping):
             rank_zero_warn(warning)
 
     def _run_early_stopping_check(self, trainer: Trainer) -> None:
+        known = trainer.callback_metrics
+        if self.strict and self.monitor not in known:
+            near = get_close_matches(self.monitor, known, n=3) or sorted(known)
+            raise ValueError(
+                f"early_stopping.monitor: there is no metric {self.monitor!r}; did you mean {' or '.join(near)}?"
+            )
         self._loss, self._in_warmup = validation_loss(trainer), in_warmup(trainer)
         super()._run_early_stopping_check(trainer)
 

@@ -199,7 +199,7 @@ def script(args: Sequence[str] | None = None) -> None:
 
 def _of_the_user(error: Exception) -> bool:
     """Whether an exception is of the kinds that mlemo and its libraries raise for wrong settings, files and data."""
-    kinds: tuple[type[Exception], ...] = (ValueError, OSError, ImportError)
+    kinds: tuple[type[Exception], ...] = (ValueError, OSError, ImportError, MemoryError)
     if isinstance(error, kinds):
         return True
     # raised by Lightning for settings of the trainer, which may not have been imported

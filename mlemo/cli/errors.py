@@ -115,14 +115,17 @@ def settings_problem(message: str, choices: Choices) -> str:
 
 
 def yaml_problem(paths: Iterable[str]) -> str | None:
-    """File, line and mistake of the first of some YAML files that cannot be parsed; ``None`` where all can.
+    """File, line and mistake of the first of some YAML files that hold no settings; ``None`` where all do.
 
     Args:
         paths: The files; those that cannot be opened are passed over.
     """
     for path in paths:
         try:
-            yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+            content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+            if not isinstance(content, dict):
+                found = "nothing" if content is None else f"a {type(content).__name__}"
+                return f"{path}: found {found}, expected settings, each as `key: value`"
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark
             line = "" if mark is None else f":{mark.line + 1}:{mark.column + 1}"
@@ -154,7 +157,10 @@ def _problem(text: str, value: str | None, choices: Choices) -> str:
         )
     if (found := CLASS.search(text)) is not None:
         name = (found[1] or found[2]).rsplit(".", 1)[-1]
-        return f"there is no class {name!r}{nearest(name, choices('class'))}"
+        known = set(choices("class"))
+        if name in known:
+            return f"{name} is a class of another kind than is expected here"
+        return f"there is no class {name!r}{nearest(name, known)}"
     if (found := TYPE.match(text)) is not None:
         return f"expected {found[1]}{_found(found[2] or value)}"
     return text

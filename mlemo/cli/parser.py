@@ -35,15 +35,15 @@ BASES = (
 class Parser(LightningArgumentParser):
     """Lightning's parser with short errors and the nearest existing names; it reads every spelling of null."""
 
-    _config_files: Sequence[str] = ()
-
     def parse_args(  # type: ignore[override]  # argparse has three signatures of it
         self, args: Sequence[str] | None = None, *others: Any, **settings: Any
     ) -> Any:
         """Parse; a nested parser is handed the null that the outer one has read as the word None."""
         if args is not None and self.exit_on_error:
-            self._config_files = [args[place + 1] for place, word in enumerate(args[:-1]) if word == "--config"]
-            self._config_files += [word.removeprefix("--config=") for word in args if word.startswith("--config=")]
+            files = [args[place + 1] for place, word in enumerate(args[:-1]) if word == "--config"]
+            files += [word.removeprefix("--config=") for word in args if word.startswith("--config=")]
+            if (problem := yaml_problem(files)) is not None:
+                self.error(problem)
         elif args is not None:
             args = [word.removesuffix("None") + "null" if word.endswith("=None") else word for word in args]
         return super().parse_args(args, *others, **settings)
@@ -72,8 +72,7 @@ class Parser(LightningArgumentParser):
         """
         if not self.exit_on_error:  # a nested parser; the outer one reports this message inside its own
             super().error(message, ex)
-        in_file = yaml_problem(self._config_files) if message.startswith("Problems parsing config") else None
-        problem = in_file or settings_problem(message, self._choices)
+        problem = settings_problem(message, self._choices)
         sys.stderr.write(
             f"mlemo: {two_lines(problem)}\nmlemo: `--help` lists the settings, `--print_config` the values\n"
         )

@@ -131,6 +131,10 @@ class Optimization:
     loss_momentum: float = 0.9
 
     def __post_init__(self) -> None:
+        for name in ("learning_rate", "head_learning_rate", "weight_decay"):
+            value = getattr(self, name)
+            if value is not None and not value >= 0:
+                raise ValueError(f"model.optimization.{name} must be at least 0, found {value}")
         if not 0 <= self.warmup < 1:
             raise ValueError(f"model.optimization.warmup is a share of all steps in [0, 1), found {self.warmup}")
 

@@ -123,7 +123,7 @@ class FromScratch(EncoderSource):
         dropout: Dropout in the encoder.
 
     Raises:
-        ValueError: ``heads`` does not divide ``width``.
+        ValueError: A size below one, or ``heads`` does not divide ``width``.
     """
 
     def __init__(
@@ -137,6 +137,10 @@ class FromScratch(EncoderSource):
         lowercase: bool = True,
         dropout: float = 0.1,
     ) -> None:
+        sizes = {"layers": layers, "width": width, "heads": heads, "max_positions": max_positions}
+        for name, size in sizes.items():
+            if size < 1:
+                raise ValueError(f"encoder {name} must be at least 1, found {size}")
         if width % heads:
             raise ValueError(f"encoder heads must divide the width, found {heads} heads and width {width}")
         self.layers, self.width, self.heads, self.vocabulary = layers, width, heads, vocabulary

@@ -42,6 +42,7 @@ FAULTS: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "unknown model": (["fit", "--model=BertWLD"], ("BertWLD", "did you mean BertWDL?")),
     "unknown corpus": (["fit", "--data=GoEmotion", "--model=BertWDL"], ("GoEmotion", "did you mean GoEmotions")),
     "unknown loss": ([*FIT, "--model.loss=FocalLos"], ("FocalLos", "did you mean FocalLoss")),
+    "class of another kind": ([*FIT, "--model.loss=BertWDL"], ("model.loss: BertWDL is a class of another kind",)),
     "unknown callback": ([*FIT, "--trainer.callbacks=LabelShufle"], ("LabelShufle", "did you mean LabelShuffle?")),
     "unknown metric of a rule": (
         [*FIT, "--thresholds.rule=PerClassThreshold", "--thresholds.rule.metric=f2"],
@@ -52,6 +53,24 @@ FAULTS: dict[str, tuple[list[str], tuple[str, ...]]] = {
         [*FIT, "--config={tmp}/broken.yaml"],
         ("broken.yaml:3:", "not valid YAML"),
     ),
+    "config that is a list": ([*FIT, "--config={tmp}/list.yaml"], ("list.yaml: found a list, expected settings",)),
+    "config that is empty": ([*FIT, "--config={tmp}/empty.yaml"], ("empty.yaml: found nothing, expected settings",)),
+    "config that is no text": ([*FIT, "--config={tmp}/cut.ckpt"], ("cut.ckpt: ", "not valid YAML")),
+    "config that is a folder": ([*FIT, "--config={tmp}"], ("config", "not a file")),
+    "monitor that is not there": (
+        [*FIT, "--early_stopping.monitor=val/macro_f2"],
+        ("early_stopping.monitor", "did you mean val/macro_f1"),
+    ),
+    "negative learning rate": ([*FIT, "--model.optimization.learning_rate=-1"], ("learning_rate", "found -1")),
+    "encoder without layers": ([*FIT, "--model.encoder.layers=0"], ("encoder layers must be at least 1, found 0",)),
+    "heads that do not divide the width": ([*FIT, "--model.encoder.heads=3"], ("heads must divide the width",)),
+    "negative epochs": ([*FIT, "--trainer.max_epochs=-5"], ("max_epochs", "-5")),
+    "word that belongs to nothing": ([*FIT, "stray"], ("unrecognized arguments: stray",)),
+    "optimizer that is not there": (
+        [*FIT, "--model.optimization.optimizer=adm"],
+        ("model.optimization.optimizer", "'adam'"),
+    ),
+    "mode that is none": ([*FIT, "--early_stopping.mode=up"], ("early_stopping.mode", "'min', 'max'", "'up'")),
     "config with an unknown key": ([*FIT, "--config={tmp}/unknown.yaml"], ("modle.class_path", "did you mean model?")),
     "empty batches": ([*FIT, "--data.batch_size=0"], ("data.batch_size must be at least 1, found 0",)),
     "warm-up above one": ([*FIT, "--model.optimization.warmup=2"], ("model.optimization.warmup", "found 2")),
@@ -105,9 +124,11 @@ FAULTS: dict[str, tuple[list[str], tuple[str, ...]]] = {
 @pytest.fixture
 def fill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
     (tmp_path / "broken.yaml").write_text("model:\n  class_path: BertWDL\n  init_args: prompt: words\n")
+    (tmp_path / "list.yaml").write_text("- model\n")
+    (tmp_path / "empty.yaml").write_text("# nothing\n")
     (tmp_path / "unknown.yaml").write_text("modle:\n  class_path: BertWDL\n")
     (tmp_path / "bad.csv").write_text("text,joy\nhow lovely,1\nnot today,maybe\n")
-    (tmp_path / "cut.ckpt").write_bytes(b"PK\x03\x04 cut short")
+    (tmp_path / "cut.ckpt").write_bytes(b"PK\x03\x04 cut \xff short")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(logging, "raiseExceptions", False)  # handlers that hold the captured stderr of another test
     names = {"{tmp}": str(tmp_path), "{files}": str(FIXTURES / "files"), "{mulan}": str(FIXTURES / "mulan")}

@@ -23,6 +23,7 @@ from mlemo.callbacks import (
     EarlyStopping,
     EvaluationFigures,
     FiniteLoss,
+    Interruption,
     LossWeightMonitor,
     ModelSummary,
     ProgressBar,
@@ -67,6 +68,7 @@ STANDING_CALLBACKS: Mapping[str, type[Callback]] = {
     "early_stopping": EarlyStopping,
     "checkpoint": BestCheckpoint,
     "last_checkpoint": ModelCheckpoint,
+    "interruption": Interruption,
 }
 
 

@@ -1,4 +1,4 @@
-"""A callback that kills its own process, as a power cut would; named by dotted path in test_resume.py."""
+"""A callback that ends its own process at a hook, as a power cut or a signal would; named by dotted path in tests."""
 
 from __future__ import annotations
 
@@ -11,13 +11,32 @@ from lightning.pytorch import Callback, Trainer
 
 torch.set_num_threads(1)  # as conftest.py does: another number of threads rounds differently
 
+HOOKS = [
+    "on_fit_start", "on_sanity_check_start", "on_sanity_check_end", "on_train_start", "on_train_epoch_start",
+    "on_train_batch_start", "on_before_zero_grad", "on_before_backward", "on_after_backward",
+    "on_before_optimizer_step", "on_train_batch_end", "on_validation_start", "on_validation_epoch_start",
+    "on_validation_batch_start", "on_validation_batch_end", "on_validation_epoch_end", "on_validation_end",
+    "on_train_epoch_end", "on_save_checkpoint", "on_train_end", "on_fit_end", "on_test_start", "on_test_epoch_start",
+    "on_test_batch_start", "on_test_batch_end", "on_test_epoch_end", "on_test_end",
+]  # fmt: skip
+
 
 class KillAt(Callback):
-    """SIGKILL when so many optimizer steps have been taken."""
+    """A signal, by default SIGKILL, at the n-th call of a hook, from 1, or when so many optimizer steps were taken."""
 
-    def __init__(self, step: int) -> None:
-        self.step = step
+    def __init__(
+        self,
+        hook: str = "on_train_batch_start",
+        call: int = 0,
+        step: int | None = None,
+        number: int = signal.SIGKILL,
+        rank: int = 0,
+    ) -> None:
+        self.calls = 0
 
-    def on_train_batch_start(self, trainer: Trainer, *args: Any) -> None:
-        if trainer.global_step == self.step:
-            os.kill(os.getpid(), signal.SIGKILL)
+        def end(trainer: Trainer, *args: Any, **kwargs: Any) -> None:
+            self.calls += 1
+            if (self.calls == call or trainer.global_step == step) and trainer.global_rank == rank:
+                os.kill(os.getpid(), number)
+
+        setattr(self, hook, end)

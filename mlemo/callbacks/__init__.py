@@ -8,6 +8,7 @@ from mlemo.callbacks.ema import EMAWeights
 from mlemo.callbacks.figures import EvaluationFigures
 from mlemo.callbacks.finite_loss import FiniteLoss
 from mlemo.callbacks.gthl_figures import GTHLFigures
+from mlemo.callbacks.interruption import Interruption
 from mlemo.callbacks.label_shuffle import LabelShuffle
 from mlemo.callbacks.loss_weights import LossWeightMonitor
 from mlemo.callbacks.model_summary import ModelSummary
@@ -26,6 +27,7 @@ __all__ = [
     "EvaluationFigures",
     "FiniteLoss",
     "GTHLFigures",
+    "Interruption",
     "LabelShuffle",
     "LossWeightMonitor",
     "ModelSummary",

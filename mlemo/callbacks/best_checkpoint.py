@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -58,6 +59,22 @@ class BestCheckpoint(callbacks.ModelCheckpoint):
         return {**super().state_dict(), "kept_loss": self._kept_loss}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over what `state_dict` returned; checkpoints of mlemo 0.1.0 hold Lightning's state alone."""
-        super().load_state_dict(state_dict)
+        """Take over what `state_dict` returned, also where the run's folder has been moved since.
+
+        Checkpoints of mlemo 0.1.0 hold Lightning's state alone.
+        """
+        super().load_state_dict(_moved(state_dict, self.dirpath))
         self._kept_loss = state_dict.get("kept_loss", math.inf)
+
+
+def _moved(state: dict[str, Any], folder: str | Path | None) -> dict[str, Any]:
+    """A state with the paths of the checkpoints in another folder."""
+    if folder is None or state.get("dirpath") in (None, folder):
+        return state
+
+    def new(path: str) -> str:
+        return str(Path(folder, Path(path).name)) if path else path
+
+    paths = {name: new(state[name]) for name in ("best_model_path", "kth_best_model_path", "last_model_path")}
+    best = {new(path): score for path, score in state["best_k_models"].items()}
+    return {**state, **paths, "best_k_models": best, "dirpath": folder}

@@ -61,6 +61,11 @@ class EarlyStopping(callbacks.EarlyStopping):
         self._validated = not trainer.sanity_checking
         super().on_validation_end(trainer, pl_module)
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Train no further where the checkpoint that is resumed is the end of a training that was stopped."""
+        if self.wait_count >= self.patience:
+            trainer.should_stop = True
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Check the metric, if there is one."""
         if self._validated:

@@ -18,6 +18,7 @@ Multi-label emotion classification of text.
 
 train and measure (each takes --config FILE and any setting on the command line; `mlemo fit --help` lists them)
   fit        train a model, validate after each epoch, test the best checkpoint
+  resume     continue a run that was broken off
   validate   score a checkpoint on the validation split
   test       score a checkpoint on the test split; `--ckpt_path FILE` alone is enough
   predict    write the predictions of a checkpoint for the test split
@@ -32,6 +33,7 @@ use
 
   mlemo fit --config configs/experiment/synthetic.yaml
   mlemo fit --data SemEval2018 --data.data_dir DIR --model BertWDL --model.encoder bert-base-uncased
+  mlemo resume runs/version_0
   mlemo test --ckpt_path runs/version_0/checkpoints/best.ckpt
   mlemo classify --ckpt runs/version_0/checkpoints/best.ckpt "I did not see that coming, how lovely!"
   mlemo explain --ckpt runs/version_0 "I did not see that coming, how lovely!"
@@ -72,7 +74,17 @@ more
 HELP_WORDS = ("-h", "--help")
 TRAINING = ("fit", "validate", "test", "predict")
 READERS = ("classify", "explain", "compare")  #: commands that need no class of the user's unless one is trusted
-COMMANDS = (*TRAINING, "classify", "explain", "compare", "reproduce", "report", "sweep")
+#: Where the function of each other command is, which is imported when the command is called.
+TOOLS = {
+    "resume": ("mlemo.cli.resume", "main"),
+    "classify": ("mlemo.predict", "classify"),
+    "explain": ("mlemo.explain", "explain"),
+    "compare": ("mlemo.compare", "main"),
+    "reproduce": ("mlemo.reproduce", "main"),
+    "report": ("mlemo.report", "main"),
+    "sweep": ("mlemo.sweep", "main"),
+}
+COMMANDS = (*TRAINING, *TOOLS)
 
 
 def main(args: Sequence[str] | None = None) -> object:
@@ -144,29 +156,9 @@ def _help(command: str) -> None:
 
 def _tool(command: str) -> Callable[[Sequence[str]], object]:
     """The function of a command that is not training."""
-    if command == "explain":
-        from mlemo.explain import explain
-
-        return explain
-    if command == "compare":
-        from mlemo import compare
-
-        return compare.main
-    if command == "reproduce":
-        from mlemo import reproduce
-
-        return reproduce.main
-    if command == "report":
-        from mlemo import report
-
-        return report.main
-    if command == "sweep":
-        from mlemo import sweep
-
-        return sweep.main
-    from mlemo.predict import classify
-
-    return classify
+    module, name = TOOLS[command]
+    function: Callable[[Sequence[str]], object] = getattr(import_module(module), name)
+    return function
 
 
 def script(args: Sequence[str] | None = None) -> None:

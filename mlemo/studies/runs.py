@@ -21,8 +21,10 @@ from mlemo.training import run
 
 __all__ = ["StudyRun", "address_of", "checksum", "data_checksums", "resolve", "study_runs"]
 
-WITHOUT_EFFECT = ("ckpt_path", "weights_only", "progress", "results", "figures", "cost", "finite_loss", "summary",
-                  "name", "overwrite")  # fmt: skip
+WITHOUT_EFFECT = (
+    "ckpt_path", "weights_only", "progress", "results", "figures", "cost", "finite_loss", "summary", "interruption",
+    "name", "overwrite",
+)  # fmt: skip
 WITHOUT_EFFECT_IN_TRAINER = ("logger", "default_root_dir", "enable_progress_bar", "enable_model_summary", "profiler")
 
 

@@ -6,11 +6,11 @@ import json
 import shutil
 import time
 from pathlib import Path
-from typing import Any
 
 import mlemo
 from mlemo.runs.atomic import write_atomically
 from mlemo.runs.loading import read_checkpoint
+from mlemo.runs.resume import remaining_fit
 from mlemo.runs.stored_config import class_modules
 from mlemo.runs.surroundings import git_state
 from mlemo.studies.records import RECORD, make_record
@@ -42,37 +42,18 @@ def train(run: StudyRun, folder: Path, threads: int, gpu: int | None) -> None:
 
 def fit_and_test(run: StudyRun, folder: Path) -> bool:
     """Do what is still to be done of a run; returns whether it went on from a checkpoint."""
-    place = [f"--trainer.logger.save_dir={folder.parent}", f"--trainer.logger.version={folder.name}"]
     last = folder / "checkpoints" / "last.ckpt"
     try:
-        checkpoint = read_checkpoint(last)
+        read_checkpoint(last)
     except (FileNotFoundError, ValueError):  # killed before the first checkpoint was whole
         for path in folder.iterdir():
             if path.is_dir():
                 shutil.rmtree(path)
             elif path.name != LOG:
                 path.unlink()
+        place = [f"--trainer.logger.save_dir={folder.parent}", f"--trainer.logger.version={folder.name}"]
         mlemo_run("fit", [*run.words, *place])
         return False
-    trust = [f"--trust={module}" for module in class_modules(run.config)]  # those that the study names, not the file
-    if _has_stopped_early(checkpoint):  # fitting would train another epoch
-        best = _best(checkpoint, last.parent)
-        for command in ("validate", "test"):
-            mlemo_run(command, [*run.words, f"--ckpt_path={best}", *place, *trust])
-    else:
-        mlemo_run("fit", [f"--ckpt_path={last}", *place, *trust])
+    trust = class_modules(run.config)  # those that the study names, not the file
+    mlemo_run("fit", [*remaining_fit(folder, trust), *(f"--trust={module}" for module in trust)])
     return True
-
-
-def _states(checkpoint: dict[str, Any], callback: str) -> list[dict[str, Any]]:
-    return [state for key, state in checkpoint.get("callbacks", {}).items() if key.startswith(callback)]
-
-
-def _has_stopped_early(checkpoint: dict[str, Any]) -> bool:
-    return any(state["wait_count"] >= state["patience"] for state in _states(checkpoint, "EarlyStopping"))
-
-
-def _best(checkpoint: dict[str, Any], folder: Path) -> Path:
-    """The best checkpoint by its name, as the folder may have moved."""
-    names = [Path(state["best_model_path"]).name for state in _states(checkpoint, "ModelCheckpoint")]
-    return folder / next(name for name in names if name.startswith("best"))

@@ -1,0 +1,68 @@
+"""What is left to do of a run that was broken off."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mlemo.checkpoints import read_checkpoint
+
+__all__ = ["remaining_fit"]
+
+#: Loggers whose folder follows from ``save_dir``, ``name`` and ``version``.
+FOLDER_LOGGERS = ("TensorBoardLogger", "CSVLogger")
+
+
+def remaining_fit(folder: str | Path) -> list[str]:
+    """Settings of ``mlemo fit`` that continue a run in its own folder, wherever that is now.
+
+    A training that is complete, or was stopped early, is not trained any further, but its best checkpoint is tested.
+    A run without a checkpoint that can be read begins anew.
+
+    Args:
+        folder: Folder of a run.
+
+    Returns:
+        The words behind ``mlemo fit``.
+
+    Raises:
+        FileNotFoundError: There is neither a checkpoint nor a config.
+        ValueError: The config cannot be read.
+    """
+    folder = Path(folder)
+    last, config = folder / "checkpoints" / "last.ckpt", folder / "config.yaml"
+    try:
+        checkpoint = read_checkpoint(last)
+    except (FileNotFoundError, ValueError):
+        checkpoint = {}
+    if "config" in checkpoint:
+        source, text = f"--ckpt_path={last}", checkpoint["config"]
+    elif config.is_file():
+        source, text = f"--config={config}", config.read_text(encoding="utf-8")
+    else:
+        raise FileNotFoundError(f"{folder} is no run to resume: it has neither checkpoints/last.ckpt nor config.yaml")
+    stored = yaml.safe_load(text)
+    if not isinstance(stored, dict) or not isinstance(stored.get("trainer"), dict):
+        raise ValueError(f"{config} is not the config of a run: it has no settings of a trainer")
+    return [source, *_in_folder(stored["trainer"].get("logger"), folder.resolve())]
+
+
+def _in_folder(logger: Any, folder: Path) -> list[str]:
+    """Settings with which the loggers of a run write into its folder."""
+    if logger in (None, False):
+        return [f"--trainer.default_root_dir={folder}"]
+    if logger is True:
+        logger = {"class_path": "lightning.pytorch.loggers.TensorBoardLogger", "init_args": {}}
+    several = logger if isinstance(logger, list) else [logger]
+    moved = [_moved(one, folder) for one in several]
+    return [f"--trainer.logger={json.dumps(moved if isinstance(logger, list) else moved[0])}"]
+
+
+def _moved(logger: Any, folder: Path) -> Any:
+    if not isinstance(logger, dict) or not str(logger.get("class_path")).endswith(FOLDER_LOGGERS):
+        return logger
+    place = {"save_dir": str(folder.parent), "name": "", "version": folder.name}
+    return {**logger, "init_args": {**logger.get("init_args", {}), **place}}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import signal
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -74,6 +75,7 @@ def _child(words: list[str], log: Path, place: tuple[str, int] | None, number: i
     from mlemo.cli import script
     from mlemo.training import MlemoCLI
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background processes ignore it
     torch.set_num_threads(1)
     make = MlemoCLI._instantiate_trainer
 

@@ -35,8 +35,9 @@ def folder(path: Path) -> str:
     return f"--trainer.logger.init_args.save_dir={path}"
 
 
-def in_processes(*words: str) -> None:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"}
+def in_processes(*words: str, status: int | None = 0) -> str:
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "PYTHONPATH": path}
     done = subprocess.run(
         [sys.executable, "-m", "mlemo", *words],
         env=environment,
@@ -45,7 +46,8 @@ def in_processes(*words: str) -> None:
         check=False,
         timeout=240,
     )
-    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.returncode == status or (status is None and done.returncode), done.stderr[-3000:]
+    return done.stderr
 
 
 def results(path: Path, stage: str) -> dict:
@@ -111,3 +113,43 @@ def test_a_checkpoint_tested_in_two_processes_gives_exactly_the_same_figures(one
     lines = [(path / "version_0" / "predictions_test.csv").read_text().splitlines() for path in (one, tmp_path)]
     assert [line.split(",")[0] for line in lines[0]] == [line.split(",")[0] for line in lines[1]]
     assert len(lines[1]) == 1 + 31
+
+
+def killer(hook: str, call: int, number: int, rank: int) -> list[str]:
+    place = [f"--trainer.callbacks.hook={hook}", f"--trainer.callbacks.call={call}"]
+    return [
+        "--trainer.callbacks+=kill.KillAt",
+        *place,
+        f"--trainer.callbacks.number={number}",
+        f"--trainer.callbacks.rank={rank}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("place", "number", "status"),
+    [(("on_train_batch_start", 9), 9, None), (("on_train_batch_end", 8), 15, 143)],
+    ids=["one of two processes killed", "SIGTERM to one of two processes"],
+)
+def test_two_processes_that_were_ended_and_resumed_equal_two_that_were_not(
+    place: tuple[str, int], number: int, status: int | None, two: Path, tmp_path: Path
+) -> None:
+    log = in_processes(*WORDS, folder(tmp_path), *TWO, *killer(*place, number=number, rank=1), status=status)
+    run = tmp_path / "version_0"
+    if number == 15:
+        assert f"continue with: mlemo resume {run}" in log
+        saved = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+        assert saved["global_step"] == 8, "the second of two processes was asked in step 8"
+    in_processes("resume", str(run), "--trainer.callbacks=null")
+    for name in ("best", "last"):
+        first, second = (
+            torch.load(path / "version_0" / "checkpoints" / f"{name}.ckpt", weights_only=True)
+            for path in (two, tmp_path)
+        )
+        assert first["global_step"] == second["global_step"]
+        assert first["thresholds"] == second["thresholds"]
+        for key, tensor in first["state_dict"].items():
+            assert torch.equal(tensor, second["state_dict"][key]), (name, key)
+    for stage in ("val", "test"):
+        assert results(two, stage) == results(tmp_path, stage)
+    predictions = [(path / "version_0" / "predictions_test.csv").read_bytes() for path in (two, tmp_path)]
+    assert predictions[0] == predictions[1]

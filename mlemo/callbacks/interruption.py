@@ -17,6 +17,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_only
 
 from mlemo.callbacks.run_folder import run_folder
+from mlemo.runs.files import LAST
 
 __all__ = ["Interrupted", "Interruption"]
 
@@ -204,4 +205,4 @@ def _any_process(trainer: Trainer, wanted: bool) -> bool:
 
 
 def _last_checkpoint(trainer: Trainer) -> Path:
-    return run_folder(trainer) / "checkpoints" / "last.ckpt"
+    return LAST.path(run_folder(trainer))

@@ -57,18 +57,28 @@ MANIFEST = RunFile(
     "`fit`, and `test` of its own checkpoint", ("`mlemo.load`", "`classify`", "`explain`", "`compare`", "`test`"),
 )  # fmt: skip
 CONFIG = RunFile(
-    "config.yaml", "Every setting of the run", "YAML", 1, "`fit`, `validate`, `test`, `predict`", ("`--config`",)
+    "config.yaml",
+    "Every setting of the run",
+    "YAML",
+    1,
+    "`fit`, `validate`, `test`, `predict`",
+    ("`--config`", "`resume`"),
 )
 BEST = RunFile(
     "checkpoints/best.ckpt", "Checkpoint of the best epoch", "checkpoint", 1, "`checkpoint`",
     ("`classify`", "`explain`", "`test`", "`mlemo.load`"),
 )  # fmt: skip
 LAST = RunFile(
-    "checkpoints/last.ckpt", "Latest checkpoint", "checkpoint", 1, "`last_checkpoint`", ("`fit --ckpt_path`",)
+    "checkpoints/last.ckpt",
+    "Latest checkpoint",
+    "checkpoint",
+    1,
+    "`last_checkpoint`, `interruption`",
+    ("`resume`", "`fit --ckpt_path`"),
 )
 PREVIOUS = RunFile(
     "checkpoints/last-previous.ckpt", "The one before it, used where the latest cannot be read", "checkpoint", 1,
-    "`last_checkpoint`", ("`fit --ckpt_path`",),
+    "`last_checkpoint`", ("`resume`", "`fit --ckpt_path`"),
 )  # fmt: skip
 OTHER_CHECKPOINTS = RunFile(
     "checkpoints/*.ckpt", "Checkpoints of callbacks of your own", "checkpoint", 1, "`trainer.callbacks`"

@@ -9,6 +9,8 @@ from typing import Any
 import yaml
 
 from mlemo.checkpoints import read_checkpoint
+from mlemo.runs.files import CONFIG, LAST
+from mlemo.runs.latest import latest
 
 __all__ = ["remaining_fit"]
 
@@ -33,7 +35,7 @@ def remaining_fit(folder: str | Path) -> list[str]:
         ValueError: The config cannot be read.
     """
     folder = Path(folder)
-    last, config = folder / "checkpoints" / "last.ckpt", folder / "config.yaml"
+    last, config = latest(LAST.path(folder)), CONFIG.path(folder)
     try:
         checkpoint = read_checkpoint(last)
     except (FileNotFoundError, ValueError):

@@ -14,7 +14,7 @@ import pytest
 import torch
 import yaml
 
-from mlemo.cli import main
+from mlemo.cli import main, script
 from mlemo.predictions import read_predictions
 
 FIXTURES = Path(__file__).parent / "data"
@@ -199,3 +199,16 @@ def test_a_corpus_of_positives_and_blanks_is_not_trained(tmp_path: Path) -> None
 def test_a_checkpoint_that_is_not_there_is_refused(name: str) -> None:
     with pytest.raises(FileNotFoundError, match=name):
         main(["fit", "--data=SyntheticEmotions", "--model=BertWDL", *TINY, f"--ckpt_path={name}"])
+
+
+def test_an_interrupted_command_exits_with_the_status_of_a_shell(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(words: list[str]) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mlemo.cli.entry.main", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        script(["compare", "a", "b"])
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "mlemo: interrupted\n"

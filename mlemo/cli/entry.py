@@ -179,6 +179,9 @@ def script(args: Sequence[str] | None = None) -> None:
     words = [word for place, word in enumerate(words) if word != "--debug" or place >= end]
     try:
         main(words)
+    except KeyboardInterrupt:  # in training, `Interruption` saves a checkpoint first
+        sys.stderr.write("mlemo: interrupted\n")
+        raise SystemExit(130) from None
     except Exception as error:
         if debug or not _of_the_user(error):
             raise

@@ -44,10 +44,11 @@ class Interrupted(SystemExit):
 class Interruption(Checkpoint):
     """Saves ``checkpoints/last.ckpt`` between two optimizer steps: on SIGTERM, SIGINT or SIGUSR1, and regularly.
 
-    After a signal the training ends at the next optimizer step, or within a validation at the next batch, with a
-    checkpoint, the command that continues it, and status 128 plus the number of the signal. A second SIGINT ends it at
-    once. Several processes agree after each step, so that a signal to any of them ends all. A signal during validation
-    or test outside of training ends the process at once, since there is nothing to save.
+    After a signal the training ends at the next optimizer step, or within a validation at the next batch (in several
+    processes after the validation), with a checkpoint, the command that continues it, and status 128 plus the number of
+    the signal. A second SIGINT ends it at once. Several processes agree after each step, so that a signal to any of them
+    ends all. A signal during validation or test outside of training ends the process at once, since there is nothing to
+    save.
 
     A checkpoint that is saved between the last batch of an interval and the end of its validation is marked, with the
     key ``validation_owed``; a training that is resumed from it runs that validation first. Lightning alone would omit
@@ -80,7 +81,7 @@ class Interruption(Checkpoint):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take over the signals from Lightning, which restores them all when the training ends."""
         self._listen()
-        self._saved = time.monotonic()
+        self._saved, self._fitted = time.monotonic(), False
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """End at once on a signal."""
@@ -124,8 +125,11 @@ class Interruption(Checkpoint):
             self._listen(at_once=True)
 
     def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
-        """Stop within a validation of training, which a resumed training runs again."""
-        if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
+        """Stop within a validation of training, which a resumed training runs again.
+
+        Several processes may have different numbers of batches, so that they can agree after the validation only.
+        """
+        if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking and trainer.world_size == 1:
             self._stop_if_asked(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -133,8 +137,9 @@ class Interruption(Checkpoint):
         self._validated = True
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Remember that the training is complete."""
+        """Stop before the test; the training is complete."""
         self._fitted = True
+        self._stop_if_asked(trainer)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Save what a signal has ended; other callbacks have restored the trained weights by now."""
@@ -142,7 +147,7 @@ class Interruption(Checkpoint):
             return
         name = signal.Signals(exception.number).name
         folder = run_folder(trainer)
-        if trainer.state.fn != TrainerFn.FITTING:
+        if trainer.state.fn != TrainerFn.FITTING or self._fitted:
             self._report(f"interrupted by {name}", folder if self._fitted else None)
         elif self._received is None or trainer.sanity_checking:
             self._report(f"interrupted by {name} at once; the latest checkpoint was not renewed", folder)

@@ -46,9 +46,9 @@ class Interruption(Checkpoint):
 
     After a signal the training ends at the next optimizer step, or within a validation at the next batch (in several
     processes after the validation), with a checkpoint, the command that continues it, and status 128 plus the number of
-    the signal. A second SIGINT ends it at once. Several processes agree after each step, so that a signal to any of them
-    ends all. A signal during validation or test outside of training ends the process at once, since there is nothing to
-    save.
+    the signal. A second SIGINT ends it at once. Several processes agree after each step, so that a signal to any of
+    them ends all. A signal during validation or test outside of training ends the process at once, since there is
+    nothing to save.
 
     A checkpoint that is saved between the last batch of an interval and the end of its validation is marked, with the
     key ``validation_owed``; a training that is resumed from it runs that validation first. Lightning alone would omit
@@ -113,10 +113,10 @@ class Interruption(Checkpoint):
         loop = trainer.fit_loop.epoch_loop
         if loop._should_accumulate() or (trainer.is_last_batch and not _validation_follows(trainer)):
             return  # the gradients of half a step, and the hooks of the end of an epoch, are in no checkpoint
-        self._stop_if_asked(trainer)
         due = self.minutes is not None and time.monotonic() - self._saved >= 60 * self.minutes
-        if _any_process(trainer, due):
-            trainer.save_checkpoint(_last_checkpoint(trainer))
+        if _any_process(trainer, due or self._received is not None):
+            self._stop_if_asked(trainer)
+            trainer.save_checkpoint(LAST.path(run_folder(trainer)))
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin a validation that is owed until it ends."""
@@ -152,7 +152,7 @@ class Interruption(Checkpoint):
         elif self._received is None or trainer.sanity_checking:
             self._report(f"interrupted by {name} at once; the latest checkpoint was not renewed", folder)
         else:
-            path = _last_checkpoint(trainer)
+            path = LAST.path(run_folder(trainer))
             trainer.save_checkpoint(path)
             at = f"epoch {trainer.current_epoch + 1}, step {trainer.global_step}"
             self._report(f"interrupted by {name} in {at}; saved {path}", folder)
@@ -163,13 +163,11 @@ class Interruption(Checkpoint):
         log.warning(what if folder is None else f"{what}\ncontinue with: mlemo resume {folder}")
 
     def _stop_if_asked(self, trainer: Trainer) -> None:
-        if not _any_process(trainer, self._received is not None):
-            return
         if trainer.world_size > 1:
             number = torch.tensor(self._received or 0, device=trainer.strategy.root_device)
-            self._received = int(trainer.strategy.reduce(number, reduce_op="max"))
-        assert self._received is not None
-        raise Interrupted(self._received)
+            self._received = int(trainer.strategy.reduce(number, reduce_op="max")) or None
+        if self._received is not None:
+            raise Interrupted(self._received)
 
     # the validation that is owed --------------------------------------------------------------------------------
 
@@ -207,7 +205,3 @@ def _validation_follows(trainer: Trainer) -> bool:
 def _any_process(trainer: Trainer, wanted: bool) -> bool:
     """Whether any process wants it; a single process asks no other."""
     return wanted if trainer.world_size == 1 else bool(trainer.strategy.reduce_boolean_decision(wanted, all=False))
-
-
-def _last_checkpoint(trainer: Trainer) -> Path:
-    return LAST.path(run_folder(trainer))

@@ -44,7 +44,7 @@ def in_processes(*words: str, status: int | None = 0) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=240,
+        timeout=400,
     )
     assert done.returncode == status or (status is None and done.returncode), done.stderr[-3000:]
     return done.stderr

@@ -136,10 +136,10 @@ def test_two_processes_that_were_ended_and_resumed_equal_two_that_were_not(
     log = in_processes(*WORDS, folder(tmp_path), *TWO, *killer(*place, number=number, rank=1), status=status)
     run = tmp_path / "version_0"
     if number == 15:
-        assert f"continue with: mlemo resume {run}" in log
+        assert f"continue with: mlemo resume {run} --trust kill" in log
         saved = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
         assert saved["global_step"] == 8, "the second of two processes was asked in step 8"
-    in_processes("resume", str(run), "--trainer.callbacks=null")
+    in_processes("resume", str(run), "--trust=kill", "--trainer.callbacks=null")
     for name in ("best", "last"):
         first, second = (
             torch.load(path / "version_0" / "checkpoints" / f"{name}.ckpt", weights_only=True)

@@ -71,6 +71,7 @@ class Interruption(Checkpoint):
         self._saved = time.monotonic()
         self._validated = False
         self._fitted = False
+        self._config = "{}"  #: of the latest checkpoint, as YAML
 
     # signals ----------------------------------------------------------------------------------------------------
 
@@ -157,10 +158,12 @@ class Interruption(Checkpoint):
             at = f"epoch {trainer.current_epoch + 1}, step {trainer.global_step}"
             self._report(f"interrupted by {name} in {at}; saved {path}", folder)
 
-    @staticmethod
     @rank_zero_only
-    def _report(what: str, folder: Path | None) -> None:
-        log.warning(what if folder is None else f"{what}\ncontinue with: mlemo resume {folder}")
+    def _report(self, what: str, folder: Path | None) -> None:
+        from mlemo.runs.stored_config import own_modules  # it imports the callbacks
+
+        trust = "".join(f" --trust {module}" for module in own_modules(self._config))
+        log.warning(what if folder is None else f"{what}\ncontinue with: mlemo resume {folder}{trust}")
 
     def _stop_if_asked(self, trainer: Trainer) -> None:
         if trainer.world_size > 1:
@@ -173,7 +176,7 @@ class Interruption(Checkpoint):
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Mark a checkpoint whose validation has not ended."""
-        self._saved = time.monotonic()
+        self._saved, self._config = time.monotonic(), checkpoint.get("config", "{}")
         if trainer.state.fn == TrainerFn.FITTING:
             validating = trainer.validating and not trainer.sanity_checking
             checkpoint[OWED] = not self._validated if validating else _validation_follows(trainer)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mlemo.cli.arguments import CommandParser
+from mlemo.cli.arguments import CommandParser, add_trust
 
 __all__ = ["main", "parser"]
 
@@ -23,6 +23,7 @@ def parser() -> CommandParser:
     """The options of ``mlemo resume``."""
     result = CommandParser("resume", DESCRIPTION)
     result.add_argument("run", metavar="RUN", help="folder of a run")
+    add_trust(result)
     return result
 
 
@@ -43,4 +44,5 @@ def main(words: Sequence[str]) -> object:
     from mlemo.runs.resume import remaining_fit
     from mlemo.training import run
 
-    return run("fit", [*remaining_fit(options.run), *settings])
+    trust = [f"--trust={module}" for module in options.trust]
+    return run("fit", [*remaining_fit(options.run, options.trust), *settings, *trust])

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from mlemo.checkpoints import read_checkpoint
 from mlemo.runs.files import CONFIG, LAST
 from mlemo.runs.latest import latest
+from mlemo.runs.loading import read_checkpoint
+from mlemo.runs.stored_config import stored_config
 
 __all__ = ["remaining_fit"]
 
@@ -18,7 +18,7 @@ __all__ = ["remaining_fit"]
 FOLDER_LOGGERS = ("TensorBoardLogger", "CSVLogger")
 
 
-def remaining_fit(folder: str | Path) -> list[str]:
+def remaining_fit(folder: str | Path, trust: Iterable[str] = ()) -> list[str]:
     """Settings of ``mlemo fit`` that continue a run in its own folder, wherever that is now.
 
     A training that is complete, or was stopped early, is not trained any further, but its best checkpoint is tested.
@@ -26,13 +26,14 @@ def remaining_fit(folder: str | Path) -> list[str]:
 
     Args:
         folder: Folder of a run.
+        trust: Modules of the user's own whose classes the run's config may name; they are imported.
 
     Returns:
         The words behind ``mlemo fit``.
 
     Raises:
         FileNotFoundError: There is neither a checkpoint nor a config.
-        ValueError: The config cannot be read.
+        ValueError: The config cannot be read, or names a class that is not trusted.
     """
     folder = Path(folder)
     last, config = latest(LAST.path(folder)), CONFIG.path(folder)
@@ -41,14 +42,18 @@ def remaining_fit(folder: str | Path) -> list[str]:
     except (FileNotFoundError, ValueError):
         checkpoint = {}
     if "config" in checkpoint:
-        source, text = f"--ckpt_path={last}", checkpoint["config"]
+        source, file = f"--ckpt_path={last}", last
     elif config.is_file():
-        source, text = f"--config={config}", config.read_text(encoding="utf-8")
+        source, file = f"--config={config}", config
+        checkpoint = {"config": config.read_text(encoding="utf-8")}
     else:
         raise FileNotFoundError(f"{folder} is no run to resume: it has neither checkpoints/last.ckpt nor config.yaml")
-    stored = yaml.safe_load(text)
-    if not isinstance(stored, dict) or not isinstance(stored.get("trainer"), dict):
-        raise ValueError(f"{config} is not the config of a run: it has no settings of a trainer")
+    try:
+        stored = stored_config(checkpoint, trust=trust)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
+    if not isinstance(stored.get("trainer"), dict):
+        raise ValueError(f"{file} holds no config of a run: it has no settings of a trainer")
     return [source, *_in_folder(stored["trainer"].get("logger"), folder.resolve())]
 
 

@@ -31,7 +31,15 @@ from mlemo.runs.limits import read_yaml
 from mlemo.text import TextCleaning
 from mlemo.thresholds import ThresholdRule
 
-__all__ = ["INFERENCE", "NOT_NEEDED", "check_classes", "class_modules", "only_known_imports", "stored_config"]
+__all__ = [
+    "INFERENCE",
+    "NOT_NEEDED",
+    "check_classes",
+    "class_modules",
+    "only_known_imports",
+    "own_modules",
+    "stored_config",
+]
 
 log = logging.getLogger(__name__)
 
@@ -118,6 +126,16 @@ def class_modules(settings: Any) -> list[str]:
         ['mine']
     """
     return sorted({str(path).rpartition(".")[0] for _, path in _class_paths(settings, "")} - {""})
+
+
+def own_modules(config: str) -> list[str]:
+    """The modules of a config that ``--trust`` has to name when its run is resumed: the user's own.
+
+    Args:
+        config: Settings as YAML.
+    """
+    known = ("mlemo", *LIBRARIES)
+    return [module for module in class_modules(read_yaml(config)) if not _within(module, known)]
 
 
 @contextmanager

@@ -47,7 +47,7 @@ from mlemo.runs.checkpoint_io import AtomicCheckpointIO
 from mlemo.runs.files import LAST
 from mlemo.runs.loading import ReadAlready, find_checkpoint, read_checkpoint, take_over
 from mlemo.runs.place import check_name
-from mlemo.runs.stored_config import INFERENCE, only_known_imports, stored_config
+from mlemo.runs.stored_config import INFERENCE, only_known_imports, own_modules, stored_config
 
 __all__ = ["MlemoCLI", "default_precision", "instantiate", "run"]
 
@@ -169,8 +169,9 @@ class MlemoCLI(LightningCLI):
         """Nothing to do: `run` has taken the whole config from the checkpoint, not its hyper-parameters alone."""
 
     def before_fit(self) -> None:
-        """Take the run's folder, and log what is about to run."""
+        """Take the run's folder, log what is about to run, and prepare the line that an interruption ends with."""
         self.trainer.take_folder(self._get(self.config, "ckpt_path"), self._get(self.config, "overwrite"))
+        self._get(self.config_init, "interruption").trust = own_modules(self.config["fit"].as_dict())
         standing = {key: self._get(self.config_init, key) for key in STANDING_CALLBACKS}
         seed = self._get(self.config, "seed_everything")
         lines = training_summary(self.model, self.datamodule, self.trainer, standing, seed)

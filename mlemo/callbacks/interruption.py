@@ -71,7 +71,7 @@ class Interruption(Checkpoint):
         self._saved = time.monotonic()
         self._validated = False
         self._fitted = False
-        self._config = "{}"  #: of the latest checkpoint, as YAML
+        self.trust: list[str] = []  #: modules of the user's own that the command which continues names
 
     # signals ----------------------------------------------------------------------------------------------------
 
@@ -160,9 +160,7 @@ class Interruption(Checkpoint):
 
     @rank_zero_only
     def _report(self, what: str, folder: Path | None) -> None:
-        from mlemo.runs.stored_config import own_modules  # it imports the callbacks
-
-        trust = "".join(f" --trust {module}" for module in own_modules(self._config))
+        trust = "".join(f" --trust {module}" for module in self.trust)
         log.warning(what if folder is None else f"{what}\ncontinue with: mlemo resume {folder}{trust}")
 
     def _stop_if_asked(self, trainer: Trainer) -> None:
@@ -176,7 +174,7 @@ class Interruption(Checkpoint):
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Mark a checkpoint whose validation has not ended."""
-        self._saved, self._config = time.monotonic(), checkpoint.get("config", "{}")
+        self._saved = time.monotonic()
         if trainer.state.fn == TrainerFn.FITTING:
             validating = trainer.validating and not trainer.sanity_checking
             checkpoint[OWED] = not self._validated if validating else _validation_follows(trainer)

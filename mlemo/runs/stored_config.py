@@ -128,14 +128,13 @@ def class_modules(settings: Any) -> list[str]:
     return sorted({str(path).rpartition(".")[0] for _, path in _class_paths(settings, "")} - {""})
 
 
-def own_modules(config: str) -> list[str]:
-    """The modules of a config that ``--trust`` has to name when its run is resumed: the user's own.
+def own_modules(settings: Any) -> list[str]:
+    """The modules that ``--trust`` has to name when the run of these settings is resumed: the user's own.
 
     Args:
-        config: Settings as YAML.
+        settings: Plain settings.
     """
-    known = ("mlemo", *LIBRARIES)
-    return [module for module in class_modules(read_yaml(config)) if not _within(module, known)]
+    return [module for module in class_modules(settings) if not _within(module, ("mlemo", *LIBRARIES))]
 
 
 @contextmanager

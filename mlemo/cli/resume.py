@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from mlemo.cli.arguments import CommandParser, add_trust
 
 __all__ = ["main", "parser"]
+
+log = logging.getLogger(__name__)
+
+COMPLETE = ("finished", "stopped early")  #: states of a training that continues only with other settings
 
 DESCRIPTION = """Continue a run that was killed, preempted or interrupted, in its own folder.
 
@@ -34,15 +39,22 @@ def main(words: Sequence[str]) -> object:
         words: The folder, and settings of ``mlemo fit`` behind it.
 
     Returns:
-        The ``MlemoCLI`` of the training.
+        The ``MlemoCLI`` of the training; ``None`` where the run is complete and no setting is given.
 
     Raises:
         FileNotFoundError: The folder is not that of a run.
         SystemExit: There is no folder among the words.
     """
     options, settings = parser().parse_known_args(list(words))
+    from mlemo.runs.manifest import read_manifest
     from mlemo.runs.resume import remaining_fit
     from mlemo.training import run
 
+    manifest = read_manifest(options.run)
+    if manifest is not None and manifest.tested is not None and manifest.state in COMPLETE and not settings:
+        log.info(
+            "%s: the training is %s, and its best checkpoint is tested; nothing is left", options.run, manifest.state
+        )
+        return None
     trust = [f"--trust={module}" for module in options.trust]
     return run("fit", [*remaining_fit(options.run, options.trust), *settings, *trust])

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from mlemo.runs.files import BEST, MANIFEST, of_a_run
+from mlemo.runs.files import BEST, CONFIG, MANIFEST, of_a_run
 
-__all__ = ["check_name", "claim", "clear", "folder_of_checkpoint", "next_version", "traces"]
+__all__ = ["NAME", "check_name", "claim", "clear", "folder_of_checkpoint", "next_version", "traces"]
 
 LONGEST = 100  #: characters of a name
 NAME = re.compile(r"\w[\w.+-]*")
@@ -76,7 +76,7 @@ def claim(folder: Path, checkpoint: str | Path | None = None) -> None:
 
 
 def clear(folder: Path, checkpoint: str | Path | None = None) -> None:
-    """Delete the files of a run from a folder; other files stay.
+    """Delete the files of a run from a folder; other files stay, and so does the config until the next one replaces it.
 
     Args:
         folder: The folder, which need not be there.
@@ -89,5 +89,6 @@ def clear(folder: Path, checkpoint: str | Path | None = None) -> None:
     if own is not None and own.resolve() == folder.resolve():
         raise ValueError(f"--overwrite would delete {checkpoint}, from which the training is to continue")
     # the manifest first: what it says of the other files no longer holds
-    for path, _ in sorted(of_a_run(folder), key=lambda item: item[1] is not MANIFEST):
-        path.unlink()
+    for path, file in sorted(of_a_run(folder), key=lambda item: item[1] is not MANIFEST):
+        if file is not CONFIG:
+            path.unlink()

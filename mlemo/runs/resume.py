@@ -10,6 +10,7 @@ from typing import Any
 from mlemo.runs.files import CONFIG, LAST
 from mlemo.runs.latest import latest
 from mlemo.runs.loading import read_checkpoint
+from mlemo.runs.place import NAME
 from mlemo.runs.stored_config import stored_config
 
 __all__ = ["remaining_fit"]
@@ -54,22 +55,25 @@ def remaining_fit(folder: str | Path, trust: Iterable[str] = ()) -> list[str]:
         raise ValueError(f"{file}: {error}") from error
     if not isinstance(stored.get("trainer"), dict):
         raise ValueError(f"{file} holds no config of a run: it has no settings of a trainer")
-    return [source, *_in_folder(stored["trainer"].get("logger"), folder.resolve())]
+    anew = [] if source.startswith("--ckpt_path") else ["--overwrite"]
+    return [source, *anew, *_in_folder(stored, folder.resolve())]
 
 
-def _in_folder(logger: Any, folder: Path) -> list[str]:
-    """Settings with which the loggers of a run write into its folder."""
-    if logger in (None, False):
-        return [f"--trainer.default_root_dir={folder}"]
-    if logger is True:
+def _in_folder(stored: dict[str, Any], folder: Path) -> list[str]:
+    """Settings with which a run writes into its folder."""
+    logger = stored["trainer"].get("logger")
+    if logger in (None, True):
         logger = {"class_path": "lightning.pytorch.loggers.TensorBoardLogger", "init_args": {}}
     several = logger if isinstance(logger, list) else [logger]
-    moved = [_moved(one, folder) for one in several]
-    return [f"--trainer.logger={json.dumps(moved if isinstance(logger, list) else moved[0])}"]
-
-
-def _moved(logger: Any, folder: Path) -> Any:
-    if not isinstance(logger, dict) or not str(logger.get("class_path")).endswith(FOLDER_LOGGERS):
-        return logger
+    if not several or not _has_folder(several[0]):
+        return [f"--trainer.default_root_dir={folder}", "--name=null"]
     place = {"save_dir": str(folder.parent), "name": "", "version": folder.name}
-    return {**logger, "init_args": {**logger.get("init_args", {}), **place}}
+    moved = [
+        {**one, "init_args": {**one.get("init_args", {}), **place}} if _has_folder(one) else one for one in several
+    ]
+    name = folder.name if stored.get("name") is not None and NAME.fullmatch(folder.name) else "null"
+    return [f"--trainer.logger={json.dumps(moved if isinstance(logger, list) else moved[0])}", f"--name={name}"]
+
+
+def _has_folder(logger: Any) -> bool:
+    return isinstance(logger, dict) and str(logger.get("class_path")).endswith(FOLDER_LOGGERS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from mlemo.runs.manifest import read_manifest, write_manifest
 from runs import broken
 
 STEPS = "--interruption.minutes=1e-9"  # a checkpoint after every step
@@ -133,8 +135,13 @@ def test_a_run_that_was_stopped_early_is_only_tested(tmp_path: Path) -> None:
     assert broken.run([*words("DELA", tmp_path), *settings], log) == 0, log.read_text()
     whole = broken.remains(folder)
     assert whole["last.epoch"] == 2, "the first epoch is the best one, and the patience is 2"
+    assert broken.differences(resumed(folder), whole) == []
+    assert f"{folder}: the training is stopped early and its best checkpoint tested; nothing is left" in log.read_text()
     for path in folder.glob("*_test.*"):
         path.unlink()
+    manifest = read_manifest(folder)
+    assert manifest is not None
+    write_manifest(folder, replace(manifest, tested=None))  # as after a kill in the test
     assert broken.differences(resumed(folder), whole) == []
 
 

@@ -78,7 +78,7 @@ LAST = RunFile(
 )
 PREVIOUS = RunFile(
     "checkpoints/last-previous.ckpt", "The one before it, used where the latest cannot be read", "checkpoint", 1,
-    "`last_checkpoint`", ("`resume`", "`fit --ckpt_path`"),
+    "`last_checkpoint`, `interruption`", ("`resume`", "`fit --ckpt_path`"),
 )  # fmt: skip
 OTHER_CHECKPOINTS = RunFile(
     "checkpoints/*.ckpt", "Checkpoints of callbacks of your own", "checkpoint", 1, "`trainer.callbacks`"

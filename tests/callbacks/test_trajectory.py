@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 
 from mlemo import training
 from mlemo.callbacks import Trajectory
@@ -43,11 +45,14 @@ def test_the_best_checkpoint_follows_the_monitor_of_early_stopping(recorded: Pat
     default = yaml.safe_load((recorded / "config.yaml").read_text(encoding="utf-8"))
     assert default["early_stopping"]["monitor"] == default["checkpoint"]["monitor"] == MONITOR
     other = training.instantiate(["--early_stopping.monitor=val/loss", *WORDS, "--trainer.logger=false"])
-    monitors = [(callback.monitor, callback.mode) for callback in other.trainer.checkpoint_callbacks]
-    assert monitors == [("val/loss", "min"), (None, "min")]
+    assert [(one.monitor, one.mode) for one in _savers(other.trainer)] == [("val/loss", "min"), (None, "min")]
     own = training.instantiate(["--checkpoint.monitor=val/jaccard", *WORDS, "--trainer.logger=false"])
-    assert [callback.monitor for callback in own.trainer.checkpoint_callbacks] == ["val/jaccard", None]
-    assert own.trainer.checkpoint_callbacks[0].mode == own.trainer.early_stopping_callback.mode == "max"
+    assert [one.monitor for one in _savers(own.trainer)] == ["val/jaccard", None]
+    assert _savers(own.trainer)[0].mode == own.trainer.early_stopping_callback.mode == "max"
+
+
+def _savers(trainer: Trainer) -> list[ModelCheckpoint]:
+    return [one for one in trainer.checkpoint_callbacks if isinstance(one, ModelCheckpoint)]
 
 
 def test_the_kept_epoch_and_its_scores_follow_from_the_recorded_outputs(recorded: Path) -> None:

@@ -14,9 +14,7 @@ from typing import Any
 import torch
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(
-    ["mlemo.training", "mlemo.cli", "mlemo.models", "mlemo.data.mulan", "kill", "runs.broken"]
-)
+CONTEXT.set_forkserver_preload(["mlemo.training", "mlemo.cli", "mlemo.models", "mlemo.data.mulan", "kill", "broken"])
 
 ENCODER = [
     "--model.encoder=FromScratch", "--model.encoder.layers=1", "--model.encoder.width=16", "--model.encoder.heads=2",

@@ -10,11 +10,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import broken
 import pytest
 import torch
 
 from mlemo.runs.manifest import read_manifest, write_manifest
-from runs import broken
 
 STEPS = "--interruption.minutes=1e-9"  # a checkpoint after every step
 
@@ -41,18 +41,14 @@ PLACES = [
     ("on_test_start", 1), ("on_test_batch_end", 1), ("on_test_epoch_end", 1), ("on_test_end", 1),
 ]  # fmt: skip
 LONG = "MLEMO_LONG" in os.environ
-#: What runs without MLEMO_LONG: one place of each part of a run.
-SHORT = {
-    "BertWDL": [("on_train_batch_start", 10), ("on_validation_batch_start", 7)],
-    "GTHLEmo": [("on_validation_epoch_end", 3), ("on_test_batch_end", 1)],
-    "DELA": [("on_train_epoch_end", 1), ("on_save_checkpoint", 3)],
-}
-CASES = [
-    (system, steps, place)
-    for system in broken.SYSTEMS
-    for steps in (False, True)
-    for place in (PLACES if LONG else SHORT[system][steps : steps + 1])
+#: What runs without MLEMO_LONG: a step, a validation and a save, each of another system.
+SHORT = [
+    ("BertWDL", False, ("on_train_batch_start", 10)),
+    ("GTHLEmo", False, ("on_validation_epoch_end", 3)),
+    ("DELA", True, ("on_save_checkpoint", 3)),
 ]
+EVERYWHERE = [(system, steps, place) for system in broken.SYSTEMS for steps in (False, True) for place in PLACES]
+SIGNALS = [(15, ("on_train_batch_start", 10)), (10, ("on_validation_batch_start", 7)), (2, ("on_train_batch_end", 6))]
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +73,7 @@ def resumed(folder: Path, *settings: str) -> dict[str, Any]:
     return broken.remains(folder)
 
 
-@pytest.mark.parametrize(("system", "steps", "place"), CASES)
+@pytest.mark.parametrize(("system", "steps", "place"), EVERYWHERE if LONG else SHORT)
 def test_a_killed_run_that_is_resumed_equals_an_unbroken_one(
     system: str, steps: bool, place: tuple[str, int], unbroken: Callable[[str], dict[str, Any]], tmp_path: Path
 ) -> None:
@@ -88,10 +84,7 @@ def test_a_killed_run_that_is_resumed_equals_an_unbroken_one(
     assert broken.differences(resumed(tmp_path / "version_0"), unbroken(system)) == []
 
 
-@pytest.mark.parametrize(
-    ("number", "place"),
-    [(15, ("on_train_batch_start", 10)), (10, ("on_validation_batch_start", 7)), (2, ("on_train_batch_end", 6))],
-)
+@pytest.mark.parametrize(("number", "place"), SIGNALS if LONG else SIGNALS[:1])
 def test_a_signal_saves_at_the_next_step_and_exits_with_its_status(
     number: int, place: tuple[str, int], unbroken: Callable[[str], dict[str, Any]], tmp_path: Path
 ) -> None:

@@ -75,6 +75,10 @@ class Interruption(Checkpoint):
 
     # signals ----------------------------------------------------------------------------------------------------
 
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Forget the signal of a training before."""
+        self._received = None
+
     def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take over the signals before the first batch."""
         self._listen()
@@ -91,7 +95,6 @@ class Interruption(Checkpoint):
     def _listen(self, at_once: bool = False) -> None:
         if threading.current_thread() is not threading.main_thread():
             return
-        self._received = None
         for number in SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._end if at_once else self._remember)
@@ -117,7 +120,7 @@ class Interruption(Checkpoint):
         due = self.minutes is not None and time.monotonic() - self._saved >= 60 * self.minutes
         if _any_process(trainer, due or self._received is not None):
             self._stop_if_asked(trainer)
-            trainer.save_checkpoint(LAST.path(run_folder(trainer)))
+            trainer.save_checkpoint(LAST.path(run_folder(trainer)), weights_only=False)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin a validation that is owed until it ends."""
@@ -153,8 +156,8 @@ class Interruption(Checkpoint):
         elif self._received is None or trainer.sanity_checking:
             self._report(f"interrupted by {name} at once; the latest checkpoint was not renewed", folder)
         else:
-            path = LAST.path(run_folder(trainer))
-            trainer.save_checkpoint(path)
+            path = LAST.path(folder)
+            trainer.save_checkpoint(path, weights_only=False)
             at = f"epoch {trainer.current_epoch + 1}, step {trainer.global_step}"
             self._report(f"interrupted by {name} in {at}; saved {path}", folder)
 

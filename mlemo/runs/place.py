@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mlemo.runs.files import BEST, CONFIG, MANIFEST, of_a_run
 
-__all__ = ["NAME", "check_name", "claim", "clear", "folder_of_checkpoint", "next_version", "traces"]
+__all__ = ["check_name", "claim", "clear", "folder_of_checkpoint", "next_version", "traces"]
 
 LONGEST = 100  #: characters of a name
 NAME = re.compile(r"\w[\w.+-]*")

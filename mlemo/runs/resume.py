@@ -10,7 +10,6 @@ from typing import Any
 from mlemo.runs.files import CONFIG, LAST
 from mlemo.runs.latest import latest
 from mlemo.runs.loading import read_checkpoint
-from mlemo.runs.place import NAME
 from mlemo.runs.stored_config import stored_config
 
 __all__ = ["remaining_fit"]
@@ -66,13 +65,12 @@ def _in_folder(stored: dict[str, Any], folder: Path) -> list[str]:
         logger = {"class_path": "lightning.pytorch.loggers.TensorBoardLogger", "init_args": {}}
     several = logger if isinstance(logger, list) else [logger]
     if not several or not _has_folder(several[0]):
-        return [f"--trainer.default_root_dir={folder}", "--name=null"]
+        return [f"--trainer.default_root_dir={folder}"]
     place = {"save_dir": str(folder.parent), "name": "", "version": folder.name}
     moved = [
         {**one, "init_args": {**one.get("init_args", {}), **place}} if _has_folder(one) else one for one in several
     ]
-    name = folder.name if stored.get("name") is not None and NAME.fullmatch(folder.name) else "null"
-    return [f"--trainer.logger={json.dumps(moved if isinstance(logger, list) else moved[0])}", f"--name={name}"]
+    return [f"--trainer.logger={json.dumps(moved if isinstance(logger, list) else moved[0])}"]
 
 
 def _has_folder(logger: Any) -> bool:

@@ -48,7 +48,13 @@ SHORT = [
     ("DELA", True, ("on_save_checkpoint", 3)),
 ]
 EVERYWHERE = [(system, steps, place) for system in broken.SYSTEMS for steps in (False, True) for place in PLACES]
-SIGNALS = [(15, ("on_train_batch_start", 10)), (10, ("on_validation_batch_start", 7)), (2, ("on_train_batch_end", 6))]
+#: The second comes before the first step, in the validation that is tried.
+SIGNALS = [
+    (15, ("on_train_batch_start", 10)),
+    (15, ("on_sanity_check_end", 1)),
+    (10, ("on_validation_batch_start", 7)),
+    (2, ("on_train_batch_end", 6)),
+]
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +90,7 @@ def test_a_killed_run_that_is_resumed_equals_an_unbroken_one(
     assert broken.differences(resumed(tmp_path / "version_0"), unbroken(system)) == []
 
 
-@pytest.mark.parametrize(("number", "place"), SIGNALS if LONG else SIGNALS[:1])
+@pytest.mark.parametrize(("number", "place"), SIGNALS if LONG else SIGNALS[:2])
 def test_a_signal_saves_at_the_next_step_and_exits_with_its_status(
     number: int, place: tuple[str, int], unbroken: Callable[[str], dict[str, Any]], tmp_path: Path
 ) -> None:

@@ -24,6 +24,7 @@ from mlemo.models import GTHLEmo
 from mlemo.predict import Classifier, classifier_of
 from mlemo.predictions import Predictions, read_predictions
 from mlemo.runs.loading import find_checkpoint, read_checkpoint
+from mlemo.runs.manifest import is_tested
 from mlemo.text.readable import readable
 from mlemo.visible import visible
 
@@ -71,6 +72,8 @@ def explain(words: Sequence[str]) -> Path:
         if texts:
             texts = _beginnings(texts, report.notes)
             _explain_texts(report, classifier, corpus, texts, options.neighbors)
+        if run is not None and not is_tested(run):
+            report.notes.append(f"{run} was trained on since its test: its predictions are those of that test.")
         if predictions is not None:
             _explain_run(report, predictions, classifier.labels, corpus, options)
     except (OSError, ValueError) as error:

@@ -76,12 +76,11 @@ def write_report(document: Document, runs: pd.DataFrame, folder: Path) -> Path:
         The page.
     """
     pictures = folder / FIGURES
-    pictures.mkdir(parents=True, exist_ok=True)
     for old in pictures.glob("figure_*"):
         old.unlink()
     for picture in document.pictures:
         for suffix, content in picture.files.items():
-            (pictures / f"{picture.name}.{suffix}").write_bytes(content)
+            write_atomically(pictures / f"{picture.name}.{suffix}", content, sync=False)
     write_atomically(folder / "report.md", as_markdown(document, FIGURES))
     write_atomically(folder / "report.tex", as_latex(document, FIGURES))
     write_atomically(folder / "report.html", as_html(document))

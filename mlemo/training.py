@@ -38,6 +38,7 @@ from mlemo.cli.quiet import silence_libraries
 from mlemo.cli.save_config import SaveConfig
 from mlemo.cli.summary import training_summary
 from mlemo.cli.trainer import RunTrainer
+from mlemo.cli.trainer_settings import check_trainer
 from mlemo.data import EmotionDataModule
 from mlemo.hardware import has_bf16
 from mlemo.labels import LabelSpace
@@ -131,7 +132,10 @@ class MlemoCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         """Fill in what follows other settings, before any part is made."""
-        fill_in(self.config if self.subcommand is None else self.config[self.subcommand])
+        settings = self.config if self.subcommand is None else self.config[self.subcommand]
+        fill_in(settings)
+        if self.subcommand in (None, "fit"):
+            check_trainer(settings["trainer"])
         if (name := self._get(self.config, "name")) is not None:
             check_name(name)
 
@@ -204,6 +208,11 @@ def run(command: str, words: Sequence[str]) -> MlemoCLI:
     words, trust = take_trust(words)
     path = _checkpoint_of(words)
     if path is None:
+        if command != "fit" and not words:
+            raise ValueError(
+                f"`mlemo {command}` needs a checkpoint: --ckpt_path FILE, or the folder of a run; with --data and "
+                "--model instead, a model is built that has not been trained"
+            )
         import_trusted(trust)
         return _run(given, words)
     # a training continues from the latest checkpoint of a folder

@@ -22,7 +22,10 @@ HOOKS = [
 
 
 class KillAt(Callback):
-    """A signal, by default SIGKILL, at the n-th call of a hook, from 1, or when so many optimizer steps were taken."""
+    """A signal, by default SIGKILL, at the n-th call of a hook, from 1, or when so many optimizer steps were taken.
+
+    It ends the process of one rank, or every process where the rank is None.
+    """
 
     def __init__(
         self,
@@ -30,13 +33,13 @@ class KillAt(Callback):
         call: int = 0,
         step: int | None = None,
         number: int = signal.SIGKILL,
-        rank: int = 0,
+        rank: int | None = 0,
     ) -> None:
         self.calls = 0
 
         def end(trainer: Trainer, *args: Any, **kwargs: Any) -> None:
             self.calls += 1
-            if (self.calls == call or trainer.global_step == step) and trainer.global_rank == rank:
+            if (self.calls == call or trainer.global_step == step) and rank in (None, trainer.global_rank):
                 os.kill(os.getpid(), number)
 
         setattr(self, hook, end)

@@ -115,34 +115,35 @@ def test_a_checkpoint_tested_in_two_processes_gives_exactly_the_same_figures(one
     assert len(lines[1]) == 1 + 31
 
 
-def killer(hook: str, call: int, number: int, rank: int) -> list[str]:
+def killer(hook: str, call: int, number: int, rank: int | None) -> list[str]:
     place = [f"--trainer.callbacks.hook={hook}", f"--trainer.callbacks.call={call}"]
     return [
         "--trainer.callbacks+=kill.KillAt",
         *place,
         f"--trainer.callbacks.number={number}",
-        f"--trainer.callbacks.rank={rank}",
+        f"--trainer.callbacks.rank={'null' if rank is None else rank}",
     ]
 
 
 #: How one of two processes ends; without MLEMO_LONG the first alone is run.
 ENDS = {
-    "SIGTERM to one of two processes": (("on_train_batch_end", 8), 15, 143),
-    "one of two processes killed": (("on_train_batch_start", 9), 9, None),
+    "SIGTERM to both processes": (("on_train_batch_end", 8), 15, None, 143),
+    "SIGTERM to one of two processes": (("on_train_batch_end", 8), 15, 1, 143),
+    "one of two processes killed": (("on_train_batch_start", 9), 9, 1, None),
 }
 NAMES = list(ENDS) if "MLEMO_LONG" in os.environ else list(ENDS)[:1]
 
 
-@pytest.mark.parametrize(("place", "number", "status"), [ENDS[name] for name in NAMES], ids=NAMES)
+@pytest.mark.parametrize(("place", "number", "rank", "status"), [ENDS[name] for name in NAMES], ids=NAMES)
 def test_two_processes_that_were_ended_and_resumed_equal_two_that_were_not(
-    place: tuple[str, int], number: int, status: int | None, two: Path, tmp_path: Path
+    place: tuple[str, int], number: int, rank: int | None, status: int | None, two: Path, tmp_path: Path
 ) -> None:
-    log = in_processes(*WORDS, folder(tmp_path), *TWO, *killer(*place, number=number, rank=1), status=status)
+    log = in_processes(*WORDS, folder(tmp_path), *TWO, *killer(*place, number=number, rank=rank), status=status)
     run = tmp_path / "version_0"
     if number == 15:
         assert f"continue with: mlemo resume {run} --trust kill" in log
         saved = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
-        assert saved["global_step"] == 8, "the second of two processes was asked in step 8"
+        assert saved["global_step"] == 8, "they were asked in step 8"
     in_processes("resume", str(run), "--trust=kill", "--trainer.callbacks=null")
     for name in ("best", "last"):
         first, second = (

@@ -4,6 +4,7 @@ import csv
 import random
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from mlemo.explanations.occlusion import occlusion
 from mlemo.models import FrozenHead, GTHLEmo
 from mlemo.nn.tfidf import Tfidf
 from mlemo.predict import load
+from mlemo.runs.manifest import read_manifest, write_manifest
 
 Maker = Callable[..., Any]
 WORDS = {
@@ -200,6 +202,18 @@ def test_without_the_files_of_the_corpus_the_rest_is_there(
     assert not (tmp_path / "out" / "neighbors.html").exists()
     assert "text" not in pd.read_csv(tmp_path / "out" / "errors.csv")
     assert "train.csv" in Page((tmp_path / "out" / "index.html").read_text(encoding="utf-8")).text
+
+
+def test_predictions_from_before_training_went_on_are_said_to_be(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    manifest = read_manifest(run)
+    write_manifest(run, replace(manifest, tested=None))
+    try:
+        explain(["--ckpt", str(run), "--neighbors=0", "--output", str(tmp_path / "out")])
+    finally:
+        write_manifest(run, manifest)
+    assert "was trained on since its test: its predictions are those of that test" in capsys.readouterr().err
 
 
 def test_a_training_split_that_is_too_short_is_found(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

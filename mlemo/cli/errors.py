@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
-from pathlib import Path
 
-import yaml
-
+from mlemo.settings_file import read_settings
 from mlemo.visible import visible
 
 __all__ = ["Choices", "nearest", "settings_problem", "short_error", "two_lines", "yaml_problem"]
@@ -32,7 +30,8 @@ NESTED = re.compile(r"NestedArg\(key='([^']+)'")
 DENIED = re.compile(r"Importing '([\w.]+)' is not allowed")
 # what explains the search of jsonargparse among the members of a union, and not the mistake
 NOISE = re.compile(
-    r"Does not validate against any|Subtypes: |Errors:|Given value|Expected a path but|<class 'NoneType'>|^$"
+    r"Does not validate against any|Not a valid subclass of|expect one of:|^a (class path|dict) |Subtypes: |Errors:|"
+    r"Given value|Expected a path but|<class 'NoneType'>|^$"
 )
 
 
@@ -122,18 +121,14 @@ def yaml_problem(paths: Iterable[str]) -> str | None:
     """
     for path in paths:
         try:
-            content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-            if not isinstance(content, dict):
-                found = "nothing" if content is None else f"a {type(content).__name__}"
-                return f"{path}: found {found}, expected settings, each as `key: value`"
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark
-            line = "" if mark is None else f":{mark.line + 1}:{mark.column + 1}"
-            return f"{path}{line}: not valid YAML: {error.problem}"
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            return f"{path}: not valid YAML: {error}"
+            content = read_settings(path)
+        except ValueError as error:
+            return str(error)
         except OSError:
             continue
+        if not isinstance(content, dict):
+            found = "nothing" if content is None else f"a {type(content).__name__}"
+            return f"{path}: found {found}, expected settings, each as `key: value`"
     return None
 
 

@@ -19,6 +19,7 @@ from mlemo.explanations.pages import link, page, picture, table
 from mlemo.explanations.word_pictures import word_picture
 from mlemo.explanations.words import WordWeights
 from mlemo.predict import Classified
+from mlemo.runs.atomic import write_atomically
 
 __all__ = ["Report"]
 
@@ -143,14 +144,12 @@ class Report:
         ]
 
     def write(self, folder: Path) -> Path:
-        """Write everything; gives the first page."""
+        """Write everything; gives the first page, which is written last."""
         notes = [f'<li dir="auto">{escape(note)}</li>' for note in self.notes]
         body = [*self._overview, *(["<h2>Notes</h2>", "<ul>", *notes, "</ul>"] if notes else [])]
-        folder.mkdir(parents=True, exist_ok=True)
         for name, content in {**self.files, "index.html": page("What mlemo explains", body)}.items():
-            (folder / name).write_bytes(
-                content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace")
-            )
+            data = content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace")
+            write_atomically(folder / name, data, sync=False)
         return folder / "index.html"
 
     def _png(self, file: str) -> bytes:

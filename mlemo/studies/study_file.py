@@ -8,8 +8,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from mlemo.settings_file import read_settings
 from mlemo.studies.keyed_reader import KeyedReader
 from mlemo.studies.published import PublishedRow, PublishedTest
 from mlemo.studies.study import RULE_SETTING, Figure, Labels, Rule, Scale, Study
@@ -54,11 +53,7 @@ def load_study(name: str | Path) -> Study:
         path = DEFINITIONS / f"{name}.yaml"
     if not path.is_file():
         raise FileNotFoundError(f"no study file {path}")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not YAML: {error}") from error
-    return _StudyReader(path).study(content)
+    return _StudyReader(path).study(read_settings(path))
 
 
 class _StudyReader(KeyedReader):

@@ -12,10 +12,10 @@ from string import Template
 from typing import Any, Literal
 
 import optuna
-import yaml
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from mlemo.metrics.weighted import DECISION_METRICS, PROBABILITY_METRICS
+from mlemo.settings_file import read_settings
 from mlemo.studies.runs import resolve
 
 __all__ = ["Sweep", "load_sweep"]
@@ -114,11 +114,7 @@ def load_sweep(path: Path, variables: Mapping[str, str] | None = None) -> Sweep:
     """
     if not path.is_file():
         raise FileNotFoundError(f"no sweep file {path}")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not YAML: {error}") from error
-    return _Reader(path, dict(variables or {})).sweep(content)
+    return _Reader(path, dict(variables or {})).sweep(read_settings(path))
 
 
 class _Reader:

@@ -49,6 +49,25 @@ FAULTS: dict[str, tuple[list[str], tuple[str, ...]]] = {
         ("thresholds.rule.metric", "'f1', 'micro_f1', 'jaccard'", "'f2'"),
     ),
     "missing config file": ([*FIT, "--config=absent.yaml"], ("absent.yaml",)),
+    "unknown callback in a list": (
+        [*FIT, "--trainer.callbacks=[{class_path: LabelShufle}]"],
+        ("LabelShufle'; did you mean LabelShuffle?\n",),
+    ),
+    "no accumulated batch": (
+        [*FIT, "--trainer.accumulate_grad_batches=0"],
+        ("trainer.accumulate_grad_batches must be at least 1, found 0",),
+    ),
+    "negative clipping": ([*FIT, "--trainer.gradient_clip_val=-1"], ("trainer.gradient_clip_val", "found -1")),
+    "training without batches": ([*FIT, "--trainer.limit_train_batches=0"], ("limit_train_batches is 0",)),
+    "more processes than processors": ([*FIT, "--trainer.devices=999"], ("trainer.devices=999", "999 processes")),
+    "test without a checkpoint": (["test"], ("`mlemo test` needs a checkpoint", "--ckpt_path")),
+    "config with a key twice": (
+        [*FIT, "--config={tmp}/twice.yaml"],
+        ("twice.yaml:3:1: ", "the key 'trainer' is given twice, first in line 1"),
+    ),
+    "study that is no UTF-8": (["reproduce", "{tmp}/latin.yaml", "--scale=tiny"], ("latin.yaml: not valid YAML",)),
+    "sweep that is no UTF-8": (["sweep", "{tmp}/latin.yaml"], ("latin.yaml: not valid YAML",)),
+    "sweep that is no YAML": (["sweep", "{tmp}/broken.yaml"], ("broken.yaml:3:",)),
     "config that is no YAML": (
         [*FIT, "--config={tmp}/broken.yaml"],
         ("broken.yaml:3:", "not valid YAML"),
@@ -127,6 +146,8 @@ def fill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str
     (tmp_path / "list.yaml").write_text("- model\n")
     (tmp_path / "empty.yaml").write_text("# nothing\n")
     (tmp_path / "unknown.yaml").write_text("modle:\n  class_path: BertWDL\n")
+    (tmp_path / "twice.yaml").write_text("trainer:\n  max_epochs: 1\ntrainer:\n  max_epochs: 2\n")
+    (tmp_path / "latin.yaml").write_bytes("title: Gef\u00fchle\n".encode("latin-1"))
     (tmp_path / "bad.csv").write_text("text,joy\nhow lovely,1\nnot today,maybe\n")
     (tmp_path / "cut.ckpt").write_bytes(b"PK\x03\x04 cut \xff short")
     monkeypatch.chdir(tmp_path)

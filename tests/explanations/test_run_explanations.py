@@ -84,7 +84,8 @@ def test_labels_that_do_not_vary_are_left_out_and_too_few_pairs_have_no_r() -> N
 
 def test_loss_weights_are_read_and_drawn(tmp_path: Path) -> None:
     path = tmp_path / "loss_weights.csv"
-    path.write_text("step,loss/bce,loss/d1,weight/bce,weight/d1\n0,1,2,0.5,0.25\n1,1,2,0.75,0.125\n", encoding="utf-8")
+    cut = "2,1,2,0.7"  # it was being written when the run was killed
+    path.write_text(f"step,loss/bce,loss/d1,weight/bce,weight/d1\n0,1,2,0.5,0.25\n1,1,2,0.75,0.125\n{cut}", "utf-8")
     weights = read_loss_weights(path)
     assert weights.equals(pd.DataFrame({"bce": [0.5, 0.75], "d1": [0.25, 0.125]}, index=pd.Index([0, 1], name="step")))
     panels = loss_weight_figure(weights).axes

@@ -13,7 +13,7 @@ import torch
 import yaml
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
@@ -28,6 +28,7 @@ from mlemo.callbacks import (
     ModelSummary,
     ProgressBar,
     Results,
+    RunCheckpoint,
     ThresholdTuning,
 )
 from mlemo.callbacks.run_folder import name_folder, root_folder
@@ -68,7 +69,7 @@ STANDING_CALLBACKS: Mapping[str, type[Callback]] = {
     "finite_loss": FiniteLoss,
     "early_stopping": EarlyStopping,
     "checkpoint": BestCheckpoint,
-    "last_checkpoint": ModelCheckpoint,
+    "last_checkpoint": RunCheckpoint,
     "interruption": Interruption,
 }
 

@@ -1,7 +1,7 @@
-"""Callbacks: what stands beside the road from texts to logits, and never inside it."""
+"""Callbacks of training: checkpoints, thresholds, batch selection, results, figures and progress."""
 
 from mlemo.callbacks.batch_selection import BatchSelection
-from mlemo.callbacks.best_checkpoint import BestCheckpoint
+from mlemo.callbacks.best_checkpoint import BestCheckpoint, RunCheckpoint
 from mlemo.callbacks.cost import Cost
 from mlemo.callbacks.early_stopping import EarlyStopping
 from mlemo.callbacks.ema import EMAWeights
@@ -34,6 +34,7 @@ __all__ = [
     "ProgressBar",
     "PromptOrders",
     "Results",
+    "RunCheckpoint",
     "ThresholdTuning",
     "Trajectory",
 ]

@@ -1,4 +1,4 @@
-"""The checkpoint of the best epoch, with a stated rule for ties."""
+"""Checkpoints of a run: of the best epoch, with a stated rule for ties, in a folder that may be moved."""
 
 from __future__ import annotations
 
@@ -12,10 +12,23 @@ from torch import Tensor
 
 from mlemo.callbacks.monitoring import breaks_tie, mode_of, validation_loss
 
-__all__ = ["BestCheckpoint"]
+__all__ = ["BestCheckpoint", "RunCheckpoint"]
 
 
-class BestCheckpoint(callbacks.ModelCheckpoint):
+class RunCheckpoint(callbacks.ModelCheckpoint):
+    """Lightning's checkpoint callback, which continues in a folder that has been moved, or is named by another path."""
+
+    @property
+    def state_key(self) -> str:
+        """The key of Lightning's own class, under which checkpoints of mlemo 0.1.0 hold this state."""
+        return super().state_key.replace(type(self).__qualname__, callbacks.ModelCheckpoint.__qualname__, 1)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned, with the paths of checkpoints in the folder where the run is now."""
+        super().load_state_dict(_moved(state_dict, self.dirpath))
+
+
+class BestCheckpoint(RunCheckpoint):
     """Lightning's checkpoint callback, which keeps the epoch of the lower validation loss where the monitor is equal.
 
     Where the losses are equal too it keeps the later epoch. A monitor that is NaN is worse than any number, and equal
@@ -34,11 +47,6 @@ class BestCheckpoint(callbacks.ModelCheckpoint):
             kwargs["enable_version_counter"] = False  # a folder has one run, and one checkpoint of its best epoch
         super().__init__(monitor=monitor, mode=mode_of(monitor) if mode is None else mode, **kwargs)
         self._kept_loss = math.inf
-
-    @property
-    def state_key(self) -> str:
-        """The key of Lightning's own class, under which checkpoints of mlemo 0.1.0 hold this state."""
-        return super().state_key.replace(type(self).__qualname__, callbacks.ModelCheckpoint.__qualname__, 1)
 
     def check_monitor_top_k(self, trainer: Trainer, current: Tensor | None = None) -> bool:
         """Whether the epoch is kept: a better monitor, or an equal one and no higher loss."""
@@ -59,11 +67,8 @@ class BestCheckpoint(callbacks.ModelCheckpoint):
         return {**super().state_dict(), "kept_loss": self._kept_loss}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over what `state_dict` returned, also where the run's folder has been moved since.
-
-        Checkpoints of mlemo 0.1.0 hold Lightning's state alone.
-        """
-        super().load_state_dict(_moved(state_dict, self.dirpath))
+        """Take over what `state_dict` returned; checkpoints of mlemo 0.1.0 hold Lightning's state alone."""
+        super().load_state_dict(state_dict)
         self._kept_loss = state_dict.get("kept_loss", math.inf)
 
 

@@ -103,6 +103,7 @@ def test_a_signal_saves_at_the_next_step_and_exits_with_its_status(
     shutil.move(folder, moved)
     assert broken.differences(resumed(moved), unbroken("BertWDL")) == []
     assert not folder.exists()
+    assert "dirpath has changed" not in (tmp_path / "log").read_text()
 
 
 def test_a_checkpoint_of_the_last_batch_of_an_epoch_makes_up_the_validation(

@@ -16,7 +16,7 @@ from mlemo.reports.figures import figures
 from mlemo.reports.html import as_html
 from mlemo.reports.latex import as_latex
 from mlemo.reports.markdown import as_markdown
-from mlemo.reports.provenance import provenance
+from mlemo.reports.provenance import code_versions, provenance
 from mlemo.reports.results import Results, read_results
 from mlemo.reports.run_table import run_table
 from mlemo.reports.scores import Scores, score
@@ -50,6 +50,7 @@ def make_report(results: Results, scores: Scores) -> Document:
     drawn = figures(results, scores, missing)
     pictures: list[Block] = [Heading("Figures"), *drawn] if drawn else []
     blocks: list[Block] = [
+        *code_versions(results),
         *introduction(results, scores),
         *overview(results, scores),
         *pictures,
@@ -76,6 +77,7 @@ def write_report(document: Document, runs: pd.DataFrame, folder: Path) -> Path:
         The page.
     """
     pictures = folder / FIGURES
+    pictures.mkdir(parents=True, exist_ok=True)
     for old in pictures.glob("figure_*"):
         old.unlink()
     for picture in document.pictures:

@@ -55,11 +55,11 @@ def sweep(
     if workers < 1 or (trials is not None and trials < 1):
         raise ValueError(f"--workers and --trials must be at least 1, found {workers} and {trials}")
     loaded = load_sweep(path, variables)
-    loaded.check()
+    on_gpu = loaded.check()
     console, folder = Console(), folder / path.stem
     folder.mkdir(parents=True, exist_ok=True)
     url = f"sqlite:///{(folder / 'trials.db').resolve()}" if storage is None else storage
-    search = Search(loaded, folder, url, trials=trials or loaded.trials, workers=workers, grace=grace)
+    search = Search(loaded, folder, url, trials=trials or loaded.trials, workers=workers, grace=grace, on_gpu=on_gpu)
     search.run(console)
     write_results(search.study, loaded, folder, console)
     return search.study

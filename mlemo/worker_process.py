@@ -13,7 +13,9 @@ from pathlib import Path
 
 import torch
 
-__all__ = ["LOG", "begin", "reason", "run_all"]
+from mlemo.hardware import leave_process_group
+
+__all__ = ["LOG", "begin", "begin_child", "reason", "run_all"]
 
 LOG = "log.txt"
 LAST_LINES = 15
@@ -38,26 +40,36 @@ def run_all(threads: Sequence[threading.Thread], stop: threading.Event) -> None:
             thread.join()
 
 
-def begin(folder: Path, threads: int, gpu: int | None) -> None:
+def begin(folder: Path, threads: int, gpus: Sequence[str] | None) -> None:
     """Make this process, which a worker has just started, one that trains; all that it prints goes to a log.
 
     Args:
         folder: Folder of the run, with the log.
         threads: Number of processor threads.
-        gpu: The only GPU that this process sees; ``None`` for all.
+        gpus: The only GPUs that this process sees, as ``CUDA_VISIBLE_DEVICES`` names them; ``None`` for all.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the worker, which ends this process
-    threading.Thread(target=_end_with_worker, daemon=True).start()
+    leave_process_group()
     sys.stdout.flush()
     sys.stderr.flush()
     with (folder / LOG).open("ab") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
+    if gpus is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
+    begin_child(threads)
+
+
+def begin_child(threads: int) -> None:
+    """Make this process one of those of a training, which ends with the process that started it.
+
+    Args:
+        threads: Number of processor threads.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the worker, which ends this process
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     log = logging.getLogger("mlemo")  # a line an epoch, as `mlemo fit` prints it
     log.setLevel(logging.INFO)
     log.addHandler(logging.StreamHandler())
-    if gpu is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu)
     torch.set_num_threads(threads)
 
 
@@ -70,9 +82,9 @@ def reason(folder: Path, exitcode: int | None) -> str:
     return "\n".join([f"ended with {ended}{hint}; the last lines of {log}:", *lines[-LAST_LINES:]])
 
 
-def _end_with_worker() -> None:
+def _end_with_parent() -> None:
     """A worker that was killed takes its training along, so that nobody writes beside the one who takes the run up."""
-    worker = parent_process()
-    if worker is not None:
-        connection.wait([worker.sentinel])
+    parent = parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
         os._exit(1)

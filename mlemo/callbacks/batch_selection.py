@@ -193,7 +193,7 @@ class BatchSelection(Callback):
         rank: int,
     ) -> SelectionSampler:
         options: SelectionOptions = {**self.options, "seed": datamodule.seed, "world_size": world_size, "rank": rank}
-        self.sampler = strategy.sampler(data, datamodule.batch_size, **options)
+        self.sampler = strategy.sampler(data, datamodule.rows_per_batch(world_size), **options)
         return self.sampler
 
 

@@ -71,11 +71,12 @@ def _selection(checkpoint: ModelCheckpoint, stopping: EarlyStopping) -> str:
 
 def _global_batch(data: EmotionDataModule, trainer: Trainer) -> str:
     """Rows per optimizer step, and what they consist of."""
-    factors = [f"{data.batch_size} rows"]
     accumulated, processes = trainer.accumulate_grad_batches, trainer.world_size
+    rows = data.rows_per_batch(processes, accumulated)
+    factors = [f"{rows} rows"]
     if accumulated > 1:
         factors.append(f"{accumulated} accumulated batches")
     if processes > 1:
         factors.append(f"{processes} processes")
-    total = data.batch_size * accumulated * processes
+    total = rows * accumulated * processes
     return f"{total} rows per step" + (f" ({' × '.join(factors)})" if len(factors) > 1 else "")

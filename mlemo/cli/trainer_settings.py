@@ -38,10 +38,10 @@ def check_trainer(settings: Mapping[str, Any]) -> None:
     for name in ("limit_train_batches", "max_epochs", "max_steps"):
         if settings.get(name) == 0:
             raise ValueError(f"trainer.{name} is 0, which trains nothing; `mlemo test` scores a model without training")
-    devices = settings.get("devices")
+    devices = str(settings.get("devices"))
     on_processor = settings.get("accelerator") == "cpu" or not (torch.cuda.is_available() or torch.mps.is_available())
     most = max(os.cpu_count() or 1, LEAST_PROCESSES)
-    if on_processor and str(devices).isdecimal() and int(devices) > most:
+    if on_processor and devices.isdecimal() and int(devices) > most:
         raise ValueError(
             f"trainer.devices={devices} would start {devices} processes on {os.cpu_count()} processors; expected "
             f"{most} at most"

@@ -56,7 +56,9 @@ class EmotionDataModule(LightningDataModule):
 
     Args:
         data_dir: Folder with the official files as released; ``None`` to fetch them where that is allowed.
-        batch_size: Samples a training batch (in each process).
+        batch_size: Samples per training batch (in each process).
+        global_batch_size: Samples per optimizer step, over all processes and accumulated batches, among which it is
+            divided; ``batch_size`` then has no effect. ``None`` to have it follow from ``batch_size``.
         eval_batch_size: Samples a batch in validation, test and prediction; changes speed, never a score.
         group_by_length: Put samples of like length in one training batch, so that little is padded.
         train_rows: Use a seeded random part of the training split, of this many rows.
@@ -74,6 +76,7 @@ class EmotionDataModule(LightningDataModule):
         data_dir: str | Path | None = None,
         *,
         batch_size: int = 16,
+        global_batch_size: int | None = None,
         eval_batch_size: int = 64,
         group_by_length: bool = True,
         train_rows: int | None = None,
@@ -83,6 +86,7 @@ class EmotionDataModule(LightningDataModule):
         super().__init__()
         sizes = {
             "batch_size": batch_size,
+            "global_batch_size": global_batch_size,
             "eval_batch_size": eval_batch_size,
             "train_rows": train_rows,
             "min_words": min_words,
@@ -92,6 +96,7 @@ class EmotionDataModule(LightningDataModule):
                 raise ValueError(f"data.{name} must be at least 1, found {value}")
         self.data_dir = None if data_dir is None else Path(data_dir)
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
+        self.global_batch_size = global_batch_size
         self.group_by_length, self.train_rows = group_by_length, train_rows
         self.seed = DEFAULT_SEED if seed is None else seed
         self.min_words = min_words
@@ -220,12 +225,33 @@ class EmotionDataModule(LightningDataModule):
         )
         return self._train_loader
 
+    def rows_per_batch(self, processes: int, accumulated: int | None = None) -> int:
+        """Samples per training batch in each process.
+
+        Args:
+            processes: Number of processes.
+            accumulated: Batches per optimizer step; ``None`` for those of the trainer.
+
+        Raises:
+            ValueError: ``global_batch_size`` is not a multiple of the number of batches per step.
+        """
+        if self.global_batch_size is None:
+            return self.batch_size
+        if accumulated is None:
+            accumulated = 1 if self.trainer is None else self.trainer.accumulate_grad_batches
+        if self.global_batch_size % (processes * accumulated):
+            raise ValueError(
+                f"data.global_batch_size={self.global_batch_size} cannot be divided among {processes} processes with "
+                f"{accumulated} accumulated batches each; expected a multiple of {processes * accumulated}"
+            )
+        return self.global_batch_size // (processes * accumulated)
+
     def shuffled(self, dataset: BatchedCorpus, world_size: int, rank: int) -> ShuffledBatchSampler:
         """The batches of plain training: shuffled, and grouped by length where texts are padded to their longest."""
         grouped = self.group_by_length and int(dataset.lengths.max()) > 1
         return ShuffledBatchSampler(
             len(dataset),
-            self.batch_size,
+            self.rows_per_batch(world_size),
             dataset.lengths if grouped else None,
             seed=self.seed,
             world_size=world_size,

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from mlemo.reports.document import Block, Heading, Table
+from mlemo.reports.document import Block, Heading, Paragraph, Table
 from mlemo.reports.results import Results, trained
 
-__all__ = ["provenance"]
+__all__ = ["code_versions", "provenance"]
+
+
+def code_versions(results: Results) -> Iterator[Block]:
+    """A warning at the top of a report whose runs were made by different code."""
+    records = {run.record["address"]: run.record for run in results.runs if run.record is not None}.values()
+    # a commit that changes no code makes no other version
+    counts = Counter(record.get("code") or f"commit {_commit(record.get('git'))}" for record in records)
+    if len(counts) > 1:
+        versions = "; ".join(f"{_short(name)}: {count}" for name, count in counts.most_common())
+        yield Paragraph(
+            f"WARNING: the {len(records)} runs were made by {len(counts)} versions of the code, and may differ for "
+            f"that reason. Runs of each version: {versions}. `mlemo reproduce` with another --folder makes all of them "
+            "anew."
+        )
 
 
 def provenance(results: Results) -> Iterator[Block]:
@@ -25,7 +40,10 @@ def provenance(results: Results) -> Iterator[Block]:
         ("scale", results.scale),
         *(("with " + name, _counted(values)) for name, values in _values(results).items()),
         ("different runs", str(len(records))),
+        ("code", _counted(_short(record.get("code") or "not recorded") for record in records)),
         ("commit", _counted(_commit(record.get("git")) for record in records)),
+        ("precision", _counted(_precision(record) for record in records)),
+        ("rows per step", _counted(_rows_per_step(record) for record in records)),
         ("hardware", _counted(_hardware(record.get("hardware") or {}) for record in records)),
         ("seconds a run", f"{min(seconds):,.0f} to {max(seconds):,.0f}, {sum(seconds):,.0f} in all{since}"),
         ("peak memory", f"up to {max(memory) / 2**20:,.0f} MiB{of_gpu}"),
@@ -38,6 +56,16 @@ def provenance(results: Results) -> Iterator[Block]:
     ]
     yield Heading("How the runs were made")
     yield Table("From the records of the finished runs", ("what", "value"), tuple(rows), 2)
+
+
+def _precision(record: dict[str, Any]) -> str:
+    of_config = record.get("config", {}).get("trainer", {}).get("precision")
+    return str(record.get("precision") or of_config or "not recorded")
+
+
+def _rows_per_step(record: dict[str, Any]) -> str:
+    processes = record.get("world_size") or 1
+    return str(record.get("global_batch") or "not recorded") + (f" in {processes} processes" if processes > 1 else "")
 
 
 def _values(results: Results) -> dict[str, list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import subprocess
 from collections.abc import Iterable
@@ -9,12 +10,20 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-__all__ = ["git_state", "versions"]
+__all__ = ["code_checksum", "git_state", "versions"]
 
 
 def versions(packages: Iterable[str]) -> dict[str, str | None]:
     """Version of Python, and of each package; ``None`` for one that is not installed."""
     return {"python": platform.python_version()} | {name: _version(name) for name in packages}
+
+
+def code_checksum(package: Path) -> str:
+    """SHA-256 of names and contents of the Python files of a package: the same for equal code, whatever the commit."""
+    digest = hashlib.sha256()
+    for file in sorted(package.rglob("*.py")):
+        digest.update(f"{file.relative_to(package).as_posix()}\0".encode() + file.read_bytes() + b"\0")
+    return f"sha256:{digest.hexdigest()}"
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:

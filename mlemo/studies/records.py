@@ -6,6 +6,7 @@ import json
 import os
 import platform
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,19 +15,31 @@ import torch
 
 from mlemo.callbacks.cost import peak_memory
 from mlemo.fetched import fetched
+from mlemo.hardware import world_size
 from mlemo.runs.surroundings import versions
 from mlemo.studies.runs import StudyRun
 
-__all__ = ["RECORD", "make_record", "read_record"]
+__all__ = ["RECORD", "Code", "make_record", "read_record"]
 
 RECORD = "record.json"
 PACKAGES = ("mlemo", "torch", "lightning", "transformers", "tokenizers", "torchmetrics", "torch-geometric",
             "scikit-learn", "numpy", "pandas")  # fmt: skip
 
 
-def make_record(
-    run: StudyRun, folder: Path, seconds: float, resumed: bool, git: dict[str, Any] | None
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Code:
+    """The code that made a result.
+
+    Args:
+        checksum: Of the Python files of mlemo, from :func:`mlemo.runs.surroundings.code_checksum`.
+        git: State of the working copy, from :func:`mlemo.runs.surroundings.git_state`.
+    """
+
+    checksum: str
+    git: dict[str, Any] | None = None
+
+
+def make_record(run: StudyRun, folder: Path, seconds: float, resumed: bool, code: Code) -> dict[str, Any]:
     """The record of a run that this process, which had no other, has just finished.
 
     Args:
@@ -34,7 +47,7 @@ def make_record(
         folder: Its folder, with the result files.
         seconds: How long this process took for it.
         resumed: Whether it went on from a checkpoint, so that ``seconds`` are not all of it.
-        git: State of the code when this process read it, from :func:`mlemo.runs.surroundings.git_state`.
+        code: The code, as this process imported it.
 
     Returns:
         Values that JSON can hold; peak memory in bytes.
@@ -48,6 +61,7 @@ def make_record(
         if file.is_file() and not file.name.startswith((RECORD, "events.out"))
     )
     cost = folder / "cost.json"
+    processes = world_size(run.config)
     return {
         "address": run.address,
         "seed": run.seed,
@@ -70,8 +84,12 @@ def make_record(
             "threads": torch.get_num_threads(),
             "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         },
+        "world_size": processes,
+        "global_batch": _global_batch(run.config, processes),
+        "precision": run.config["trainer"].get("precision"),
         "versions": versions(PACKAGES),
-        "git": git,
+        "code": code.checksum,
+        "git": code.git,
     }
 
 
@@ -91,6 +109,15 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     if not isinstance(record, Mapping) or not {"address", "results", "seconds"} <= record.keys():
         raise ValueError(f"{path} is not a record; delete it to run this run again")
     return dict(record)
+
+
+def _global_batch(config: Mapping[str, Any], processes: int) -> int | None:
+    """Rows per optimizer step; ``None`` where the config does not say."""
+    data = config.get("data", {}).get("init_args") or {}
+    if data.get("global_batch_size") is not None:
+        return int(data["global_batch_size"])
+    accumulated = config["trainer"].get("accumulate_grad_batches", 1)
+    return data["batch_size"] * accumulated * processes if "batch_size" in data else None
 
 
 def _processor() -> str:

@@ -15,17 +15,23 @@ from typing import Any
 
 import yaml
 
+from mlemo.hardware import world_size
 from mlemo.paths import class_path
 from mlemo.studies.study import Study
 from mlemo.training import run
 
-__all__ = ["StudyRun", "address_of", "checksum", "data_checksums", "resolve", "study_runs"]
+__all__ = ["HARDWARE", "StudyRun", "address_of", "checksum", "data_checksums", "resolve", "study_runs"]
+
+#: Hardware of a run of a study or a sweep unless its words say otherwise: the same on every machine.
+HARDWARE = ("--trainer.devices=1", "--trainer.precision=32-true")
 
 WITHOUT_EFFECT = (
     "ckpt_path", "weights_only", "progress", "results", "figures", "cost", "finite_loss", "summary", "interruption",
     "name", "overwrite",
 )  # fmt: skip
 WITHOUT_EFFECT_IN_TRAINER = ("logger", "default_root_dir", "enable_progress_bar", "enable_model_summary", "profiler")
+#: Settings of parts that came after the first addresses, with the values that change nothing and count for nothing.
+LATER = {"data": {"global_batch_size": None}}
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class StudyRun:
         name: Labels and seed.
         labels: Setting -> label.
         seed: Its seed.
-        words: Its command line behind ``mlemo fit``.
+        words: Its command line behind ``mlemo fit``, before which `HARDWARE` stands.
         config: The config that these words resolve to.
         data: Checksums of the files and folders that the config names.
         address: Hash of what changes its result.
@@ -55,11 +61,13 @@ def study_runs(study: Study, scale: str, variables: Mapping[str, str] | None = N
     """The runs of a study at a scale with their addresses.
 
     Raises:
-        ValueError: As for ``Study.expand``, or the words of a run are no command line of ``mlemo fit``.
+        ValueError: As for ``Study.expand``, or the words of a run are no command line of ``mlemo fit``, or name devices
+            whose number depends on the machine.
     """
     for planned in study.expand(scale, variables):
         try:
-            config = resolve(planned.words)
+            config = resolve([*HARDWARE, *planned.words])
+            world_size(config)
         except ValueError as error:
             raise ValueError(f"{study.path}, scale {scale}, {planned.name}: {error}") from error
         data = data_checksums(config)
@@ -107,6 +115,10 @@ def address_of(config: Mapping[str, Any], data: Mapping[str, str]) -> str:
     counted = {key: value for key, value in config.items() if key not in WITHOUT_EFFECT}
     trainer = counted.get("trainer") or {}
     counted["trainer"] = {key: value for key, value in trainer.items() if key not in WITHOUT_EFFECT_IN_TRAINER}
+    for part, settings in LATER.items():
+        given = counted.get(part, {}).get("init_args") or {}
+        kept = {key: value for key, value in given.items() if key not in settings or value != settings[key]}
+        counted[part] = {**counted.get(part, {}), "init_args": kept}
 
     def by_content(value: Any) -> Any:
         if isinstance(value, Mapping):

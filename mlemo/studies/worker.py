@@ -6,13 +6,14 @@ import json
 import multiprocessing
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
+from mlemo.hardware import GPUPool, leave_process_group, on_gpu, world_size
 from mlemo.runs.atomic import write_atomically
 from mlemo.runs.files import LAST, PREVIOUS
 from mlemo.studies.claims import Claims
@@ -76,6 +77,8 @@ class Crew:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._error: BaseException | None = None
+        leave_process_group()
+        self._gpus = GPUPool()
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["mlemo.studies.training_process"])
 
@@ -85,32 +88,42 @@ class Crew:
         Raises:
             KeyboardInterrupt: Broken off by the user; runs in work are given back and can be gone on with.
         """
-        threads = [threading.Thread(target=self._work, args=(slot, listener)) for slot in range(self.workers)]
+        threads = [threading.Thread(target=self._work, args=(listener,)) for _ in range(self.workers)]
         run_all(threads, self._stop)
         if self._error is not None:
             raise self._error
 
-    def _work(self, slot: int, listener: Listener) -> None:
+    def _work(self, listener: Listener) -> None:
         try:
             while not self._stop.is_set():
                 self._settle(listener)
                 if not self._open:
                     return
-                mine = next((run for run in list(self._open.values()) if self._take(run)), None)
-                if mine is None:
-                    self._stop.wait(1.0)  # others have the rest; one of them may die
+                for run in list(self._open.values()):
+                    if (gpus := self._take(run)) is not None:
+                        try:
+                            self._do(run, gpus, listener)
+                        finally:
+                            self._gpus.give_back(gpus)
+                        break
                 else:
-                    self._do(mine, slot, listener)
+                    self._stop.wait(1.0)  # others have the rest, or the GPUs; one of them may die
         except BaseException as error:  # shown by the main thread, which ends the others
             self._error = error
             self._stop.set()
 
-    def _take(self, run: StudyRun) -> bool:
+    def _take(self, run: StudyRun) -> tuple[str, ...] | None:
+        """Take a run and the GPUs that it needs; ``None`` where others have it or them."""
         with self._lock:
-            taken = self.claims.take(run.address, retry_failed=run.address in self._retry)
-            if taken:
-                self._retry.discard(run.address)
-            return taken
+            needs_gpus = bool(self._gpus.names) and on_gpu(run.config)
+            gpus = self._gpus.take(world_size(run.config) if needs_gpus else 0)
+            if gpus is None:
+                return None
+            if not self.claims.take(run.address, retry_failed=run.address in self._retry):
+                self._gpus.give_back(gpus)
+                return None
+            self._retry.discard(run.address)
+            return gpus
 
     def _settle(self, listener: Listener) -> None:
         """Tell the listener of runs that were done or failed since it was last told."""
@@ -132,7 +145,7 @@ class Crew:
                 else:
                     listener.finished(run, json.loads(text), here=False)
 
-    def _do(self, run: StudyRun, slot: int, listener: Listener) -> None:
+    def _do(self, run: StudyRun, gpus: Sequence[str], listener: Listener) -> None:
         folder = run_folder_of(self.folder, run.address)
         folder.mkdir(parents=True, exist_ok=True)
         record = read_record(folder)
@@ -142,10 +155,8 @@ class Crew:
         with self._lock:
             listener.started(run)
         (folder / FINISHED).unlink(missing_ok=True)
-        gpus = torch.cuda.device_count()
-        gpu = slot % gpus if self.workers > 1 and gpus > 1 else None
         threads = max(1, torch.get_num_threads() // self.workers)
-        process = self._context.Process(target=train, args=(run, folder, threads, gpu), name=run.name)
+        process = self._context.Process(target=train, args=(run, folder, threads, gpus or None), name=run.name)
         process.start()
         owned, beaten = True, time.monotonic()
         while process.is_alive() and owned and not self._stop.is_set():

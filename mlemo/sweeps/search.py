@@ -11,6 +11,7 @@ import threading
 import time
 import warnings
 from collections import defaultdict
+from collections.abc import Sequence
 from contextlib import suppress
 from operator import attrgetter
 from pathlib import Path
@@ -27,6 +28,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from rich.console import Console
 from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
+from mlemo.hardware import GPUPool, leave_process_group
 from mlemo.sweeps.sweep_file import Sweep
 from mlemo.sweeps.trial_process import train
 from mlemo.visible import visible
@@ -77,16 +79,21 @@ class Search:
         trials: How many are to be finished.
         workers: How many are trained at once by this process.
         grace: Seconds without a sign of life after which a worker is taken for dead.
+        on_gpu: Whether each trial takes a GPU, where this process sees any.
 
     Raises:
         ValueError: The database cannot be opened, or holds another sweep of this name.
     """
 
-    def __init__(self, sweep: Sweep, folder: Path, url: str, *, trials: int, workers: int, grace: int) -> None:
+    def __init__(
+        self, sweep: Sweep, folder: Path, url: str, *, trials: int, workers: int, grace: int, on_gpu: bool = False
+    ) -> None:
         self.sweep, self.folder, self.trials, self.workers = sweep, folder.resolve(), trials, workers
         self._beat = max(1, grace // 6)
         self._stop, self._lock = threading.Event(), threading.Lock()
         self._error: BaseException | None = None
+        leave_process_group()
+        self._gpus = GPUPool(None if on_gpu else ())
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["mlemo.sweeps.trial_process"])
         warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)  # heartbeats, constant liar
@@ -131,12 +138,12 @@ class Search:
         self._console = console
         if done := sum(trial.state.is_finished() for trial in counted(self.study)):
             self._say(f"{done} of {self.trials} trials are finished already")
-        threads = [threading.Thread(target=self._work, args=(slot,)) for slot in range(self.workers)]
+        threads = [threading.Thread(target=self._work) for _ in range(self.workers)]
         run_all(threads, self._stop)
         if self._error is not None:
             raise self._error
 
-    def _work(self, slot: int) -> None:
+    def _work(self) -> None:
         try:
             study = self._open()
             while not self._stop.is_set():
@@ -144,10 +151,16 @@ class Search:
                 trials = counted(study)
                 if sum(trial.state.is_finished() for trial in trials) >= self.trials:
                     return
-                if len(trials) < self.trials or any(trial.state == TrialState.WAITING for trial in trials):
-                    self._try(study, study.ask(), slot)
-                else:
-                    self._stop.wait(1.0)  # other workers have the rest; one of them may die
+                open_place = len(trials) < self.trials or any(trial.state == TrialState.WAITING for trial in trials)
+                with self._lock:
+                    gpus = self._gpus.take(min(1, len(self._gpus.names))) if open_place else None
+                if gpus is None:
+                    self._stop.wait(1.0)  # others have the rest, or the GPUs; one of them may die
+                    continue
+                try:
+                    self._try(study, study.ask(), gpus)
+                finally:
+                    self._gpus.give_back(gpus)
         except BaseException as error:  # shown by the main thread, which ends the others
             self._error = error
             self._stop.set()
@@ -167,7 +180,7 @@ class Search:
         with suppress(UpdateFinishedTrialError):  # another worker did the same
             self._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
 
-    def _try(self, study: optuna.Study, trial: Trial, slot: int) -> None:
+    def _try(self, study: optuna.Study, trial: Trial, gpus: Sequence[str]) -> None:
         self._storage.record_heartbeat(trial._trial_id)  # Optuna has no public name for what this asks for
         numbers = [other.number for other in counted(study)]
         place = sum(number < trial.number for number in numbers)
@@ -184,13 +197,12 @@ class Search:
             folder.mkdir(parents=True)
         except FileExistsError:
             return  # SQLite lets two workers take the same trial from the queue; the other one has it
-        gpus = torch.cuda.device_count()
         threads = max(1, torch.get_num_threads() // self.workers)
         here, there = self._context.Pipe()
         process = self._context.Process(
             target=train,
             args=(words, folder, self.sweep.metric),
-            kwargs={"worker": there, "threads": threads, "gpu": slot % gpus if gpus else None},
+            kwargs={"worker": there, "threads": threads, "gpus": gpus or None},
         )
         start = time.monotonic()
         process.start()

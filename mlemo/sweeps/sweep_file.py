@@ -14,9 +14,10 @@ from typing import Any, Literal
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from mlemo.hardware import on_gpu, world_size
 from mlemo.metrics.weighted import DECISION_METRICS, PROBABILITY_METRICS
 from mlemo.settings_file import read_settings
-from mlemo.studies.runs import resolve
+from mlemo.studies.runs import HARDWARE, resolve
 
 __all__ = ["Sweep", "load_sweep"]
 
@@ -70,23 +71,37 @@ class Sweep:
 
     def command(self, values: Mapping[str, Any]) -> tuple[str, ...]:
         """Words behind ``mlemo fit`` that train with these values of the searched settings."""
-        return *self.words, *(f"--{key}={_text(value)}" for key, value in values.items())
+        return *HARDWARE, *self.words, *(f"--{key}={_text(value)}" for key, value in values.items())
 
-    def check(self) -> None:
+    def check(self) -> bool:
         """Resolve the first config of the space, and one with each other choice, without training anything.
 
+        Returns:
+            Whether trials are trained on a GPU where there is one.
+
         Raises:
-            ValueError: A key or choice is none of the config; the message names file, key and the nearest names.
+            ValueError: A key or choice is none of the config, or a trial would need several devices; the message names
+                file, key and the nearest names.
         """
         first = {key: _examples(options)[0] for key, options in self.space.items()}
         try:
-            resolve(self.command(first))
+            config = resolve(self.command(first))
         except ValueError:
             self._find_wrong_key(first)
             raise
         for key, options in self.space.items():
             for choice in _examples(options)[1:]:
                 self._resolve(f"space.{key}", {**first, key: choice})
+        try:
+            processes = world_size(config)
+        except ValueError as error:
+            raise self._wrong("words", str(error)) from None
+        if processes > 1:
+            raise self._wrong("words", f"trainer.devices: a trial is trained on one device, found {processes}")
+        return on_gpu(config)
+
+    def _wrong(self, key: str, message: str) -> ValueError:
+        return ValueError(f"{self.path}: {key}: {message}")
 
     def _find_wrong_key(self, first: Mapping[str, Any]) -> None:
         self._resolve("words", {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -37,7 +38,7 @@ class Pruning(Callback):
 
 
 def train(
-    words: tuple[str, ...], folder: Path, metric: str, *, worker: Connection, threads: int, gpu: int | None
+    words: tuple[str, ...], folder: Path, metric: str, *, worker: Connection, threads: int, gpus: Sequence[str] | None
 ) -> None:
     """Train on one device, and validate the best checkpoint; the test split is not looked at.
 
@@ -47,9 +48,9 @@ def train(
         metric: The metric of validation that is reported.
         worker: The other end of the pipe is the worker's.
         threads: Number of processor threads.
-        gpu: The only GPU that this process sees; ``None`` where there is none.
+        gpus: The only GPU that this process sees; ``None`` where there is none.
     """
-    begin(folder, threads, gpu)
+    begin(folder, threads, gpus)
     place = [f"--trainer.logger.save_dir={folder.parent}", f"--trainer.logger.version={folder.name}"]
     cli = instantiate([*words, "--test_after_fit=false", *place])
     cli.trainer.callbacks.append(Pruning(worker, f"val/{metric}"))  # type: ignore[attr-defined]  # Trainer has it

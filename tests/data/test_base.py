@@ -73,7 +73,7 @@ def test_unknown_and_empty_splits_are_refused(monkeypatch: pytest.MonkeyPatch) -
         Rows().setup("fit")
 
 
-@pytest.mark.parametrize("name", ["batch_size", "eval_batch_size", "train_rows", "min_words"])
+@pytest.mark.parametrize("name", ["batch_size", "global_batch_size", "eval_batch_size", "train_rows", "min_words"])
 def test_sizes_below_one_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=rf"data\.{name} must be at least 1, found 0"):
         Rows(**{name: 0})
@@ -228,6 +228,19 @@ def test_training_batches_are_every_row_once_and_seeded(data: Callable[..., Emot
     assert epoch(0) != epoch(1)
     assert epoch(0) != epoch(0, seed=1)
     assert epoch(0) != epoch(0, group_by_length=False)
+
+
+@pytest.mark.parametrize(("processes", "accumulated", "rows"), [(1, 1, 12), (1, 3, 4), (2, 1, 6), (2, 3, 2)])
+def test_a_global_batch_is_divided_among_processes_and_accumulated_batches(
+    processes: int, accumulated: int, rows: int, data: Callable[..., EmotionDataModule], tokenizer: Any
+) -> None:
+    module = data(global_batch_size=12, batch_size=99)
+    module.trainer = fake_trainer(tokenizer)
+    module.trainer.accumulate_grad_batches, module.trainer.world_size = accumulated, processes
+    assert module.rows_per_batch(processes, accumulated) == rows
+    assert max(len(batch["index"]) for batch in module.train_dataloader()) == rows
+    with pytest.raises(ValueError, match=r"data\.global_batch_size=12 cannot .* 5 processes with 1 .* multiple of 5"):
+        module.rows_per_batch(5, 1)
 
 
 def test_the_place_in_the_epoch_is_the_state_of_the_loader(

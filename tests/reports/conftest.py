@@ -76,6 +76,7 @@ class InventedRun:
             "peak_memory": 2**30,
             "hardware": {"processor": "Some CPU", "cores": 8, "threads": 4, "gpu": None, "platform": "Linux"},
             "versions": {"python": "3.12.1", "torch": "2.9.0"},
+            "code": "sha256:" + "ef" * 32,
             "git": {"commit": "0123456789abcdef0123456789abcdef01234567", "changed": self.seed == 1},
             "data": {"/some/where/corpus": "sha256:" + "ab" * 32},
             **changes,

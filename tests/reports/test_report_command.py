@@ -201,6 +201,7 @@ def test_how_the_runs_were_made(two_losses: Any) -> None:
     assert facts["scale"] == "tiny"
     assert facts["different runs"] == "6"
     assert facts["commit"] == "0123456789ab with changed files (2 runs); 0123456789ab (4 runs)"
+    assert facts["code"] == "sha256:efefefefefef"
     assert facts["hardware"] == "Some CPU, 4 threads of 8 cores, Linux"
     assert facts["seconds a run"] == "101 to 103, 612 in all; 2 were resumed, and count from there"
     assert facts["peak memory"] == "up to 1,024 MiB"
@@ -209,6 +210,18 @@ def test_how_the_runs_were_made(two_losses: Any) -> None:
     facts = dict(cells(report_of(two_losses), "From the records of the finished runs"))
     assert facts["data"] == "corpus sha256:abababababab; owner/name/simplified/train sha256:cdcdcdcdcdcd"
     assert (facts["python"], facts["torch"]) == ("3.12.1", "2.9.0")
+
+
+def test_a_report_begins_with_a_warning_where_runs_were_made_by_different_code(two_losses: Any) -> None:
+    assert "WARNING" not in report_of(two_losses), "commits differ, and the code does not"
+    two_losses.runs["BCE", "1"].write_record(code="sha256:" + "ab" * 32)
+    two_losses.runs["Focal", "1"].write_record(code=None)
+    text = report_of(two_losses)
+    warning = next(line for line in text.splitlines() if "WARNING" in line)
+    assert text.index("WARNING") < text.index("Study ")
+    assert "the 6 runs were made by 3 versions of the code" in warning
+    for version in ("sha256:efefefefefef: 4", "sha256:abababababab: 1", "commit 0123456789ab with changed files: 1"):
+        assert version in warning
 
 
 def test_files_lie_where_they_are_asked_for(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mlemo.studies.runs import address_of, checksum, data_checksums, resolve
+from mlemo.studies.runs import HARDWARE, address_of, checksum, data_checksums, resolve
 
 WORDS = ["--data=SyntheticEmotions", "--data.size=40", "--model=BertWDL", "--model.encoder=FromScratch",
          "--model.loss=FocalLoss", "--seed_everything=3"]  # fmt: skip
@@ -24,8 +24,15 @@ def test_an_address_depends_on_what_changes_the_result_only() -> None:
     assert address(*rest, first, size) == same  # order
     assert address(*WORDS, "--data.batch_size=16") == same  # a default
     assert address(*WORDS, "--trainer.logger.save_dir=elsewhere", "--figures.every_n_epochs=3", "--cost.skip=9") == same
-    others = [address(*WORDS, word) for word in ("--seed_everything=4", "--data.size=41", "--model.loss.gamma=3")]
-    assert len({same, *others}) == 4
+    changes = ["--seed_everything=4", "--data.size=41", "--model.loss.gamma=3", "--data.global_batch_size=16",
+               "--trainer.devices=2", "--trainer.precision=64-true"]  # fmt: skip
+    assert len({same, *(address(*WORDS, word) for word in changes)}) == 1 + len(changes)
+
+
+def test_settings_that_came_later_change_no_address() -> None:
+    config = resolve([*HARDWARE, *WORDS])
+    assert config["data"]["init_args"].pop("global_batch_size") is None
+    assert address_of(config, {}) == address(*HARDWARE, *WORDS)
 
 
 def test_data_counts_by_content_and_not_by_place(tmp_path: Path) -> None:

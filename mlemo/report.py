@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
-from sqlalchemy.exc import DBAPIError
 
 from mlemo.cli.report import parser as make_parser
 from mlemo.reports.classes import class_sections
@@ -122,8 +121,6 @@ def main(words: Sequence[str]) -> Path:
         document = make_report(results, scores)
         output = options.output or options.folder / "reports" / f"{study.name}_{options.scale}"
         page = write_report(document, run_table(results, scores), output)
-    except DBAPIError as error:
-        parser.error(f"the database of the runs: {error.orig}")
     except (OSError, ValueError) as error:
         parser.error(str(error))
     for suffix in (".md", ".tex", ".html", ".csv"):

@@ -11,18 +11,18 @@ from filelock import FileLock
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy.exc import DBAPIError
 
+from mlemo.cli.executors import executor_of
 from mlemo.cli.reproduce import parser as make_parser
+from mlemo.executors import Executor, LocalExecutor
 from mlemo.runs.atomic import write_atomically
-from mlemo.studies.claims import Claims
+from mlemo.studies.engine import run_all, run_folder_of
 from mlemo.studies.part import part_as_text, part_of_words
 from mlemo.studies.progress import Outcome, ProgressDisplay, duration, estimated_seconds
-from mlemo.studies.records import read_record
+from mlemo.studies.records import read_failure, read_record
 from mlemo.studies.runs import StudyRun, study_runs
 from mlemo.studies.study import Study
 from mlemo.studies.study_file import DEFINITIONS, load_study
-from mlemo.studies.worker import Crew, run_folder_of
 from mlemo.variables import variables_of
 from mlemo.visible import cell, visible
 
@@ -36,31 +36,25 @@ def reproduce(
     *,
     variables: Mapping[str, str] | None = None,
     only: Mapping[str, Collection[str]] | None = None,
-    workers: int = 1,
-    storage: str | None = None,
+    executor: Executor | None = None,
     retry_failed: bool = False,
     dry_run: bool = False,
-    grace: float = 120.0,
 ) -> Outcome:
     """Run what is not yet run of a study.
 
     Args:
         study: The study.
-        scale: ``tiny``, ``small`` or ``paper``.
+        scale: One of its scales.
         folder: Where runs are kept, in ``folder/runs``; ``folder/<name>_<scale>.json`` lists those of the study.
         variables: Values of ``${name}`` in the study's words.
         only: Labels of settings, and seeds, that are run now; see ``Study.only``.
-        workers: Runs at once in this process.
-        storage: Database of claims; by default the file ``runs.db`` in the folder.
+        executor: Where runs are done, closed at the end; by default on this machine, one at a time.
         retry_failed: Try failed runs again.
         dry_run: Only list the runs.
-        grace: Seconds after which a worker that says nothing is taken for dead.
 
     Raises:
         ValueError: A setting of the study or an argument is wrong.
     """
-    if workers < 1:
-        raise ValueError(f"--workers must be at least 1, found {workers}")
     console = Console()
     folder = folder.resolve()
     study = study.only(only) if only else study
@@ -73,26 +67,17 @@ def reproduce(
     for run in outcome.runs:
         if (record := read_record(run_folder_of(folder, run.address))) is not None:
             outcome.records[run.address] = record
-    url = f"sqlite:///{folder / 'runs.db'}" if storage is None else storage
-    if dry_run and storage is None and not (folder / "runs.db").exists():
-        _print_plan(console, outcome, {})
+    if dry_run:
+        _print_plan(console, outcome, folder)
         return outcome
+    runs = [
+        {"labels": dict(run.labels), "seed": run.seed, "address": run.address, "words": list(run.words)}
+        for run in outcome.runs
+    ]
     folder.mkdir(parents=True, exist_ok=True)
-    claims = Claims(url, grace)
-    try:
-        if dry_run:
-            _print_plan(console, outcome, {address: state for address, (state, _) in claims.states().items()})
-            return outcome
-        runs = [
-            {"labels": dict(run.labels), "seed": run.seed, "address": run.address, "words": list(run.words)}
-            for run in outcome.runs
-        ]
-        _write_list(folder / f"{study.name}_{scale}.json", runs, keep_others=bool(only))
-        with ProgressDisplay(console, study, outcome, workers) as display:
-            crew = Crew(outcome.runs, folder, claims, workers, retry_failed=retry_failed, shared=storage is not None)
-            crew.work(display)
-    finally:
-        claims.close()
+    _write_list(folder / f"{study.name}_{scale}.json", runs, keep_others=bool(only))
+    with executor or LocalExecutor() as place, ProgressDisplay(console, study, outcome, folder, place.slots) as display:
+        run_all(_longest_first(outcome), folder, place, display, retry_failed=retry_failed)
     for address, text in outcome.failures.items():
         name = next(run.name for run in outcome.runs if run.address == address)
         console.print(visible(f"\nfailed: {name}\n{text}"), highlight=False, markup=False, soft_wrap=True)
@@ -104,6 +89,12 @@ def reproduce(
         words = f"mlemo report {wanted} --scale {scale} --folder {folder}"
         console.print(f"report: {words}", highlight=False, markup=False, soft_wrap=True)
     return outcome
+
+
+def _longest_first(outcome: Outcome) -> list[StudyRun]:
+    """The runs, those first that will take longest as far as finished ones tell, so that no long one is left last."""
+    seconds = estimated_seconds(outcome, outcome.runs)
+    return outcome.runs if seconds is None else sorted(outcome.runs, key=lambda run: -seconds[run.address])
 
 
 def _check_folders(runs: Iterable[StudyRun]) -> None:
@@ -124,19 +115,20 @@ def _write_list(path: Path, runs: list[dict[str, Any]], keep_others: bool) -> No
         write_atomically(path, json.dumps(runs, indent=1, ensure_ascii=False) + "\n")
 
 
-def _print_plan(console: Console, outcome: Outcome, states: Mapping[str, str]) -> None:
+def _print_plan(console: Console, outcome: Outcome, folder: Path) -> None:
     table = Table(box=SIMPLE_HEAD, padding=0)
     for name in ("run", "address", "state"):
         table.add_column(name, no_wrap=name != "run", overflow="fold")
     table.add_column("time", justify="right")
     to_do, estimates = [], estimated_seconds(outcome, outcome.runs)
     for run in outcome.runs:
-        record, state = outcome.records.get(run.address), states.get(run.address, "to do")
-        if record is not None or state == "done":
-            took, state = (duration(record["seconds"]) if record else ""), "done"
+        record, place = outcome.records.get(run.address), run_folder_of(folder, run.address)
+        if record is not None:
+            took, state = duration(record["seconds"]), "done"
         else:
             to_do.append(run)
             took = "" if estimates is None else f"about {duration(estimates[run.address])}"
+            state = "to do" if read_failure(place) is None else "failed"
         table.add_row(cell(run.name), run.address, state, took)
     console.print(table)
     addresses = {run.address for run in to_do}
@@ -172,13 +164,10 @@ def main(words: Sequence[str]) -> Outcome | None:
             options.folder,
             variables=variables_of(options.set),
             only=part_of_words(options.only),
-            workers=options.workers,
-            storage=options.storage,
+            executor=None if options.dry_run else executor_of(options),
             retry_failed=options.retry_failed,
             dry_run=options.dry_run,
         )
-    except DBAPIError as error:
-        parser.error(f"the database of the runs: {error.orig}")
     except (OSError, ValueError) as error:
         parser.error(str(error))
     except KeyboardInterrupt:

@@ -7,9 +7,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from filelock import FileLock, Timeout
 from rich.console import Console
 
+from mlemo.cli.executors import executor_of
 from mlemo.cli.sweep import parser as make_parser
+from mlemo.executors import Executor, LocalExecutor
 from mlemo.variables import variables_of
 
 if TYPE_CHECKING:
@@ -24,9 +27,7 @@ def sweep(
     *,
     variables: Mapping[str, str] | None = None,
     trials: int | None = None,
-    workers: int = 1,
-    storage: str | None = None,
-    grace: int = 60,
+    executor: Executor | None = None,
 ) -> optuna.Study:
     """Go on with a sweep until enough trials are finished; then write its table, its pictures and the best trial.
 
@@ -35,16 +36,14 @@ def sweep(
         folder: Where it is kept, in ``folder/<name of the file>``.
         variables: Values of ``${name}`` in the file.
         trials: How many are to be finished; by default what the file says.
-        workers: Trials at once in this process.
-        storage: Database of the trials; by default the file ``trials.db`` in the sweep's folder.
-        grace: Seconds after which a worker that says nothing is taken for dead, and its trial tried again.
+        executor: Where trials are trained, closed at the end; by default on this machine, one at a time.
 
     Returns:
         The study, with all trials.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is not a sweep, a key of it is no setting, or the database cannot be used.
+        ValueError: The file is not a sweep, a key of it is no setting, or another command works on the sweep.
         KeyboardInterrupt: Broken off by the user.
     """
     # Optuna is an extra, and it must not be needed for `mlemo sweep --help`
@@ -52,17 +51,21 @@ def sweep(
     from mlemo.sweeps.search import Search  # noqa: PLC0415
     from mlemo.sweeps.sweep_file import load_sweep  # noqa: PLC0415
 
-    if workers < 1 or (trials is not None and trials < 1):
-        raise ValueError(f"--workers and --trials must be at least 1, found {workers} and {trials}")
+    if trials is not None and trials < 1:
+        raise ValueError(f"--trials must be at least 1, found {trials}")
     loaded = load_sweep(path, variables)
     on_gpu = loaded.check()
     console, folder = Console(), folder / path.stem
     folder.mkdir(parents=True, exist_ok=True)
-    url = f"sqlite:///{(folder / 'trials.db').resolve()}" if storage is None else storage
-    search = Search(loaded, folder, url, trials=trials or loaded.trials, workers=workers, grace=grace, on_gpu=on_gpu)
-    search.run(console)
-    write_results(search.study, loaded, folder, console)
-    return search.study
+    try:
+        with FileLock(folder / "sweep.lock").acquire(blocking=False):
+            search = Search(loaded, folder, trials=trials or loaded.trials, on_gpu=on_gpu)
+            with executor or LocalExecutor() as place:
+                search.run(place, console)
+            write_results(search.study, loaded, folder, console)
+            return search.study
+    except Timeout:
+        raise ValueError(f"another `mlemo sweep` works in {folder}; --workers has more trials at once") from None
 
 
 def main(words: Sequence[str]) -> optuna.Study:
@@ -88,8 +91,7 @@ def main(words: Sequence[str]) -> optuna.Study:
             options.folder,
             variables=variables_of(options.set),
             trials=options.trials,
-            workers=options.workers,
-            storage=options.storage,
+            executor=executor_of(options),
         )
     except (OSError, ValueError) as error:
         parser.error(str(error))

@@ -8,7 +8,6 @@ import re
 import runpy
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -87,9 +86,8 @@ def test_a_worker_killed_in_mid_run_leaves_a_study_that_ends_as_an_unbroken_one(
         predictions = [path / "runs" / address / "predictions_test.csv" for path in (tmp_path / "whole", killed)]
         assert predictions[0].read_bytes() == predictions[1].read_bytes()
 
-    # done is done: not run again, not by another study with other names, not with a new database
+    # done is done: not run again, not by another study with other names
     times = {path: path.stat().st_mtime_ns for path in killed.glob("runs/*/*")}
-    (killed / "runs.db").unlink()
     capsys.readouterr()
     varies = {"objective": {"cross-entropy": "--model.loss=BinaryCrossEntropy"}}
     outcome = main(["reproduce", study(tmp_path, varies=varies), "--scale=tiny", f"--folder={killed}"])
@@ -231,6 +229,30 @@ def test_a_run_on_two_devices_is_one_training_of_two_processes(tmp_path: Path) -
         assert first["results"][split] == expected
 
 
+@pytest.fixture(scope="module")
+def on_this_machine(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("local")
+    file = study(folder, scales={"tiny": {"words": HEAD, "seeds": [1, 2]}})
+    main(["reproduce", file, "--scale=tiny", f"--folder={folder}", "--workers=2"])
+    return records(folder)
+
+
+@pytest.mark.parametrize("place", ["submitit", "ray"])
+def test_a_study_has_the_same_records_on_each_executor(
+    place: str, on_this_machine: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip(place)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    chosen = ["--submitit", "local"] if place == "submitit" else ["--ray=local"]
+    file = study(tmp_path, scales={"tiny": {"words": HEAD, "seeds": [1, 2]}})
+    main(["reproduce", file, "--scale=tiny", f"--folder={tmp_path}", "--workers=2", *chosen])
+    found = records(tmp_path)
+    assert found.keys() == on_this_machine.keys()
+    for address, record in found.items():
+        assert record["results"] == on_this_machine[address]["results"]
+        assert record["hardware"] == on_this_machine[address]["hardware"]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [("--trainer.devices=auto", "needs a number of devices"), ("--trainer.num_nodes=2", "is on one machine, found 2")],
@@ -316,11 +338,6 @@ def test_a_wrong_place_is_said_before_anything_is_run(tmp_path: Path, capsys: py
     file.touch()
     assert f"mlemo reproduce: [Errno 17] File exists: '{file}'" in said(study(tmp_path), file)
     assert "mlemo reproduce: [Errno 20] Not a directory" in said(study(tmp_path), file / "runs")
-    connection = sqlite3.connect(tmp_path / "runs.db")
-    connection.execute("CREATE TABLE mlemo_runs (address TEXT)")
-    connection.close()
-    assert "mlemo reproduce: the database of the runs: no such column" in said(study(tmp_path), tmp_path)
-
     scales = {"tiny": {"words": f"{WORDS} --data=GoEmotions --data.data_dir=/nowhere", "seeds": [1]}}
     message = said(study(tmp_path, scales=scales), tmp_path / "new")
     assert "BCE, seed 1: data_dir /nowhere is not a folder" in message

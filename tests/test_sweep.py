@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
-import multiprocessing
 import os
 import shlex
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -16,13 +17,12 @@ from typing import Any
 import optuna
 import pandas as pd
 import pytest
-import torch
 import yaml
-from optuna.storages import RetryHeartbeatStaleTrialCallback
 from optuna.trial import TrialState
 
 from mlemo import sweep as command
 from mlemo.cli import main
+from mlemo.executors import LocalExecutor
 from mlemo.sweep import sweep
 from mlemo.sweeps.search import counted
 from mlemo.sweeps.sweep_file import load_sweep
@@ -67,13 +67,7 @@ def wait_for(folder: Path, pattern: str, seconds: float = 120.0) -> None:
         time.sleep(0.005)
 
 
-def work(path: Path, folder: Path) -> None:
-    """What another process does."""
-    torch.set_num_threads(1)  # as conftest.py does: another number of threads rounds differently
-    sweep(path, folder, grace=4)
-
-
-def test_a_sweep_that_was_broken_off_and_shared_ends_as_an_unbroken_one(
+def test_a_sweep_that_was_broken_off_ends_as_an_unbroken_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(tmp_path, SWEEP)
@@ -104,64 +98,34 @@ def test_a_sweep_that_was_broken_off_and_shared_ends_as_an_unbroken_one(
         assert (folder / f"{name}.png").stat().st_size > 5000
         assert "<svg" in (folder / f"{name}.svg").read_text()
 
-    # Ctrl-C in the first trial, then two processes, of which one is killed in mid-trial
+    # Ctrl-C in the first trial, then SIGKILL in the second; both go on from their checkpoints
     broken = tmp_path / "broken"
     trials = broken / "mine" / "trials"
-    killers = [
-        threading.Thread(target=lambda: (wait_for(trials, "trial_0000/config.yaml"), os.kill(os.getpid(), SIGINT))),
-        # not trial 2 by name: on a busy machine the other process is taken for dead and its trial is queued again as
-        # trial 2, which is given up before it has a folder where the other one was alive after all
-        threading.Thread(target=lambda: (wait_for(trials, "trial_000[2-9]"), other.kill())),
-    ]
+    interrupt = threading.Thread(
+        target=lambda: (wait_for(trials, "trial_0000/checkpoints/last.ckpt"), os.kill(os.getpid(), SIGINT))
+    )
     handler = signal(SIGINT, default_int_handler)  # a shell starts what runs in its background without one
-    killers[0].start()
+    interrupt.start()
     with pytest.raises(SystemExit) as stopped:
         main(["sweep", str(path), f"--folder={broken}"])
-    killers[0].join()
+    interrupt.join()
     signal(SIGINT, handler)
     assert stopped.value.code == 130
     assert "the same command goes on" in capsys.readouterr().err
-    other = multiprocessing.get_context("forkserver").Process(target=work, args=(path, broken))
-    other.start()
-    wait_for(trials, "trial_0001/config.yaml")
-    killers[1].start()
-    # a dead worker's trial is in between its being failed and queued again, or the reverse, for as long as can be
-    requeue = RetryHeartbeatStaleTrialCallback.__call__
-
-    def slowly(*given: Any) -> None:
-        time.sleep(1.5)
-        requeue(*given)
-        time.sleep(1.5)
-
-    monkeypatch.setattr(RetryHeartbeatStaleTrialCallback, "__call__", slowly)
-    study = sweep(path, broken, workers=2, grace=4)
-    monkeypatch.setattr(RetryHeartbeatStaleTrialCallback, "__call__", requeue)
-    killers[1].join()
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    words = [sys.executable, "-m", "mlemo", "sweep", str(path), f"--folder={broken}"]
+    other = subprocess.Popen(words, stdout=subprocess.DEVNULL, env=environment)
+    wait_for(trials, "trial_0001/checkpoints/last.ckpt")
+    with pytest.raises(ValueError, match=r"another `mlemo sweep` works in .*mine; --workers has more trials at once"):
+        sweep(path, broken)
+    other.kill()
+    other.wait()
+    study = sweep(path, broken, executor=LocalExecutor(2))
     assert found(study) == found(whole)
-    states = [trial.state for trial in study.trials]
-    assert TrialState.RUNNING not in states
-    assert states.count(TrialState.FAIL) >= 2  # the one broken off and the one killed
+    assert [trial.state for trial in study.trials].count(TrialState.FAIL) == 2, "those that were broken off"
+    assert TrialState.RUNNING not in [trial.state for trial in study.trials]
+    assert "Restored all states" in (trials / "trial_0001" / "log.txt").read_text()
     assert "best: trial" in capsys.readouterr().out
-
-    # two workers saw at the same time that one died, and both queued its trial: it is trained once
-    space = load_sweep(path).space
-    params = {"model.optimization.learning_rate": 0.02, "model.hidden_width": 12}
-    study.add_trial(optuna.create_trial(state=TrialState.FAIL, params=params, distributions=space))
-    dead = study.trials[-1]
-    for _ in range(2):
-        requeue(RetryHeartbeatStaleTrialCallback(), study, copy.deepcopy(dead))
-    study = sweep(path, broken, trials=5, workers=1)
-    assert len({str(trial) for trial in found(study)}) == len(found(study)) == 5
-    assert len(study.trials) == dead.number + 4  # the dead one, its two retries, and a fifth
-
-    # a worker that was taken for dead was alive and ended its trial after all: that counts, and not the queued one
-    study.add_trial(optuna.create_trial(state=TrialState.COMPLETE, value=0.99, params=params, distributions=space))
-    alive = study.trials[-1]
-    requeue(RetryHeartbeatStaleTrialCallback(), study, copy.deepcopy(alive))
-    study = sweep(path, broken, trials=6, workers=1)
-    assert [trial.number for trial in counted(study)][-1] == alive.number
-    assert len(study.trials) == alive.number + 2
-    assert f"best: trial {alive.number}, macro_auroc 0.9900" in capsys.readouterr().out
 
     # the trials of another sweep are not mixed in
     with pytest.raises(ValueError, match=r"mine\.yaml: metric: .* holds trials of another sweep .*, with macro_auroc"):

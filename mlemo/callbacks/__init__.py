@@ -5,6 +5,7 @@ from mlemo.callbacks.best_checkpoint import BestCheckpoint, RunCheckpoint
 from mlemo.callbacks.cost import Cost
 from mlemo.callbacks.early_stopping import EarlyStopping
 from mlemo.callbacks.ema import EMAWeights
+from mlemo.callbacks.epoch_log import EpochLog
 from mlemo.callbacks.figures import EvaluationFigures
 from mlemo.callbacks.finite_loss import FiniteLoss
 from mlemo.callbacks.gthl_figures import GTHLFigures
@@ -24,6 +25,7 @@ __all__ = [
     "Cost",
     "EMAWeights",
     "EarlyStopping",
+    "EpochLog",
     "EvaluationFigures",
     "FiniteLoss",
     "GTHLFigures",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mlemo.cli.arguments import CommandParser
+from mlemo.cli.executors import add_executors
 
 __all__ = ["parser"]
 
@@ -30,11 +31,9 @@ def parser() -> CommandParser:
         "data_dir or encoder")  # fmt: skip
     add("--only", action="append", default=[], metavar="SETTING=LABEL", help="run a part: this label of a setting, or "
         "seed=N; several of one setting add up")  # fmt: skip
-    add("--workers", type=int, default=1, metavar="N", help="runs at once in this process (default: 1)")
+    add_executors(result, "runs")
     add("--folder", type=Path, default=Path("runs/studies"), metavar="DIR", help="where runs are kept, those of all "
         "studies (default: runs/studies)")  # fmt: skip
-    add("--storage", metavar="URL", help="database in which workers share out the runs, as SQLAlchemy names it "
-        "(default: SQLite, the file runs.db in the folder)")  # fmt: skip
     add("--retry-failed", action="store_true", help="run failed runs again")
     add("--dry-run", action="store_true", help="list the runs and an estimate of their time, and run nothing")
     return result

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mlemo.cli.arguments import CommandParser
+from mlemo.cli.executors import add_executors
 
 __all__ = ["parser"]
 
@@ -23,11 +24,9 @@ def parser() -> CommandParser:
     add = result.add_argument
     add("file", type=Path, metavar="FILE", help="the sweep, as YAML")
     add("--trials", type=int, metavar="N", help="how many are to be finished (default: as in the file)")
-    add("--workers", type=int, default=1, metavar="N", help="trials at once in this process (default: 1)")
+    add_executors(result, "trials")
     add("--folder", type=Path, default=Path("runs/sweeps"), metavar="DIR", help="where sweeps are kept, each in a "
         "folder with its name (default: runs/sweeps)")  # fmt: skip
-    add("--storage", metavar="URL", help="database that workers share, as SQLAlchemy names it (default: SQLite, the "
-        "file trials.db in the sweep's folder)")  # fmt: skip
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="a value that the file asks "
         "for, such as data_dir")  # fmt: skip
     return result

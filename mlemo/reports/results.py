@@ -12,11 +12,10 @@ from typing import Any
 import pandas as pd
 
 from mlemo.predictions import Predictions, read_predictions
-from mlemo.studies.claims import Claims
-from mlemo.studies.records import read_record
+from mlemo.studies.engine import run_folder_of
+from mlemo.studies.records import read_failure, read_record
 from mlemo.studies.study import RULE_SETTING, Labels, Rule, Study
 from mlemo.studies.study_file import DEFINITIONS
-from mlemo.studies.worker import run_folder_of
 
 __all__ = ["Combination", "Results", "Run", "apart", "own_metric", "read_results", "trained"]
 
@@ -191,7 +190,6 @@ def read_results(study: Study, scale: str, folder: Path, only: Mapping[str, Coll
     gone = listed.keys() - {(frozenset(case), seed) for case in cases for seed in study.scales[scale].seeds}
     study = study.only(only) if only else study
     order = {address: place for place, (address, _) in enumerate(listed.values())}
-    states = _states(folder)
     runs = []
     for case in study.cases:
         if not _has(study, case, scale):
@@ -204,7 +202,7 @@ def read_results(study: Study, scale: str, folder: Path, only: Mapping[str, Coll
             elif values is None:
                 run = Run(case, seed, folder, None, f"run with other settings than the study has now; `{command}`")
             else:
-                run = _run(case, seed, run_folder_of(folder, address), values, states.get(address, ("", "")))
+                run = _run(case, seed, run_folder_of(folder, address), values)
             runs.append(run)
     runs = _one_system_each(runs, order)
     missing = list(_unfinished(runs))
@@ -265,32 +263,20 @@ def _listed(path: Path) -> dict[tuple[frozenset[tuple[str, str]], int], tuple[st
         raise ValueError(f"{path} is not a list of runs: {error!r}; `mlemo reproduce` writes it anew") from error
 
 
-def _states(folder: Path) -> dict[str, tuple[str, str]]:
-    """State and last words of each run, where the workers used the database in the folder."""
-    path = (folder / "runs.db").resolve()
-    if not path.is_file():
-        return {}
-    claims = Claims(f"sqlite:///{path}")
-    try:
-        return claims.states()
-    finally:
-        claims.close()
-
-
 def _has(study: Study, case: Labels, scale: str) -> bool:
     """Whether the study runs a combination at a scale."""
     options = (study.varies[setting][label] for setting, label in case)
     return all(scale in option for option in options if isinstance(option, Mapping))
 
 
-def _run(case: Labels, seed: int, place: Path, values: Mapping[str, str], claim: tuple[str, str]) -> Run:
+def _run(case: Labels, seed: int, place: Path, values: Mapping[str, str]) -> Run:
     record = read_record(place)
     if record is not None:
         data = record.get("data", {})  # a file or folder is the same wherever it lies
         return Run(case, seed, place, record, "done", {name: data.get(value, value) for name, value in values.items()})
-    state, text = claim
-    if state == "failed":
-        reason = text.rstrip().rsplit("\n", 1)[-1]
+    failure = read_failure(place)
+    if failure is not None:
+        reason = failure.rstrip().rsplit("\n", 1)[-1]
         return Run(case, seed, place, None, f"failed: {reason}" if reason else "failed")
     return Run(case, seed, place, None, "not finished" if place.exists() else "not started")
 

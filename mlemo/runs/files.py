@@ -112,16 +112,19 @@ LOG = RunFile(
     "log.txt", "What the training printed", "text", 1, "`reproduce`, `sweep`", ("`reproduce`", "`sweep`"), False
 )
 RECORD = RunFile("record.json", "What makes a result of a study trusted later", "JSON", 1, "`reproduce`", ("`report`",))
-FINISHED = RunFile(
-    "record.json.finished", "The record, until the worker has seen that the run is still its own", "JSON", 1,
-    "`reproduce`", ("`reproduce`",),
+FAILURE = RunFile(
+    "failure.txt", "Why a run of a study failed", "text", 1, "`reproduce`", ("`reproduce`", "`report`"), False
+)
+EPOCHS = RunFile(
+    "epochs.jsonl", "Metrics of each epoch of a run of a study or a sweep", "JSON lines", 1, "`EpochLog`",
+    ("`reproduce`", "`sweep`"),
 )  # fmt: skip
 PARTS = RunFile("*.part", "What a killed process left while it wrote a file; of no use", "any", 1, "all", (), False)
 
 #: All of them; of two that match a name the first is meant.
 FILES = (
     MANIFEST, CONFIG, BEST, LAST, PREVIOUS, OTHER_CHECKPOINTS, RESULTS, PREDICTIONS, PER_CLASS, RULES, THRESHOLDS, COST,
-    LOSS_WEIGHTS, TRAJECTORY, SELECTION_LOSSES, EVENTS, HPARAMS, METRICS, LOG, RECORD, FINISHED, PARTS,
+    LOSS_WEIGHTS, TRAJECTORY, SELECTION_LOSSES, EVENTS, HPARAMS, METRICS, LOG, RECORD, FAILURE, EPOCHS, PARTS,
 )  # fmt: skip
 
 

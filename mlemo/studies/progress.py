@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -20,6 +21,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from mlemo.callbacks.epoch_log import read_epochs
+from mlemo.studies.engine import run_folder_of
 from mlemo.studies.runs import StudyRun
 from mlemo.studies.study import Study
 from mlemo.visible import visible
@@ -57,8 +60,9 @@ class _TimeLeft(ProgressColumn):
 class ProgressDisplay:
     """One line for each run that ends, which stays in a log; below, on a terminal, a bar with the time left."""
 
-    def __init__(self, console: Console, study: Study, outcome: Outcome, workers: int) -> None:
-        self._console, self._study, self._outcome, self._workers = console, study, outcome, workers
+    def __init__(self, console: Console, study: Study, outcome: Outcome, folder: Path, workers: int) -> None:
+        self._console, self._study, self._outcome, self._folder = console, study, outcome, folder
+        self._workers = workers
         self._addresses = {run.address for run in outcome.runs}
         self._kept = len(outcome.records)
         self._progress = Progress(
@@ -85,19 +89,19 @@ class ProgressDisplay:
         self._progress.stop()
 
     def started(self, run: StudyRun) -> None:
-        """A run is in work here from now on."""
+        """A run is in work from now on."""
         self._running[run.address] = (run.name, time.monotonic())
         self._update()
 
     def finished(self, run: StudyRun, record: dict[str, Any], here: bool) -> None:
-        """A run is done, ``here`` or by another worker."""
+        """A run is done, ``here`` or by another command."""
         known = run.address in self._outcome.records
         self._outcome.records[run.address] = record
         self._running.pop(run.address, None)
         if here or not known:
             values = record["results"]["test"]
             shown = ", ".join(f"{name} {values[key]:.4f}" for name, key in self._study.metrics.items() if key in values)
-            where = f"{record['seconds']:.0f} s" if here else "by another worker"
+            where = f"{record['seconds']:.0f} s" if here else "by another command"
             left = self._time_left()
             self._line(f"{self._place()} {run.name}: {shown} ({where}){f'; {left}' if left else ''}")
         self._update()
@@ -109,6 +113,16 @@ class ProgressDisplay:
         reason = text.rstrip().rsplit("\n", 1)[-1]
         self._line(f"{self._place()} {run.name}: failed: {reason}")
         self._update()
+
+    def busy(self, run: StudyRun) -> None:
+        """Another command works on the run."""
+        self._running.pop(run.address, None)
+        self._update()
+
+    def waiting(self) -> None:
+        """Show the epochs of the runs in work."""
+        if self._console.is_terminal:
+            self._update()
 
     def _settled(self) -> int:
         return len(self._outcome.records.keys() | self._outcome.failures.keys())
@@ -123,8 +137,13 @@ class ProgressDisplay:
         return f"about {duration(seconds)} left" if seconds else ""
 
     def _update(self) -> None:
-        names = "; ".join(name for name, _ in self._running.values()) or "waiting for other workers"
+        names = "; ".join(map(self._in_work, self._running)) or "waiting for other commands"
         self._progress.update(self._task, description=names, completed=self._settled())
+
+    def _in_work(self, address: str) -> str:
+        """A run with the epoch in which it is, where it is known."""
+        name, epochs = self._running[address][0], read_epochs(run_folder_of(self._folder, address))
+        return f"{name} ({epochs[-1]['epoch'] + 1}/{epochs[-1]['epochs']})" if epochs else name
 
     def _line(self, text: str) -> None:
         self._progress.console.print(visible(text), highlight=False, markup=False, soft_wrap=True)

@@ -19,9 +19,10 @@ from mlemo.hardware import world_size
 from mlemo.runs.surroundings import versions
 from mlemo.studies.runs import StudyRun
 
-__all__ = ["RECORD", "Code", "make_record", "read_record"]
+__all__ = ["FAILURE", "RECORD", "Code", "make_record", "read_failure", "read_record"]
 
 RECORD = "record.json"
+FAILURE = "failure.txt"  # why the run failed when it was last tried; a run has this or a record
 PACKAGES = ("mlemo", "torch", "lightning", "transformers", "tokenizers", "torchmetrics", "torch-geometric",
             "scikit-learn", "numpy", "pandas")  # fmt: skip
 
@@ -109,6 +110,12 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     if not isinstance(record, Mapping) or not {"address", "results", "seconds"} <= record.keys():
         raise ValueError(f"{path} is not a record; delete it to run this run again")
     return dict(record)
+
+
+def read_failure(folder: Path) -> str | None:
+    """Why a run failed when it was last tried; ``None`` where it did not."""
+    path = folder / FAILURE
+    return path.read_text(encoding="utf-8") if path.is_file() else None
 
 
 def _global_batch(config: Mapping[str, Any], processes: int) -> int | None:

@@ -42,7 +42,7 @@ class StudyRun:
         name: Labels and seed.
         labels: Setting -> label.
         seed: Its seed.
-        words: Its command line behind ``mlemo fit``, before which `HARDWARE` stands.
+        words: Its command line behind ``mlemo fit``, without `HARDWARE`, which stands before it.
         config: The config that these words resolve to.
         data: Checksums of the files and folders that the config names.
         address: Hash of what changes its result.

@@ -22,7 +22,7 @@ from rich.table import Table
 from mlemo.reports.tables import markdown_table
 from mlemo.runs.atomic import write_atomically
 from mlemo.studies.runs import resolve
-from mlemo.sweeps.search import best_trial, counted, show
+from mlemo.sweeps.search import best_trial, counted, place_of, show
 from mlemo.sweeps.sweep_file import Sweep
 from mlemo.visible import cell, visible
 
@@ -36,7 +36,7 @@ def trial_table(study: optuna.Study, sweep: Sweep) -> pd.DataFrame:
     """
     return pd.DataFrame(
         [
-            {"trial": trial.number, "state": trial.state.name.lower(), sweep.metric: trial.value}
+            {"trial": place_of(trial), "state": trial.state.name.lower(), sweep.metric: trial.value}
             | {key: trial.params.get(key) for key in sweep.space}
             | {"seconds": trial.user_attrs.get("seconds"), "error": trial.user_attrs.get("error")}
             for trial in counted(study)
@@ -66,7 +66,7 @@ def write_results(study: optuna.Study, sweep: Sweep, folder: Path, console: Cons
         words = sweep.command(best.params)
         config = folder / "best.yaml"
         write_atomically(config, yaml.safe_dump(resolve(words), allow_unicode=True))
-        say(f"best: trial {best.number}, {sweep.metric} {best.value:.4f} on validation")
+        say(f"best: trial {place_of(best)}, {sweep.metric} {best.value:.4f} on validation")
         say(f"  mlemo fit {shlex.join(words)}")
         say(f"  mlemo fit --config {config}")
     if sum(trial.state == TrialState.COMPLETE for trial in counted(study)) > 1:

@@ -12,13 +12,14 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from mlemo.studies.engine import run_folder_of
+from mlemo.studies.records import FAILURE
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score, jaccard_score, precision_score, recall_score
 from torch.utils.tensorboard import SummaryWriter
 
 from mlemo.labels import LabelSpace
 from mlemo.predictions import Predictions, write_predictions
-from mlemo.studies.claims import Claims
 from mlemo.studies.study import Study
 from mlemo.studies.study_file import load_study
 
@@ -141,10 +142,9 @@ class InventedStudy:
 
     def fail(self, address: str, text: str) -> None:
         """A run that is listed has failed."""
-        claims = Claims(f"sqlite:///{self.folder / 'runs.db'}")
-        claims.take(address)
-        claims.finish(address, "failed", text)
-        claims.close()
+        folder = run_folder_of(self.folder, address)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / FAILURE).write_text(text, encoding="utf-8")
 
     def values(self, *labels: str, key: str = "macro_f1") -> list[float]:
         """A metric of the finished runs of these labels."""

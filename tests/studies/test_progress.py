@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import json
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from mlemo.studies.engine import run_folder_of
 from mlemo.studies.progress import Outcome, ProgressDisplay, seconds_left
 from mlemo.studies.runs import StudyRun
 from mlemo.studies.study_file import load_study
@@ -51,18 +54,23 @@ def test_runs_of_the_same_labels_tell_more_than_others_and_resumed_ones_nothing(
     assert seconds_left(outcome, {}, 1) == pytest.approx(200.0)
 
 
-def test_a_terminal_shows_the_time_left_while_runs_are_trained() -> None:
+def test_a_terminal_shows_the_time_left_and_epochs_while_runs_are_trained(tmp_path: Path) -> None:
     runs = [planned(loss=loss) for loss in "abc"]
     outcome = Outcome(runs, {"a": {"seconds": 80.0, "results": {"test": {}}}})
     with io.StringIO() as file:
         console = Console(file=file, force_terminal=True, width=120)
-        with ProgressDisplay(console, load_study("wdl-losses"), outcome, workers=2) as display:
+        with ProgressDisplay(console, load_study("wdl-losses"), outcome, tmp_path, workers=2) as display:
             display.started(runs[1])
+            run_folder_of(tmp_path, "b").mkdir(parents=True)
+            lines = [json.dumps({"epoch": epoch, "epochs": 20, "metrics": {}}) + "\n" for epoch in (0, 1)]
+            (run_folder_of(tmp_path, "b") / "epochs.jsonl").write_text("".join(lines) + '{"epoch": 2')
+            display.waiting()
             display._running["b"] = ("b", time.monotonic() - 30.0)
             display._progress.refresh()
+            assert "b (2/20)" in file.getvalue(), "the line of the third epoch is being written"
             assert "about 80 s left" in file.getvalue()  # c is not begun: 80 s, and b has 50 s of two workers' time
             display.finished(runs[2], outcome.records["a"], here=False)
             display._progress.refresh()
             bar = file.getvalue().rsplit("2/3", 1)[1]
             assert "about 50 s left" in bar
-        assert "c:  (by another worker); about 50 s left" in file.getvalue()
+        assert "c:  (by another command); about 50 s left" in file.getvalue()

@@ -1,4 +1,4 @@
-"""What workers of studies and of sweeps share: threads that each train one thing at a time in a process of its own."""
+"""The process of a job: its log, its share of the hardware, and its end with the process that started it."""
 
 from __future__ import annotations
 
@@ -13,41 +13,29 @@ from pathlib import Path
 
 import torch
 
+from mlemo.executors.base import Job
 from mlemo.hardware import leave_process_group
 
-__all__ = ["LOG", "begin", "begin_child", "reason", "run_all"]
+__all__ = ["LOG", "begin_child", "enter", "reason"]
 
 LOG = "log.txt"
 LAST_LINES = 15
 
 
-def run_all(threads: Sequence[threading.Thread], stop: threading.Event) -> None:
-    """Run threads to their end; whatever interrupts this, such as Ctrl-C, stops them first.
+def enter(job: Job, threads: int, gpus: Sequence[str] | None) -> None:
+    """Do a job in this process, which was started for it.
 
     Args:
-        threads: The workers.
-        stop: Set when they are to end.
-    """
-    try:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            while thread.is_alive():
-                thread.join(0.2)
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
-
-
-def begin(folder: Path, threads: int, gpus: Sequence[str] | None) -> None:
-    """Make this process, which a worker has just started, one that trains; all that it prints goes to a log.
-
-    Args:
-        folder: Folder of the run, with the log.
+        job: The job.
         threads: Number of processor threads.
         gpus: The only GPUs that this process sees, as ``CUDA_VISIBLE_DEVICES`` names them; ``None`` for all.
     """
+    begin(job.folder, threads, gpus)
+    job.function(*job.arguments)
+
+
+def begin(folder: Path, threads: int, gpus: Sequence[str] | None) -> None:
+    """Send all that this process prints to a log, and give it its share of the hardware."""
     leave_process_group()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -74,7 +62,7 @@ def begin_child(threads: int) -> None:
 
 
 def reason(folder: Path, exitcode: int | None) -> str:
-    """Why a training process ended without a result: its status or signal, and the last lines of its log."""
+    """Why a job ended without a result: its status or signal, and the last lines of its log."""
     log = folder / LOG
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
     ended = f"signal {-exitcode}" if exitcode is not None and exitcode < 0 else f"status {exitcode}"
@@ -83,7 +71,7 @@ def reason(folder: Path, exitcode: int | None) -> str:
 
 
 def _end_with_parent() -> None:
-    """A worker that was killed takes its training along, so that nobody writes beside the one who takes the run up."""
+    """End with the process that started this one, so that nothing is written beside whoever takes the job up."""
     parent = parent_process()
     if parent is not None:
         connection.wait([parent.sentinel])

@@ -40,11 +40,18 @@ class Ended:
         name: The job.
         status: Its exit status, 0 where it did all; negative for a signal; ``None`` where the executor lost it.
         reason: Why it ended, where the status is not 0, with the last lines of its log.
+        late: Whether it was ended at the time limit.
     """
 
     name: str
     status: int | None
     reason: str = ""
+    late: bool = False
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether something outside ended it, so that it may succeed when it is tried again."""
+        return not self.late and (self.status is None or self.status < 0)
 
 
 class Executor(ABC):

@@ -127,7 +127,7 @@ class LocalExecutor(Executor):
         text = reason(running.job.folder, status)
         if running.late:
             text = f"stopped at the time limit of {self.time_limit:g} s; {text}"
-        return Ended(running.job.name, status, text)
+        return Ended(running.job.name, status, text, running.late)
 
 
 def run_alone(job: Job, time_limit: float | None = None) -> Ended:

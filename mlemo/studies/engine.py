@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +19,7 @@ from mlemo.studies.runs import StudyRun
 __all__ = ["Listener", "run_all", "run_folder_of"]
 
 POLL = 1.0  #: seconds between two looks at runs that another command works on
+RETRIES = 2  #: of a run whose process was killed: it may be the run that needs too much memory
 
 
 class Listener(Protocol):
@@ -74,6 +75,7 @@ def run_all(
     queue = deque(run for run in by_address.values() if unsettled(run, retry_failed))
     working: set[str] = set()
     elsewhere: list[StudyRun] = []  # what other commands have
+    killed: Counter[str] = Counter()
     while queue or working or elsewhere:
         while queue and len(working) < executor.slots:
             run = queue.popleft()
@@ -86,6 +88,9 @@ def run_all(
             if end.status == BUSY:
                 elsewhere.append(run)
                 listener.busy(run)
+            elif end.was_killed and killed[end.name] < RETRIES:
+                killed[end.name] += 1
+                queue.append(run)
             else:
                 _settle(run, run_folder_of(folder, run.address), end, listener)
         free = [run for run in elsewhere if not _is_locked(run_folder_of(folder, run.address))]

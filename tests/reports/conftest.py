@@ -12,14 +12,14 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from mlemo.studies.engine import run_folder_of
-from mlemo.studies.records import FAILURE
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score, jaccard_score, precision_score, recall_score
 from torch.utils.tensorboard import SummaryWriter
 
 from mlemo.labels import LabelSpace
 from mlemo.predictions import Predictions, write_predictions
+from mlemo.studies.engine import run_folder_of
+from mlemo.studies.records import FAILURE
 from mlemo.studies.study import Study
 from mlemo.studies.study_file import load_study
 

@@ -99,6 +99,30 @@ def test_what_is_settled_is_not_done_again_and_each_address_once(tmp_path: Path)
     assert retried.lines == ["finished r3 before or elsewhere", "started r2", "finished r2 here"]
 
 
+@pytest.mark.parametrize(("kills", "status"), [(1, -9), (2, None), (3, -9)])
+def test_a_run_whose_process_was_killed_is_tried_again_twice(kills: int, status: int | None, tmp_path: Path) -> None:
+    log, calls = Log(), []
+
+    def end(job: Job) -> Ended:
+        calls.append(job.name)
+        if len(calls) <= kills:
+            return Ended(job.name, status, "killed")
+        write(tmp_path, job.name, RECORD, RECORD_TEXT)
+        return Ended(job.name, 0)
+
+    run_all([run("r1")], tmp_path, Script(end), log)
+    assert len(calls) == min(kills + 1, 3)
+    assert log.lines[-1] == ("finished r1 here" if kills < 3 else "failed r1: killed")
+
+
+def test_a_run_that_was_stopped_at_the_time_limit_is_not_tried_again(tmp_path: Path) -> None:
+    log = Log()
+    run_all(
+        [run("r1")], tmp_path, Script(lambda job: Ended(job.name, -15, "stopped at the time limit", late=True)), log
+    )
+    assert log.lines == ["started r1", "failed r1: stopped at the time limit"]
+
+
 def test_a_job_that_ends_without_a_record_failed(tmp_path: Path) -> None:
     log = Log()
     run_all([run("r1")], tmp_path, Script(lambda job: Ended(job.name, 0)), log)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stderr
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +54,7 @@ from mlemo.runs.loading import ReadAlready, find_checkpoint, read_checkpoint, ta
 from mlemo.runs.place import check_name
 from mlemo.runs.stored_config import INFERENCE, only_known_imports, own_modules, stored_config
 
-__all__ = ["MlemoCLI", "default_precision", "instantiate", "run"]
+__all__ = ["MlemoCLI", "default_precision", "instantiate", "resolve", "run"]
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +104,10 @@ class MlemoCLI(LightningCLI):
     ) -> None:
         self._checkpoint, self._command = checkpoint, tuple(command)
         super().__init__(*args, **kwargs)
+
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # static in Lightning
+        """The one that is run: a parser for each of the others would take most of the time of a short command."""
+        return {name: skipped for name, skipped in super().subcommands().items() if name in self._command[:1]}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Link data and model; give each standing callback a key of its own."""
@@ -247,9 +254,57 @@ def instantiate(words: Sequence[str]) -> MlemoCLI:
     return _cli(list(words), run=False, command=["instantiate", *words])
 
 
-def _cli(words: list[str], run: bool, command: Sequence[str], checkpoint: dict[str, Any] | None = None) -> MlemoCLI:
+class _ParserMade(Exception):
+    """Carries the parser out of the constructor of a command that is not run."""
+
+    def __init__(self, parser: Parser) -> None:
+        super().__init__()
+        self.parser = parser
+
+
+class _ParserOnly(MlemoCLI):
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        raise _ParserMade(self._subcommand_parsers["fit"])
+
+
+@cache
+def _fit_parser() -> Parser:
+    """The parser of ``mlemo fit``, made once per process."""
+    try:
+        _cli([], run=True, command=["fit"], kind=_ParserOnly)
+    except _ParserMade as made:
+        return made.parser
+    raise AssertionError
+
+
+def resolve(words: Sequence[str]) -> dict[str, Any]:
+    """The whole config that a command line of ``mlemo fit`` means, with every default.
+
+    Args:
+        words: The command line behind ``mlemo fit``.
+
+    Raises:
+        ValueError: The command line cannot be understood.
+    """
+    parser, errors = _fit_parser(), io.StringIO()
+    try:
+        with redirect_stderr(errors):
+            config = parser.parse_args(list(words))
+    except SystemExit:
+        raise ValueError(errors.getvalue().strip()) from None
+    content: dict[str, Any] = yaml.safe_load(parser.dump(config, skip_none=False))
+    return content
+
+
+def _cli(
+    words: list[str],
+    run: bool,
+    command: Sequence[str],
+    checkpoint: dict[str, Any] | None = None,
+    kind: type[MlemoCLI] = MlemoCLI,
+) -> MlemoCLI:
     silence_libraries()
-    return MlemoCLI(
+    return kind(
         MultiLabelModel,
         EmotionDataModule,
         subclass_mode_model=True,

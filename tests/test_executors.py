@@ -16,6 +16,8 @@ from mlemo.executors import Executor, Job, LocalExecutor
 from mlemo.executors.local import run_alone
 
 WITH_RAY = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
+#: a study on submitit is in test_reproduce.py
+LONG = pytest.mark.skipif("MLEMO_LONG" not in os.environ, reason="it takes a minute; set MLEMO_LONG")
 WITH_SUBMITIT = pytest.mark.skipif(importlib.util.find_spec("submitit") is None, reason="submitit is not installed")
 
 
@@ -39,7 +41,7 @@ def on_submitit() -> Executor:
 EXECUTORS = [
     local,
     pytest.param(on_ray, marks=WITH_RAY),
-    pytest.param(on_submitit, marks=WITH_SUBMITIT),
+    pytest.param(on_submitit, marks=[WITH_SUBMITIT, LONG]),
 ]
 
 

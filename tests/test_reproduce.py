@@ -211,22 +211,20 @@ def test_a_run_has_one_device_and_float32_unless_its_words_say_otherwise_and_no_
 
 def test_a_run_on_two_devices_is_one_training_of_two_processes(tmp_path: Path) -> None:
     two = f"{HEAD} --trainer.devices=2 --trainer.precision=32-true"
-    file = study(tmp_path, scales={"tiny": {"words": two, "seeds": [1, 2]}})
+    file = study(tmp_path, scales={"tiny": {"words": two, "seeds": [1]}})
     main(["reproduce", file, "--scale=tiny", f"--folder={tmp_path}"])
-    first, second = sorted(records(tmp_path).values(), key=lambda record: record["seed"])
-    assert first["address"] != second["address"]
-    assert (first["world_size"], first["global_batch"]) == (2, 16)
-    for record in (first, second):
-        log = (tmp_path / "runs" / record["address"] / "log.txt").read_text(encoding="utf-8")
-        assert log.count("GLOBAL_RANK: ") == 2
-        assert "epoch 2/2" in log
+    (record,) = records(tmp_path).values()
+    assert (record["world_size"], record["global_batch"]) == (2, 16)
+    log = (tmp_path / "runs" / record["address"] / "log.txt").read_text(encoding="utf-8")
+    assert log.count("GLOBAL_RANK: ") == 2
+    assert "epoch 2/2" in log
     words = [*two.split(), "--model.loss=BinaryCrossEntropy", "--seed_everything=1", "--data.seed=1"]
     place = f"--trainer.logger.save_dir={tmp_path / 'fit'}"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run([sys.executable, "-m", "mlemo", "fit", *words, place], env=environment, check=True)
     for split in ("val", "test"):
         expected = json.loads((tmp_path / "fit" / "version_0" / f"results_{split}.json").read_text())
-        assert first["results"][split] == expected
+        assert record["results"][split] == expected
 
 
 @pytest.fixture(scope="module")

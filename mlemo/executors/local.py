@@ -103,7 +103,7 @@ class LocalExecutor(Executor):
                 continue  # a later job may need none, or fewer
             self._waiting.remove(job)
             job.folder.mkdir(parents=True, exist_ok=True)
-            self._context.set_forkserver_preload([job.function.__module__])
+            self._context.set_forkserver_preload([enter.__module__, job.function.__module__])
             threads = max(1, torch.get_num_threads() // self.slots)
             process = self._context.Process(target=enter, args=(job, threads, gpus or None), name=job.name)
             process.start()

@@ -25,7 +25,8 @@ from mlemo.runs.resume import remaining_fit
 from mlemo.runs.stored_config import class_modules
 from mlemo.runs.surroundings import code_checksum, git_state
 from mlemo.studies.records import FAILURE, RECORD, Code, make_record, read_record
-from mlemo.studies.runs import HARDWARE, StudyRun, resolve
+from mlemo.studies.runs import HARDWARE, StudyRun
+from mlemo.training import resolve
 from mlemo.training import run as mlemo_run
 
 __all__ = ["do", "lock_of", "remaining_words"]

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from pydoc import locate
 from typing import Any
 
-import yaml
-
 from mlemo.hardware import world_size
 from mlemo.paths import class_path
 from mlemo.studies.study import Study
-from mlemo.training import run
+from mlemo.training import resolve
 
-__all__ = ["HARDWARE", "StudyRun", "address_of", "checksum", "data_checksums", "resolve", "study_runs"]
+__all__ = ["HARDWARE", "StudyRun", "address_of", "checksum", "data_checksums", "study_runs"]
 
 #: Hardware of a run of a study or a sweep unless its words say otherwise: the same on every machine.
 HARDWARE = ("--trainer.devices=1", "--trainer.precision=32-true")
@@ -80,23 +76,6 @@ def study_runs(study: Study, scale: str, variables: Mapping[str, str] | None = N
             data=data,
             address=address_of(config, data),
         )
-
-
-def resolve(words: Sequence[str]) -> dict[str, Any]:
-    """The whole config that a command line of ``mlemo fit`` means, with every default.
-
-    Raises:
-        ValueError: The command line cannot be understood.
-    """
-    out, errors = io.StringIO(), io.StringIO()
-    try:
-        with redirect_stdout(out), redirect_stderr(errors):
-            run("fit", [*words, "--print_config"])
-    except SystemExit as stopped:
-        if stopped.code:
-            raise ValueError(errors.getvalue().strip()) from None
-    config: dict[str, Any] = yaml.safe_load(out.getvalue())
-    return config
 
 
 def address_of(config: Mapping[str, Any], data: Mapping[str, str]) -> str:

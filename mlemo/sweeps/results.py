@@ -21,9 +21,9 @@ from rich.table import Table
 
 from mlemo.reports.tables import markdown_table
 from mlemo.runs.atomic import write_atomically
-from mlemo.studies.runs import resolve
 from mlemo.sweeps.search import best_trial, counted, place_of, show
 from mlemo.sweeps.sweep_file import Sweep
+from mlemo.training import resolve
 from mlemo.visible import cell, visible
 
 __all__ = ["trial_table", "write_results"]

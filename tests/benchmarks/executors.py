@@ -16,15 +16,6 @@ from rich.table import Table
 from mlemo.executors import Executor, Job, LocalExecutor
 
 
-def do_nothing() -> None:
-    """A job that takes no time."""
-
-
-def sleep(seconds: float) -> None:
-    """A job that takes time and no processor."""
-    time.sleep(seconds)
-
-
 def make(name: str, workers: int) -> Executor:
     """An executor of this machine."""
     if name == "ray":
@@ -62,9 +53,8 @@ def main() -> None:
     for name in options.executors:
         with tempfile.TemporaryDirectory() as folder:
 
-            def job(number: int, *arguments: float, folder: Path = Path(folder)) -> Job:
-                place = folder / "runs" / f"r{number}"
-                return Job(f"r{number}", sleep if arguments else do_nothing, arguments, place)
+            def job(number: int, seconds: float = 0.0, folder: Path = Path(folder)) -> Job:
+                return Job(f"r{number}", time.sleep, (seconds,), folder / "runs" / f"r{number}")
 
             start = time.perf_counter()
             with make(name, options.workers) as executor:

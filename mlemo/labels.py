@@ -61,7 +61,7 @@ class LabelSpace:
             unknown = sorted(set(grouped) - set(self.names))
             if unknown:
                 raise ValueError(f"label groups name unknown labels {unknown}; the labels are {list(self.names)}")
-            twice = sorted({name for name in grouped if grouped.count(name) > 1})
+            twice = sorted(name for name, count in Counter(grouped).items() if count > 1)
             if twice:
                 raise ValueError(f"a label belongs to at most one group, found {twice} in several")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import Logger
 
-from mlemo.runs.files import BEST
+from mlemo.runs.files import BEST, METRICS
 from mlemo.runs.place import claim, clear, folder_of_checkpoint, next_version
 
 __all__ = ["name_folder", "root_folder", "run_folder", "take_folder"]
@@ -94,6 +95,7 @@ def take_folder(trainer: Trainer, checkpoint: str | Path | None = None, overwrit
         return
     if overwrite:
         clear(folder, checkpoint)
+    _keep_curves(folder)
     while True:
         try:
             folder.mkdir(parents=True, exist_ok=not counted)
@@ -103,6 +105,14 @@ def take_folder(trainer: Trainer, checkpoint: str | Path | None = None, overwrit
                 raise
             logger._version = None  # a training that was started at the same time has this number: the next one
             folder = run_folder(trainer)
+
+
+def _keep_curves(folder: Path) -> None:
+    """Rename the curves that a training which is continued has written: Lightning's `CSVLogger` would delete them."""
+    curves = METRICS.path(folder)
+    if curves.is_file():
+        number = next(number for number in count(1) if not curves.with_name(f"metrics.{number}.csv").exists())
+        curves.rename(curves.with_name(f"metrics.{number}.csv"))
 
 
 def _has_folder(logger: Any) -> bool:

@@ -24,6 +24,7 @@ WARNINGS = (
     (".*isinstance.treespec, LeafSpec.*", "Lightning's own use of torch"),
     (".*is not supported by the model summary.*", "only the summary's estimate of the size in MB"),
     (".*Checkpoint directory .* exists and is not empty.*", "a resumed run continues in its own folder"),
+    (".*Experiment logs directory .* exists and is not empty.*", "its curves are kept under another name"),
     (".*WeightAveraging callback with a model that overrides the configure_model.*", "nothing of mlemo is sharded"),
     (".*is smaller than the logging interval.*", "a line per epoch has the figures"),
 )

@@ -108,6 +108,7 @@ EVENTS = RunFile(
 )
 HPARAMS = RunFile("hparams.yaml", "Settings, as loggers write them", "YAML", 1, "loggers", (), False)
 METRICS = RunFile("metrics.csv", "Curves", "CSV", 1, "`CSVLogger`")
+EARLIER_METRICS = RunFile("metrics.*.csv", "Curves from before the training was continued", "CSV", 1, "`CSVLogger`")
 LOG = RunFile(
     "log.txt", "What the training printed", "text", 1, "`reproduce`, `sweep`", ("`reproduce`", "`sweep`"), False
 )
@@ -124,7 +125,8 @@ PARTS = RunFile("*.part", "What a killed process left while it wrote a file; of 
 #: All of them; of two that match a name the first is meant.
 FILES = (
     MANIFEST, CONFIG, BEST, LAST, PREVIOUS, OTHER_CHECKPOINTS, RESULTS, PREDICTIONS, PER_CLASS, RULES, THRESHOLDS, COST,
-    LOSS_WEIGHTS, TRAJECTORY, SELECTION_LOSSES, EVENTS, HPARAMS, METRICS, LOG, RECORD, FAILURE, EPOCHS, PARTS,
+    LOSS_WEIGHTS, TRAJECTORY, SELECTION_LOSSES, EVENTS, HPARAMS, METRICS, EARLIER_METRICS, LOG, RECORD, FAILURE,
+    EPOCHS, PARTS,
 )  # fmt: skip
 
 

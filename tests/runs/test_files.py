@@ -14,6 +14,7 @@ WORDS = [
     *["--model=BertWDL", "--model.encoder=FromScratch", "--model.encoder.layers=1", "--model.encoder.width=32"],
     *["--model.encoder.heads=2", "--model.encoder.vocabulary=300", "--trainer.precision=32-true"],
     *["--trainer.accelerator=cpu", "--trainer.max_epochs=2", "--trainer.callbacks+=Trajectory"],
+    *["--trainer.callbacks+=EpochLog"],
     *["--trainer.callbacks+=BatchSelection", "--trainer.callbacks.record_epochs=[1]", "--results.resamples=0"],
 ]
 
@@ -25,7 +26,15 @@ def test_a_run_leaves_only_files_that_are_known(tmp_path: Path) -> None:
     assert [name for name in names if known(name) is None] == []
     written = {file.name for _, file in of_a_run(folder)}
     assert {path for path, _ in of_a_run(folder)} == {folder / name for name in names}
-    elsewhere = {"checkpoints/*.ckpt", "metrics.csv", "log.txt", "record.json", "record.json.finished", "*.part"}
+    elsewhere = {
+        "checkpoints/*.ckpt",
+        "metrics.csv",
+        "metrics.*.csv",
+        "log.txt",
+        "record.json",
+        "failure.txt",
+        "*.part",
+    }
     assert written == {file.name for file in FILES} - elsewhere
 
 

@@ -99,6 +99,8 @@ def test_a_signal_saves_at_the_next_step_and_exits_with_its_status(
     assert code == 128 + number, log
     assert f"continue with: mlemo resume {folder}" in log
     assert (folder / "checkpoints" / "last.ckpt").is_file()
+    manifest = read_manifest(folder)
+    assert (manifest.state, manifest.error, manifest.tested) == ("interrupted", None, None)
     moved = tmp_path / "elsewhere"
     shutil.move(folder, moved)
     assert broken.differences(resumed(moved), unbroken("BertWDL")) == []

@@ -14,8 +14,6 @@ from mlemo.runs.manifest import read_manifest
 from mlemo.runs.place import check_name, claim, clear, next_version, traces
 from mlemo.training import instantiate
 
-pytestmark = pytest.mark.filterwarnings("ignore:Experiment logs directory")  # of CSVLogger, where a run goes on
-
 
 def content(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
@@ -43,12 +41,14 @@ def test_a_checkpoint_belongs_to_the_folder_of_its_own_run(finished: Path) -> No
 
 def test_a_training_from_its_own_checkpoint_goes_on_in_the_folder(finished: Path) -> None:
     started = read_manifest(finished).started
+    curves = (finished / "metrics.csv").read_bytes()
     words = ["--trainer.max_epochs=2", f"--trainer.logger.save_dir={finished.parent}"]
     cli = main(["fit", f"--ckpt_path={finished}", *words])
     assert cli.trainer.current_epoch == 2
     assert [path.name for path in finished.parent.iterdir()] == ["first"]
     names = {path.name for path in (finished / "checkpoints").iterdir()}
     assert names == {"best.ckpt", "last.ckpt", "last-previous.ckpt"}, "no best-v1.ckpt"
+    assert (finished / "metrics.1.csv").read_bytes() == curves, "CSVLogger alone would delete them"
     manifest = read_manifest(finished)
     assert (manifest.state, manifest.started, manifest.name) == ("finished", started, "first")
     assert manifest.command == ["fit", f"--ckpt_path={finished}", *words]

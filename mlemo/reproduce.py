@@ -155,11 +155,12 @@ def main(words: Sequence[str]) -> Outcome | None:
     if options.study is None:
         _print_studies()
         return None
-    if options.scale is None:
-        parser.error("--scale is missing: tiny, small or paper")
     try:
+        study = load_study(options.study)
+        if options.scale is None:
+            parser.error(f"--scale is missing: {', '.join(study.scales)}")
         outcome = reproduce(
-            load_study(options.study),
+            study,
             options.scale,
             options.folder,
             variables=variables_of(options.set),

@@ -23,7 +23,7 @@ def parser() -> CommandParser:
     result = CommandParser("report", DESCRIPTION)
     add = result.add_argument
     add("study", metavar="NAME|FILE", help="a study of mlemo, or a YAML file")
-    add("--scale", choices=("tiny", "small", "paper"), required=True, help="which of its scales")
+    add("--scale", metavar="NAME", required=True, help="which of its scales")
     add("--folder", type=Path, default=Path("runs/studies"), metavar="DIR", help="where runs are kept (default: "
         "runs/studies)")  # fmt: skip
     add("--output", type=Path, metavar="DIR", help="where the report goes (default: reports/NAME_SCALE in that folder)")

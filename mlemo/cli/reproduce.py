@@ -10,14 +10,15 @@ from mlemo.cli.executors import add_executors
 __all__ = ["parser"]
 
 DESCRIPTION = """\
-Run a study: all its combinations of settings and seeds that have not been run yet. Start it again after it was broken
-off, and it goes on; start it several times at once, on one machine or on several with a shared folder or database, and
-the runs are shared out. A run that is done is never run again, also when another study asks for the same.
+Run a study: all its combinations of settings and seeds that have not been run yet, on this machine, a Ray cluster or
+Slurm. After an interruption, the same command continues; a run that was interrupted continues from its checkpoint. A
+run that is done is never run again, also when another study asks for the same.
 
   mlemo reproduce                                        the studies that come with mlemo
   mlemo reproduce wdl-losses --scale tiny                needs no file and no network
   mlemo reproduce wdl-losses --scale small --only corpus=SemEval --set semeval_dir=DIR --set encoder=DIR --workers 2
   mlemo reproduce batch-selection --scale small --set data_dir=DIR --only dataset=scene --only network=DELA
+  mlemo reproduce wdl-losses --scale paper --set semeval_dir=DIR --folder SHARED --ray auto
   mlemo reproduce my_study.yaml --scale tiny --dry-run   what would be run, and how long it would take"""
 
 
@@ -26,7 +27,7 @@ def parser() -> CommandParser:
     result = CommandParser("reproduce", DESCRIPTION)
     add = result.add_argument
     add("study", nargs="?", metavar="NAME|FILE", help="a study of mlemo, or a YAML file; without it they are listed")
-    add("--scale", choices=("tiny", "small", "paper"), help="how large")
+    add("--scale", metavar="NAME", help="how large: tiny, small or paper, or a scale of a study of your own")
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="a value that the study asks for, such as "
         "data_dir or encoder")  # fmt: skip
     add("--only", action="append", default=[], metavar="SETTING=LABEL", help="run a part: this label of a setting, or "

@@ -11,8 +11,7 @@ __all__ = ["parser"]
 
 DESCRIPTION = """\
 Search for good settings: train with values that Optuna proposes (tree-structured Parzen estimator; trials that do badly
-are broken off early), and look at validation only. Start it again after it was broken off, or with more trials, and it
-goes on; start it several times at once, and the trials are shared out.
+are stopped early), and look at validation only. After an interruption, or with more trials, the same command continues.
 
   mlemo sweep configs/sweep/synthetic.yaml              needs no file and no network
   mlemo sweep configs/sweep/semeval2018_english.yaml --set data_dir=DIR --workers 2 --trials 40"""

@@ -41,7 +41,8 @@ def introduction(results: Results, scores: Scores) -> Iterator[Block]:
         f"Study {study.name}, after {study.paper}, at scale {results.scale}.{part} {state}"
         + (f"; what is not ({unfinished}) is named under “What is missing”." if unfinished else ".")
     )
-    yield Paragraph(SCALES[results.scale])
+    if results.scale in SCALES:
+        yield Paragraph(SCALES[results.scale])
     ways = {own.over for own in scores.by.values()}
     lines = ["Ours: mean ± standard deviation (n − 1) over the seeds, which may be folds; one run has no ±."]
     if "samples" in ways:

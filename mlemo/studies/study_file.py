@@ -16,7 +16,6 @@ from mlemo.studies.study import RULE_SETTING, Figure, Labels, Rule, Scale, Study
 __all__ = ["DEFINITIONS", "load_study"]
 
 DEFINITIONS = Path(__file__).parent / "definitions"
-SCALES = ("tiny", "small", "paper")
 SEED_WORDS = "--seed_everything=${seed} --data.seed=${seed}"
 KEYS = {"title", "paper", "metrics", "class_metrics", "scales", "varies", "cases", "rules", "compare", "published",
         "published_tests", "figures", "notes"}  # fmt: skip
@@ -63,6 +62,8 @@ class _StudyReader(KeyedReader):
         content = self.mapping("the file", content, KEYS)
         if missing := sorted({"title", "paper", "metrics", "scales", "varies"} - content.keys()):
             raise self.wrong(missing[0], "is missing")
+        scales = self.mapping("scales", content["scales"])
+        self.scales = set(scales)
         metrics, class_metrics = (
             {name: self.text(f"{key}.{name}", value) for name, value in self.mapping(key, content[key]).items()}
             if key in content
@@ -84,7 +85,6 @@ class _StudyReader(KeyedReader):
             raise self.wrong("rules", f"the setting {RULE_SETTING} varies already")
         shown = varies | ({RULE_SETTING: rules} if rules else {})
         compare = self.known("compare", content.get("compare", list(shown)[-1]), shown)
-        scales = self.mapping("scales", content["scales"], set(SCALES))
         return Study(
             path=self.path,
             title=self.text("title", content["title"]),
@@ -132,7 +132,7 @@ class _StudyReader(KeyedReader):
         if value == {}:  # published, and not run here at any scale
             return {}
         if isinstance(value, dict):
-            by_scale = self.mapping(key, value, set(SCALES))
+            by_scale = self.mapping(key, value, self.scales)
             return {scale: self.words(f"{key}.{scale}", words) for scale, words in by_scale.items()}
         return self.words(key, value)
 

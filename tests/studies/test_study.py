@@ -65,6 +65,13 @@ def test_a_study_expands_to_all_combinations_and_seeds(tmp_path: Path) -> None:
     assert study.expand("small", {"data_dir": "/", "width": "5"})[2].words[2] == "--width=5"
 
 
+def test_scales_have_free_names(tmp_path: Path) -> None:
+    scales = STUDY["scales"] | {"our cluster": {"words": "--b=1", "seeds": [3]}}
+    varies = STUDY["varies"] | {"loss": {"BCE": "--loss=B", "MSE": {"our cluster": "--loss=M"}}}
+    study = load_study(write(tmp_path, STUDY | {"scales": scales, "varies": varies}))
+    assert [run.words[:2] for run in study.expand("our cluster")[::2]] == [("--b=1", "--loss=B"), ("--b=1", "--loss=M")]
+
+
 def test_cases_name_labels_or_lists_of_them(tmp_path: Path) -> None:
     content = STUDY | {"cases": [{"loss": "BCE", "order": ["down"]}, {"loss": ["BCE", "MSE"], "order": "down"}]}
     study = load_study(write(tmp_path, content))
@@ -79,7 +86,8 @@ def test_cases_name_labels_or_lists_of_them(tmp_path: Path) -> None:
     [
         (["colour"], 1, "the file: unknown key 'colour'"),
         (["metrics"], None, "metrics: expected a mapping, found None"),
-        (["scales", "huge"], {}, "scales: unknown key 'huge', expected some of paper, small, tiny"),
+        (["scales", "huge"], {}, "scales.huge: expected a mapping, found {}"),
+        (["varies", "loss", "MSE"], {"huge": "--x"}, "varies.loss.MSE: unknown key 'huge', expected .* small, tiny"),
         (["scales", "tiny", "seeds"], [1, "2"], r"scales.tiny.seeds: expected a list of integers from 0"),
         (["scales", "tiny", "seeds"], [1, 1], "scales.tiny.seeds: a seed stands twice"),
         (["scales", "tiny", "words"], "--a='1", "scales.tiny.words: No closing quotation"),
@@ -238,7 +246,8 @@ def test_a_misspelt_study_is_answered_with_the_nearest() -> None:
 
 def test_the_values_that_a_run_had_are_read_back_from_its_words(tmp_path: Path) -> None:
     words = "--dir=${dir} --both=${rate}/${dir} --cost=5$$ --seed=${seed}"
-    study = load_study(write(tmp_path, STUDY | {"scales": {"tiny": {"words": words, "seeds": [1, 2]}}}))
+    scales = STUDY["scales"] | {"tiny": {"words": words, "seeds": [1, 2]}}
+    study = load_study(write(tmp_path, STUDY | {"scales": scales}))
     run = study.expand("tiny", {"dir": "/a (b)*", "rate": "0.1"})[1]
     assert study.values_in(run.words, run.labels, run.seed, "tiny") == {"dir": "/a (b)*", "rate": "0.1"}
     assert study.values_in(run.words, run.labels, 1, "tiny") is None

@@ -92,12 +92,15 @@ class GPUPool:
     Args:
         names: GPUs, as ``CUDA_VISIBLE_DEVICES`` names them; ``None`` for those of this process.
         folder: Where the lock files are; ``None`` for ``mlemo-gpus`` in the temporary folder.
+        shared: Whether other commands may take the same GPUs. A scheduler gives each of its jobs GPUs of its own, which
+            may have the same name in all of them.
     """
 
-    def __init__(self, names: Sequence[str] | None = None, folder: Path | None = None) -> None:
+    def __init__(self, names: Sequence[str] | None = None, folder: Path | None = None, *, shared: bool = True) -> None:
         self.names = visible_gpus() if names is None else tuple(names)
         self._folder = Path(tempfile.gettempdir(), "mlemo-gpus") if folder is None else folder
-        self._held: dict[str, FileLock] = {}
+        self._shared = shared
+        self._held: dict[str, FileLock | None] = {}
 
     def take(self, count: int) -> tuple[str, ...] | None:
         """Take GPUs.
@@ -125,9 +128,13 @@ class GPUPool:
     def give_back(self, names: Sequence[str]) -> None:
         """Let others have GPUs that were taken."""
         for name in names:
-            self._held.pop(name).release()
+            if (lock := self._held.pop(name)) is not None:
+                lock.release()
 
     def _lock(self, name: str) -> bool:
+        if not self._shared:
+            self._held[name] = None
+            return True
         if not self._folder.is_dir():
             self._folder.mkdir(parents=True, exist_ok=True)
             self._folder.chmod(0o777)  # other users of the machine take the same GPUs

@@ -64,6 +64,14 @@ def test_no_two_commands_have_the_same_gpu_and_those_of_a_killed_one_are_free(tm
         pool.take(3)
 
 
+def test_gpus_that_a_scheduler_gave_are_not_shared_with_other_jobs(tmp_path: Path) -> None:
+    first, second = (GPUPool(["0"], tmp_path, shared=False) for _ in range(2))
+    assert first.take(1) == second.take(1) == ("0",), "another GPU that has the same name in its job"
+    assert first.take(1) is None
+    first.give_back(["0"])
+    assert first.take(1) == ("0",)
+
+
 def test_variables_of_launchers_are_removed(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RANK", "SLURM_PROCID", "SLURM_NTASKS", "TORCHELASTIC_RUN_ID", "MASTER_PORT"):
         monkeypatch.setenv(name, "1")

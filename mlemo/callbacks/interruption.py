@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
 
 OWED = "validation_owed"
+AGREE_EVERY = 10  #: optimizer steps between two agreements of several processes
 
 
 class Interrupted(SystemExit):
@@ -44,11 +45,11 @@ class Interrupted(SystemExit):
 class Interruption(Checkpoint):
     """Saves ``checkpoints/last.ckpt`` between two optimizer steps: on SIGTERM, SIGINT or SIGUSR1, and regularly.
 
-    After a signal the training ends at the next optimizer step, or within a validation at the next batch (in several
-    processes after the validation), with a checkpoint, the command that continues it, and status 128 plus the number of
-    the signal. A second SIGINT ends it at once. Several processes agree after each step, so that a signal to any of
-    them ends all. A signal during validation or test outside of training ends the process at once, since there is
-    nothing to save.
+    After a signal the training ends at the next optimizer step, or within a validation at the next batch (in
+    several processes after the validation), with a checkpoint, the command that continues it, and status 128 plus
+    the number of the signal. A second SIGINT ends it at once. Several processes agree after every tenth step, so
+    that a signal to any of them ends all; to agree they have to wait for their devices. A signal during validation
+    or test outside of training ends the process at once, since there is nothing to save.
 
     A checkpoint that is saved between the last batch of an interval and the end of its validation is marked, with the
     key ``validation_owed``; a training that is resumed from it runs that validation first. Lightning alone would omit
@@ -117,6 +118,8 @@ class Interruption(Checkpoint):
         loop = trainer.fit_loop.epoch_loop
         if loop._should_accumulate() or (trainer.is_last_batch and not _validation_follows(trainer)):
             return  # the gradients of half a step, and the hooks of the end of an epoch, are in no checkpoint
+        if trainer.world_size > 1 and trainer.global_step % AGREE_EVERY:
+            return
         due = self.minutes is not None and time.monotonic() - self._saved >= 60 * self.minutes
         if _any_process(trainer, due or self._received is not None):
             self._stop_if_asked(trainer)

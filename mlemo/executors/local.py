@@ -39,17 +39,18 @@ class LocalExecutor(Executor):
         workers: How many jobs run at a time.
         time_limit: Seconds after which a job gets SIGTERM, on which a training saves a checkpoint, and SIGKILL a minute
             later; ``None`` for no limit.
+        gpus: The GPUs of the jobs; ``None`` for those of this process, which other commands may use too.
 
     Raises:
         ValueError: ``workers`` is below 1.
     """
 
-    def __init__(self, workers: int = 1, time_limit: float | None = None) -> None:
+    def __init__(self, workers: int = 1, time_limit: float | None = None, gpus: GPUPool | None = None) -> None:
         if workers < 1:
             raise ValueError(f"--workers must be at least 1, found {workers}")
         self.slots, self.time_limit = workers, time_limit
         leave_process_group()
-        self._pool = GPUPool()
+        self._pool = GPUPool() if gpus is None else gpus
         self._waiting: list[Job] = []
         self._running: dict[str, _Running] = {}
         self._context = multiprocessing.get_context("forkserver")
@@ -137,7 +138,7 @@ def run_alone(job: Job, time_limit: float | None = None) -> Ended:
         job: The job.
         time_limit: As for `LocalExecutor`.
     """
-    with LocalExecutor(time_limit=time_limit) as executor:
+    with LocalExecutor(time_limit=time_limit, gpus=GPUPool(shared=False)) as executor:
         executor.submit(job)
         while not (ended := executor.wait(1.0)):
             pass

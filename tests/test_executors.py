@@ -9,14 +9,16 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tiny_study import HEAD, records, study
 
+from mlemo.cli import main
 from mlemo.executors import Executor, Job, LocalExecutor
 from mlemo.executors.local import run_alone
 
 WITH_RAY = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
-#: a study on submitit is in test_reproduce.py
 LONG = pytest.mark.skipif("MLEMO_LONG" not in os.environ, reason="it takes a minute; set MLEMO_LONG")
 WITH_SUBMITIT = pytest.mark.skipif(importlib.util.find_spec("submitit") is None, reason="submitit is not installed")
 
@@ -162,3 +164,31 @@ def test_jobs_have_gpus_to_themselves_and_others_need_not_wait(few_gpus: None, t
 def test_no_workers_are_refused(workers: int) -> None:
     with pytest.raises(ValueError, match=f"--workers must be at least 1, found {workers}"):
         LocalExecutor(workers)
+
+
+#: Each batch job of submitit imports everything twice.
+SEEDS = [1, 2] if "MLEMO_LONG" in os.environ else [1]
+
+
+@pytest.fixture(scope="module")
+def on_this_machine(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("local")
+    file = study(folder, scales={"tiny": {"words": HEAD, "seeds": SEEDS}})
+    main(["reproduce", file, "--scale=tiny", f"--folder={folder}", "--workers=2"])
+    return records(folder)
+
+
+@pytest.mark.parametrize("place", ["submitit", "ray"])
+def test_a_study_has_the_same_records_on_each_executor(
+    place: str, on_this_machine: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip(place)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    chosen = ["--submitit", "local"] if place == "submitit" else ["--ray=local"]
+    file = study(tmp_path, scales={"tiny": {"words": HEAD, "seeds": SEEDS}})
+    main(["reproduce", file, "--scale=tiny", f"--folder={tmp_path}", "--workers=2", *chosen])
+    found = records(tmp_path)
+    assert found.keys() == on_this_machine.keys()
+    for address, record in found.items():
+        assert record["results"] == on_this_machine[address]["results"]
+        assert record["hardware"] == on_this_machine[address]["hardware"]

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
+import subprocess
+import sys
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny_study import HEAD, records, study
 
+from mlemo.cli import main
 from mlemo.hardware import GPUPool, leave_process_group, on_gpu, visible_gpus, world_size
 
 
@@ -81,3 +86,46 @@ def test_variables_of_launchers_are_removed(monkeypatch: pytest.MonkeyPatch) -> 
     assert not [name for name in os.environ if name.startswith("TORCHELASTIC_")]
     assert {"SLURM_PROCID", "SLURM_NTASKS", "MASTER_PORT"}.isdisjoint(os.environ)
     assert os.environ["SLURM_JOB_ID"] == "7", "the job is still the same"
+
+
+def test_a_run_has_one_device_and_float32_unless_its_words_say_otherwise_and_no_place_in_a_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}.items():
+        monkeypatch.setenv(name, value)  # as torchrun sets them
+    file = study(tmp_path, scales={"tiny": {"words": HEAD, "seeds": [1]}})
+    main(["reproduce", file, "--scale=tiny", f"--folder={tmp_path}"])
+    (record,) = records(tmp_path).values()
+    assert (record["world_size"], record["global_batch"], record["precision"]) == (1, 8, "32-true")
+    assert record["code"].startswith("sha256:")
+
+
+def test_a_run_on_two_devices_is_one_training_of_two_processes(tmp_path: Path) -> None:
+    two = f"{HEAD} --trainer.devices=2 --trainer.precision=32-true"
+    file = study(tmp_path, scales={"tiny": {"words": two, "seeds": [1]}})
+    main(["reproduce", file, "--scale=tiny", f"--folder={tmp_path}"])
+    (record,) = records(tmp_path).values()
+    assert (record["world_size"], record["global_batch"]) == (2, 16)
+    log = (tmp_path / "runs" / record["address"] / "log.txt").read_text(encoding="utf-8")
+    assert log.count("GLOBAL_RANK: ") == 2
+    assert "epoch 2/2" in log
+    words = [*two.split(), "--model.loss=BinaryCrossEntropy", "--seed_everything=1", "--data.seed=1"]
+    place = f"--trainer.logger.save_dir={tmp_path / 'fit'}"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "-m", "mlemo", "fit", *words, place], env=environment, check=True)
+    for split in ("val", "test"):
+        expected = json.loads((tmp_path / "fit" / "version_0" / f"results_{split}.json").read_text())
+        assert record["results"][split] == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [("--trainer.devices=auto", "needs a number of devices"), ("--trainer.num_nodes=2", "is on one machine, found 2")],
+)
+def test_hardware_that_depends_on_the_machine_is_refused(
+    words: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = study(tmp_path, scales={"tiny": {"words": HEAD + words, "seeds": [1]}})
+    with pytest.raises(SystemExit):
+        main(["reproduce", file, "--scale=tiny", f"--folder={tmp_path}"])
+    assert message in capsys.readouterr().err

@@ -13,38 +13,12 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
+from tiny_study import WORDS, records, study
 
 from mlemo.cli import main
 from mlemo.reproduce import _write_list
-
-WORDS = """
---data=SyntheticEmotions --data.size=32 --data.val_size=16 --data.test_size=16 --data.batch_size=8
---model=BertWDL --model.encoder=FromScratch --model.encoder.layers=1 --model.encoder.width=32
---model.encoder.heads=2 --model.encoder.vocabulary=300 --model.optimization.learning_rate=1e-2
---trainer.max_epochs=3 --trainer.precision=32-true --trainer.accelerator=cpu --figures.every_n_epochs=100
-"""
-
-
-def study(folder: Path, **changes: Any) -> str:
-    content = {
-        "title": "A study of tests",
-        "paper": "none",
-        "metrics": {"Jaccard": "jaccard"},
-        "scales": {"tiny": {"words": WORDS, "seeds": [1]}},
-        "varies": {"loss": {"BCE": "--model.loss=BinaryCrossEntropy"}},
-        **changes,
-    }
-    path = folder / "tests.yaml"
-    path.write_text(yaml.safe_dump(content), encoding="utf-8")
-    return str(path)
-
-
-def records(folder: Path) -> dict[str, Any]:
-    return {path.parent.name: json.loads(path.read_text()) for path in folder.glob("runs/*/record.json")}
 
 
 def test_a_worker_killed_in_mid_run_leaves_a_study_that_ends_as_an_unbroken_one(
@@ -188,80 +162,6 @@ def test_a_run_that_was_killed_after_it_stopped_early_is_tested_and_not_trained_
     parts = [f"{hub}/simplified/{part}" for part in ("test", "train", "validation")]
     assert sorted(first["data"]) == [str(hub), *parts]
     assert len(set(first["data"].values())) == 4
-
-
-HEAD = """
---data=SyntheticEmotions --data.size=64 --data.val_size=16 --data.test_size=16 --data.batch_size=8
---model=FrozenHead --model.features=Tfidf --model.features.width=8 --model.features.terms=200
---trainer.max_epochs=2 --trainer.accelerator=cpu --figures.every_n_epochs=100
-"""
-
-
-def test_a_run_has_one_device_and_float32_unless_its_words_say_otherwise_and_no_place_in_a_group(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}.items():
-        monkeypatch.setenv(name, value)  # as torchrun sets them
-    file = study(tmp_path, scales={"tiny": {"words": HEAD, "seeds": [1]}})
-    main(["reproduce", file, "--scale=tiny", f"--folder={tmp_path}"])
-    (record,) = records(tmp_path).values()
-    assert (record["world_size"], record["global_batch"], record["precision"]) == (1, 8, "32-true")
-    assert record["code"].startswith("sha256:")
-
-
-def test_a_run_on_two_devices_is_one_training_of_two_processes(tmp_path: Path) -> None:
-    two = f"{HEAD} --trainer.devices=2 --trainer.precision=32-true"
-    file = study(tmp_path, scales={"tiny": {"words": two, "seeds": [1]}})
-    main(["reproduce", file, "--scale=tiny", f"--folder={tmp_path}"])
-    (record,) = records(tmp_path).values()
-    assert (record["world_size"], record["global_batch"]) == (2, 16)
-    log = (tmp_path / "runs" / record["address"] / "log.txt").read_text(encoding="utf-8")
-    assert log.count("GLOBAL_RANK: ") == 2
-    assert "epoch 2/2" in log
-    words = [*two.split(), "--model.loss=BinaryCrossEntropy", "--seed_everything=1", "--data.seed=1"]
-    place = f"--trainer.logger.save_dir={tmp_path / 'fit'}"
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, "-m", "mlemo", "fit", *words, place], env=environment, check=True)
-    for split in ("val", "test"):
-        expected = json.loads((tmp_path / "fit" / "version_0" / f"results_{split}.json").read_text())
-        assert record["results"][split] == expected
-
-
-@pytest.fixture(scope="module")
-def on_this_machine(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    folder = tmp_path_factory.mktemp("local")
-    file = study(folder, scales={"tiny": {"words": HEAD, "seeds": [1, 2]}})
-    main(["reproduce", file, "--scale=tiny", f"--folder={folder}", "--workers=2"])
-    return records(folder)
-
-
-@pytest.mark.parametrize("place", ["submitit", "ray"])
-def test_a_study_has_the_same_records_on_each_executor(
-    place: str, on_this_machine: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip(place)
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    chosen = ["--submitit", "local"] if place == "submitit" else ["--ray=local"]
-    file = study(tmp_path, scales={"tiny": {"words": HEAD, "seeds": [1, 2]}})
-    main(["reproduce", file, "--scale=tiny", f"--folder={tmp_path}", "--workers=2", *chosen])
-    found = records(tmp_path)
-    assert found.keys() == on_this_machine.keys()
-    for address, record in found.items():
-        assert record["results"] == on_this_machine[address]["results"]
-        assert record["hardware"] == on_this_machine[address]["hardware"]
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [("--trainer.devices=auto", "needs a number of devices"), ("--trainer.num_nodes=2", "is on one machine, found 2")],
-)
-def test_hardware_that_depends_on_the_machine_is_refused(
-    words: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = study(tmp_path, scales={"tiny": {"words": HEAD + words, "seeds": [1]}})
-    with pytest.raises(SystemExit):
-        main(["reproduce", file, "--scale=tiny", f"--folder={tmp_path}"])
-    assert message in capsys.readouterr().err
 
 
 def test_a_dry_run_lists_and_runs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

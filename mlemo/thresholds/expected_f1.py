@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from functools import cache
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -10,7 +14,8 @@ from mlemo.thresholds.search import TIE, highest
 
 __all__ = ["ExpectedF1"]
 
-TABLE = 2**22  # entries of the largest table, in float64: 32 MiB
+TABLE = 2**20  # entries of the largest table, in float64: 8 MiB
+MOST_EXACT = 48  # labels up to which Gauss and Legendre's rule has fewer nodes than the other one
 
 
 class ExpectedF1(StatelessRule):
@@ -24,8 +29,8 @@ class ExpectedF1(StatelessRule):
     Of equally good sets (to 1e-12) the largest is taken, so that a single label is on where p ≥ 0.5 and equal
     probabilities are decided alike. All labels count, whether they were annotated or not.
 
-    O(C²) a sample in time and memory, a bounded number of samples at once: 50,000 × 28 take 0.2 s on one core and
-    1,000 × 374 take 0.7 s.
+    O(C log C) a sample in time and memory, a bounded number of samples at once (:func:`expected_f1`): 50,000 × 28 take
+    0.3 s on one core, 1,000 × 374 take 0.2 s and 200 × 10,000 take 1.6 s.
 
     Example:
         >>> ExpectedF1().predict(torch.tensor([[0.9, 0.4, 0.1], [0.4, 0.4, 0.1], [0.3, 0.1, 0.1]]))
@@ -35,7 +40,8 @@ class ExpectedF1(StatelessRule):
     """
 
     def _predict(self, probabilities: Tensor) -> Tensor:
-        rows = max(1, TABLE // (probabilities.shape[1] + 1) ** 2)
+        labels = probabilities.shape[1]
+        rows = max(1, TABLE // (labels * len(_reciprocals(labels)[0])))
         return torch.cat([highest(part, _best_size(expected_f1(part))) for part in probabilities.split(rows)])
 
     def describe(self) -> str:
@@ -52,13 +58,17 @@ def _best_size(values: Tensor) -> Tensor:
 def expected_f1(probabilities: Tensor) -> Tensor:
     """Expected F1 of each sample's k most probable labels, k = 0..C, for independent labels.
 
-    With the labels in descending order, S_k relevant ones among the first k and R_k among the others,
+    With the labels in descending order, S_k relevant ones among the first k and T among all,
 
-        E_k = Σ_s s P(S_k = s) G_k(k + s),    G_k(a) = E[2 / (a + R_k)],    E_0 = P(S_C = 0).
+        E_k = E[2 S_k / (k + T)],    E_0 = P(T = 0).
 
-    One label more changes both by one step: P(S_k = s) = (1 − p_k) P(S_{k−1} = s) + p_k P(S_{k−1} = s − 1), and
-    G_{k−1}(a) = (1 − p_k) G_k(a) + p_k G_k(a + 1) from G_C(a) = 2 / a (Ye et al. 2012, algorithm 1). Only means of
-    positive numbers are taken, so that no digits are lost.
+    With ``1/n = Σ_j w_j x_j^n`` for every n that k + T can be (:func:`_reciprocals`), and since the labels are
+    independent, the mean is one of products,
+
+        E_k = 2 Σ_j w_j x_j^k E[S_k x_j^T] = 2 Σ_j w_j x_j^(k+1) Π_c g_c(x_j) Σ_{c ≤ k} p_c / g_c(x_j),
+
+    g_c(x) = 1 − p_c + p_c x. Every term is positive, so that no digits are lost: the values are those of the recursion
+    over all counts (Ye et al. 2012, algorithm 1; O(C²)) to about 1e-14.
 
     Args:
         probabilities: ``(N, C)`` in [0, 1].
@@ -70,18 +80,31 @@ def expected_f1(probabilities: Tensor) -> Tensor:
         >>> expected_f1(torch.tensor([[0.5, 0.25]]))
         tensor([[0.3750, 0.4583, 0.4583]], dtype=torch.float64)
     """
-    p = probabilities.double().sort(dim=1, descending=True).values.T.contiguous()  # (C, N): each step runs over samples
-    labels, rows = p.shape
-    relevant = p.new_zeros(labels + 1, labels + 1, rows)  # P(S_k = s), zero for s > k
-    relevant[0, 0] = 1
-    for k in range(1, labels + 1):
-        torch.mul(relevant[k - 1, : k + 1], 1 - p[k - 1], out=relevant[k, : k + 1])
-        relevant[k, 1 : k + 1].addcmul_(relevant[k - 1, :k], p[k - 1])
-    values = p.new_empty(labels + 1, rows)
-    values[0] = relevant[labels, 0]
-    numbers = torch.arange(1, 2 * labels + 1, dtype=p.dtype, device=p.device)[:, None]
-    gain = (2 / numbers).expand(-1, rows)  # G_k(a) for a = 1..2k
-    for k in range(labels, 0, -1):
-        values[k] = (numbers[:k] * relevant[k, 1 : k + 1] * gain[k:]).sum(dim=0)
-        gain = torch.lerp(gain[: 2 * k - 2], gain[1 : 2 * k - 1], p[k - 1])
-    return values.T
+    p = probabilities.double().sort(dim=1, descending=True).values
+    sizes = torch.arange(1, p.shape[1] + 1, dtype=p.dtype, device=p.device)
+    x, w = (torch.tensor(part, dtype=p.dtype, device=p.device)[:, None] for part in _reciprocals(p.shape[1]))
+    factors = torch.addcmul((1 - p)[:, None], p[:, None], x)  # g_c(x_j), (N, J, C)
+    weights = (w * x).T * factors.prod(dim=2)
+    gains = torch.div(p[:, None], factors, out=factors).cumsum(dim=2).mul_(x**sizes)
+    values = 2 * torch.bmm(weights[:, None], gains)[:, 0]
+    return torch.cat([(1 - p).prod(dim=1, keepdim=True), values], dim=1)
+
+
+@cache
+def _reciprocals(labels: int) -> tuple[list[float], list[float]]:
+    """Nodes x_j and weights w_j with ``1/n = Σ_j w_j x_j^n`` for n = 1..2C, to 5e-13 of 1/n up to C = 10,000.
+
+    1/n is the integral of x^(n−1) over [0, 1]. Gauss and Legendre's rule with C nodes is exact for all n ≤ 2C. For many
+    labels fewer nodes do: in ``1/n = ∫ exp(−n t) dt`` over t > 0 the substitution t = exp(u − exp(u₀ − u)), u₀ = −1 −
+    log 2C, makes the integrand fall doubly exponentially on both sides, and the trapezoidal rule converges as fast
+    (Takahasi and Mori 1974); C = 10,000 takes 69 nodes. E_k is a sum of numbers 1/n with positive weights, so that its
+    relative error is not larger than theirs.
+    """
+    if labels <= MOST_EXACT:
+        x, w = np.polynomial.legendre.leggauss(labels)
+        return ((x + 1) / 2).tolist(), (w / (x + 1)).tolist()
+    step, start = 0.27, -1 - math.log(2 * labels)
+    u = np.arange(math.floor((start - 3.6) / step), math.ceil(3.7 / step) + 1) * step
+    bend = np.exp(start - u)
+    t = np.exp(u - bend)
+    return np.exp(-t).tolist(), (step * t * (1 + bend)).tolist()

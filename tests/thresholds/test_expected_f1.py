@@ -9,7 +9,7 @@ import torch
 
 import mlemo.thresholds.expected_f1
 from mlemo.thresholds import Calibrated, ExpectedF1
-from mlemo.thresholds.expected_f1 import expected_f1
+from mlemo.thresholds.expected_f1 import _reciprocals, expected_f1
 
 
 def f1(on, truth):
@@ -73,6 +73,61 @@ def test_many_labels_agree_with_sums_over_both_counts(labels):
         expected.append(float((chosen[:, None] * others * 2 * hits / (k + hits + missed)).sum()))
     assert expected_f1(probabilities)[0].tolist() == pytest.approx(expected, abs=1e-12)
     assert ExpectedF1().predict(probabilities).sum().item() == int(np.argmax(expected))
+
+
+def by_recursion(probabilities):
+    """P(S_k = s) and E[2 / (a + R_k)] one label after another (Ye et al. 2012, algorithm 1), O(C²)."""
+    p = np.sort(probabilities.double().numpy(), axis=1)[:, ::-1]
+    rows, labels = p.shape
+    relevant = np.zeros((labels + 1, rows, labels + 1))
+    relevant[0, :, 0] = 1
+    for k in range(1, labels + 1):
+        relevant[k] = relevant[k - 1] * (1 - p[:, k - 1, None])
+        relevant[k, :, 1:] += relevant[k - 1, :, :-1] * p[:, k - 1, None]
+    values = np.zeros((rows, labels + 1))
+    values[:, 0] = relevant[labels, :, 0]
+    gain = np.tile(2 / np.arange(1, 2 * labels + 1), (rows, 1))
+    for k in range(labels, 0, -1):
+        values[:, k] = (np.arange(1, k + 1) * relevant[k, :, 1 : k + 1] * gain[:, k : 2 * k]).sum(1)
+        gain = (1 - p[:, k - 1, None]) * gain[:, :-1] + p[:, k - 1, None] * gain[:, 1:]
+    return values
+
+
+@pytest.mark.parametrize("labels", [1, 7, 28, 48, 49, 150, 600])
+@pytest.mark.parametrize("power", [0, 1, 4, 30])
+def test_the_values_are_those_of_the_recursion_over_all_counts(labels, power):
+    """Also where every label is as good as on, all are alike, or nearly nothing is on."""
+    generator = torch.Generator().manual_seed(labels)
+    smooth = torch.rand(5, labels, generator=generator) ** power / (1 if power else 2)
+    probabilities = torch.cat([smooth, smooth.round(), 1 - smooth / 1000])
+    np.testing.assert_allclose(expected_f1(probabilities).numpy(), by_recursion(probabilities), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("labels", [1, 2, 28, 48, 49, 374, 10_000])
+def test_every_reciprocal_that_can_occur_is_a_sum_of_powers(labels):
+    nodes, weights = map(np.array, _reciprocals(labels))
+    assert (weights > 0).all()
+    assert len(nodes) < 70
+    numbers = np.unique(np.geomspace(1, 2 * labels, 2000).round())
+    sums = (weights * np.exp(numbers[:, None] * np.log(nodes))).sum(1)
+    np.testing.assert_allclose(sums * numbers, 1, rtol=0, atol=5e-13)
+
+
+def test_ten_thousand_labels_are_decided_in_milliseconds():
+    """Of equal probabilities all are on or none; the values of a sample with few of them are known."""
+    probabilities = torch.zeros(20, 10_000)
+    probabilities[:, ::100] = 0.4
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        start = time.process_time()
+        decisions = ExpectedF1().predict(probabilities)
+        assert time.process_time() - start < 2
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(decisions, probabilities > 0)
+    values = expected_f1(probabilities[:1])[0]
+    assert values[:101].tolist() == pytest.approx(by_recursion(probabilities[:1, ::100])[0], abs=1e-12)
 
 
 def test_certain_labels_are_decided_as_they_are():

@@ -149,7 +149,7 @@ def _explain_run(
         except (OSError, ValueError) as error:
             report.notes.append(f"Texts of the examples: {error}")
         report.add_errors(error_examples(predictions, texts, options.examples, options.seed))
-    report.add_correlation(names, correlation_agreement(predictions))
+    report.add_correlation(correlation_agreement(predictions))
     weights = predictions.path.with_name("loss_weights.csv")
     if weights.is_file():
         report.add_loss_weights(read_loss_weights(weights))

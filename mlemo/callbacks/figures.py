@@ -19,8 +19,19 @@ from mlemo.models import MultiLabelModel
 from mlemo.thresholds import AtLeastOne, Calibrated
 from mlemo.visible import visible
 
-__all__ = ["EvaluationFigures", "class_f1_figure", "correlation_figure", "label_correlation", "reliability_figure"]
+__all__ = [
+    "MOST_LABELS",
+    "EvaluationFigures",
+    "class_f1_figure",
+    "correlation_figure",
+    "label_correlation",
+    "most_positive",
+    "reliability_figure",
+    "which_labels",
+]
 
+#: Labels in a picture that has a row for each: memory and time of drawing grow with the square of their number.
+MOST_LABELS = 40
 PANELS, COLUMNS = 32, 4  # of the reliability figure; one panel is for all labels
 CURVES = (("#0072b2", "o"), ("#d55e00", "s"))  # colours that colour-blind readers tell apart, and marks
 
@@ -29,7 +40,8 @@ class EvaluationFigures(OutputsCallback):
     """Draws, after each validation and after test, what a table of averages hides.
 
     ``<stage>/class_f1``: F1 of each class, frequent classes first. ``<stage>/label_correlation``: Pearson correlation
-    of the labels, gold beside predicted. Decisions are those of the tuned rule where there is one, else 0.5.
+    of the labels, gold beside predicted. Both have at most `MOST_LABELS` labels, those with the most gold positives,
+    and say so. Decisions are those of the tuned rule where there is one, else 0.5.
     ``<stage>/reliability``: how often a label predicted with probability p is right, for all labels together and for
     those with the largest calibration error, and, under a :class:`mlemo.thresholds.Calibrated` rule, also for the
     calibrated probabilities; not after every epoch of training, as it takes longer to draw.
@@ -62,24 +74,58 @@ class EvaluationFigures(OutputsCallback):
         metrics.update(probabilities, outputs.targets, decisions=decisions, mask=outputs.mask)
         f1 = metrics.per_class()["f1"]
         support = (outputs.targets * outputs.mask).sum(0)
+        shown = most_positive(support)
+        known = outputs.mask[:, shown]
         figures = {
             "class_f1": class_f1_figure(space.names, f1, support),
             "label_correlation": correlation_figure(
-                space.names,
-                label_correlation(outputs.targets, outputs.mask),
-                label_correlation(decisions.float(), outputs.mask),
+                [space.names[label] for label in shown.tolist()],
+                label_correlation(outputs.targets[:, shown], known),
+                label_correlation(decisions[:, shown].float(), known),
+                of=len(space),
             ),
         }
         if trainer.state.fn != TrainerFn.FITTING:
-            shown = {"model": probabilities}
+            curves = {"model": probabilities}
             rule = None if tuning is None else tuning.rule
             rule = rule.rule if isinstance(rule, AtLeastOne) else rule
             if isinstance(rule, Calibrated):
-                shown["calibrated"] = rule.probabilities(probabilities)
-            figures["reliability"] = reliability_figure(space.names, shown, outputs.targets, outputs.mask)
+                curves["calibrated"] = rule.probabilities(probabilities)
+            figures["reliability"] = reliability_figure(space.names, curves, outputs.targets, outputs.mask)
         for board in boards:
             for name, figure in figures.items():
                 board.add_figure(f"{stage}/{name}", figure, trainer.global_step)
+
+
+def most_positive(positives: Tensor, most: int = MOST_LABELS) -> Tensor:
+    """The labels with the most positives, in the order of the label space.
+
+    A correlation, or an F1, of few positives is mostly chance: two labels with one positive each, in the same row, have
+    a correlation of 1. The labels with the largest correlations would be such ones, and finding them would take all C²
+    pairs.
+
+    Args:
+        positives: ``(C,)``, gold positives of each label.
+        most: How many; all where there are fewer. Of labels with equal positives the first are taken.
+
+    Returns:
+        ``(min(C, most),)`` long, ascending.
+
+    Example:
+        >>> most_positive(torch.tensor([3, 0, 5, 3]), most=2)
+        tensor([0, 2])
+    """
+    return positives.argsort(descending=True, stable=True)[:most].sort().values
+
+
+def which_labels(shown: int, of: int) -> str:
+    """What a picture or table of some labels says of its choice; empty where all are shown.
+
+    Example:
+        >>> which_labels(40, 1400), which_labels(28, 28)
+        ('40 of 1,400 labels, those with the most gold positives', '')
+    """
+    return f"{shown:,} of {of:,} labels, those with the most gold positives" if shown < of else ""
 
 
 def label_correlation(labels: Tensor, mask: Tensor) -> Tensor:
@@ -102,10 +148,14 @@ def label_correlation(labels: Tensor, mask: Tensor) -> Tensor:
 
 
 def class_f1_figure(names: Sequence[str], f1: Tensor, support: Tensor) -> Figure:
-    """Horizontal bars of each class's F1, most frequent class on top, with the number of gold positives."""
-    order = support.argsort(descending=True, stable=True).tolist()
-    figure = Figure(figsize=(6, 0.28 * len(names) + 1), layout="constrained")
+    """Horizontal bars of each class's F1, most frequent class on top, with the number of gold positives.
+
+    At most `MOST_LABELS` classes are shown.
+    """
+    order = support.argsort(descending=True, stable=True)[:MOST_LABELS].tolist()
+    figure = Figure(figsize=(6, 0.28 * len(order) + 1), layout="constrained")
     axes = figure.subplots()
+    axes.set_title(which_labels(len(order), len(names)), fontsize=9)
     places = list(range(len(order)))
     axes.barh(places, [float(f1[label]) for label in order], color="#0072b2")
     axes.set_yticks(places, [f"{_plain(names[label])} ({int(support[label])})" for label in order])
@@ -115,8 +165,23 @@ def class_f1_figure(names: Sequence[str], f1: Tensor, support: Tensor) -> Figure
     return figure
 
 
-def correlation_figure(names: Sequence[str], gold: Tensor, predicted: Tensor) -> Figure:
-    """Two heat maps of label correlation on one colour scale: gold, and predicted."""
+def correlation_figure(names: Sequence[str], gold: Tensor, predicted: Tensor, of: int | None = None) -> Figure:
+    """Two heat maps of label correlation on one colour scale: gold, and predicted.
+
+    Args:
+        names: The K labels that are shown, at most `MOST_LABELS`; :func:`most_positive` chooses them.
+        gold: ``(K, K)``, as from :func:`label_correlation`.
+        predicted: ``(K, K)``.
+        of: How many labels there are, which the title says where they are more; ``None`` for K.
+
+    Raises:
+        ValueError: There are more than `MOST_LABELS` names, or matrices of another size.
+    """
+    if len(names) > MOST_LABELS or not gold.shape == predicted.shape == (len(names), len(names)):
+        raise ValueError(
+            f"a picture of label correlations has at most {MOST_LABELS} labels and a row and a column for each, found "
+            f"{len(names)} names and matrices {tuple(gold.shape)} and {tuple(predicted.shape)}; most_positive chooses"
+        )
     names, size = [_plain(name) for name in names], 0.25 * len(names) + 2
     figure = Figure(figsize=(2 * size + 1, size), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
@@ -126,6 +191,8 @@ def correlation_figure(names: Sequence[str], gold: Tensor, predicted: Tensor) ->
         axes.set_xticks(range(len(names)), names, rotation=90)
         axes.set_yticks(range(len(names)), names)
     figure.colorbar(image, ax=panels, label="Pearson correlation")
+    if of is not None and (which := which_labels(len(names), of)):
+        figure.suptitle(which)
     return figure
 
 

@@ -12,6 +12,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from mlemo.callbacks.figures import most_positive, which_labels
 from mlemo.losses.label_correlation import row_stochastic
 from mlemo.models import GTHLEmo
 
@@ -22,7 +23,8 @@ class GTHLFigures(Callback):
     """Draws the labels' affinities after each epoch, and puts training texts into the projector when training ends.
 
     ``label_affinity``: Q beside the co-occurrences of the training split, rows scaled to 1, with the weights that are
-    validated (the averaged ones, where these are used). ``texts``: embeddings out of the memory, with their labels.
+    validated (the averaged ones, where these are used); of many labels those with the most positives. ``texts``:
+    embeddings out of the memory, with their labels.
     Other models, and parts of GTHL-Emo that were left out, are passed over.
 
     Args:
@@ -45,11 +47,18 @@ class GTHLFigures(Callback):
             return
         if isinstance(pl_module, GTHLEmo) and pl_module.label_transformer is not None:
             corpus = trainer.datamodule.corpus("train")  # type: ignore[attr-defined]  # set by Trainer.fit
+            boards = _boards(trainer)
+            if not boards:
+                return
             labels = corpus.labels * corpus.mask
-            known = row_stochastic(labels.T @ labels / len(labels), smoothing=0.01)
+            names = pl_module.label_space.names
+            shown = most_positive(labels.sum(0))
+            known = row_stochastic(labels[:, shown].T @ labels / len(labels), smoothing=0.01)[:, shown]
             affinity = pl_module.label_transformer.affinity(pl_module.label_transformer()).exp().float().cpu()
-            for board in _boards(trainer):
-                figure = affinity_figure(pl_module.label_space.names, known, affinity)
+            for board in boards:
+                figure = affinity_figure(
+                    [names[label] for label in shown.tolist()], known, affinity[shown][:, shown], of=len(names)
+                )
                 board.add_figure("label_affinity", figure, trainer.global_step)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -74,13 +83,14 @@ def _boards(trainer: Trainer) -> list[Any]:
     return [logger.experiment for logger in loggers if isinstance(logger, TensorBoardLogger)]
 
 
-def affinity_figure(names: Sequence[str], cooccurrence: Tensor, affinity: Tensor) -> Figure:
+def affinity_figure(names: Sequence[str], cooccurrence: Tensor, affinity: Tensor, of: int | None = None) -> Figure:
     """Two heat maps on one colour scale, without their diagonals: co-occurrences of the labels, and affinities.
 
     Args:
-        names: C names.
-        cooccurrence: ``(C, C)``, rows with a sum of 1.
-        affinity: ``(C, C)``, rows with a sum of 1.
+        names: The K names that are shown.
+        cooccurrence: ``(K, K)``, of rows with a sum of 1 over all labels.
+        affinity: ``(K, K)``, likewise.
+        of: How many labels there are, which the title says where they are more; ``None`` for K.
     """
     # a label is with itself far more than with any other one, which would leave one colour to the others
     hidden = torch.eye(len(names), dtype=torch.bool)
@@ -95,4 +105,6 @@ def affinity_figure(names: Sequence[str], cooccurrence: Tensor, affinity: Tensor
         axes.set_xticks(range(len(names)), names, rotation=90)
         axes.set_yticks(range(len(names)), names)
     figure.colorbar(image, ax=panels, label="share of the row")
+    if of is not None and (which := which_labels(len(names), of)):
+        figure.suptitle(which)
     return figure

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from math import isnan
 
-from mlemo.callbacks.figures import correlation_figure
+from mlemo.callbacks.figures import correlation_figure, which_labels
 from mlemo.explanations.attention import POOLING
 from mlemo.explanations.correlation import correlation_agreement
 from mlemo.explanations.drawing import drawable, png
@@ -67,17 +67,19 @@ def neighbor_blocks(results: Sequence[Classified], neighbors: Sequence[Sequence[
 
 def correlation_block(predictions: Predictions) -> list[Block]:
     """Correlation of labels, gold beside predicted, and how well the two agree."""
-    found, names = correlation_agreement(predictions), predictions.label_space.names
+    found = correlation_agreement(predictions)
+    names, gold, predicted = found.shown
     with drawable(names) as (drawn, _):
-        picture = png(correlation_figure(drawn, found.gold, found.predicted))
+        picture = png(correlation_figure(drawn, gold, predicted, found.of))
     pairs = [
-        f"{names[first]} and {names[second]} {number(float(found.gold[first, second]), 2, '+')}, "
-        f"{number(float(found.predicted[first, second]), 2, '+')}"
+        f"{names[first]} and {names[second]} {number(float(gold[first, second]), 2, '+')}, "
+        f"{number(float(predicted[first, second]), 2, '+')}"
         for first in range(len(names))
         for second in range(first + 1, len(names))
     ]
     alternative = f"Two heat maps. Gold, predicted: {'; '.join(pairs)}."
-    caption = "Correlation between labels, gold and predicted"
+    which = which_labels(len(names), found.of)
+    caption = "Correlation between labels, gold and predicted" + (f": {which}" if which else "")
     return [
         Picture("label_correlation", caption, alternative, {"png": picture}),
         Paragraph(f"{found.describe()} (p takes the pairs as independent)."),

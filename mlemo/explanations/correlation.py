@@ -8,10 +8,13 @@ import torch
 from scipy.stats import pearsonr
 from torch import Tensor
 
-from mlemo.callbacks.figures import label_correlation
+from mlemo.callbacks.figures import MOST_LABELS, label_correlation, most_positive, which_labels
 from mlemo.predictions import Predictions
 
-__all__ = ["CorrelationAgreement", "correlation_agreement"]
+__all__ = ["MOST_PAIRED", "CorrelationAgreement", "correlation_agreement"]
+
+#: Labels whose pairs are all compared and written: 79,800 pairs. 10,000 labels have 50 million.
+MOST_PAIRED = 400
 
 
 @dataclass(frozen=True)
@@ -19,11 +22,14 @@ class CorrelationAgreement:
     """Correlation of labels in gold and in prediction.
 
     Args:
-        gold: ``(C, C)`` Pearson correlation of the gold labels; NaN where a label does not vary.
+        gold: ``(K, K)`` Pearson correlation of the gold labels; NaN where a label does not vary.
         predicted: The same of the decided labels.
         pairs: Pairs of labels whose correlation is known in both.
         r: Pearson correlation of the two matrices over these pairs; ``None`` with fewer than three, or no variation.
         p: Its two-sided p-value, which takes the pairs as independent, though pairs that share a label are not.
+        names: The K labels, at most `MOST_PAIRED`, in the order of the label space.
+        drawn: Places among them of those that a picture shows, at most `MOST_LABELS`.
+        of: How many labels there are.
     """
 
     gold: Tensor
@@ -31,28 +37,43 @@ class CorrelationAgreement:
     pairs: int
     r: float | None
     p: float | None
+    names: tuple[str, ...]
+    drawn: tuple[int, ...]
+    of: int
+
+    @property
+    def shown(self) -> tuple[list[str], Tensor, Tensor]:
+        """Names and both matrices of the labels that a picture shows."""
+        places = list(self.drawn)
+        return [self.names[place] for place in places], self.gold[places][:, places], self.predicted[places][:, places]
 
     def describe(self) -> str:
         """r, p and the number of pairs in words."""
         if self.r is None or self.p is None:
             return f"no Pearson r: it needs three pairs of labels with varying correlations, found {self.pairs} pairs"
         p = "p < 0.001" if self.p < 0.001 else f"p = {self.p:.3f}"
-        return f"Pearson r = {self.r:.3f}, {p}, over {self.pairs} pairs of labels"
+        which = which_labels(len(self.names), self.of)
+        return f"Pearson r = {self.r:.3f}, {p}, over {self.pairs} pairs of {which or 'labels'}"
 
 
 def correlation_agreement(predictions: Predictions) -> CorrelationAgreement:
     """Correlation of labels over the samples, gold and predicted, and Pearson's r between the two matrices.
 
     As in Fig. 7 of Alrasheedy et al. (Electronics 2026), over the entries off the diagonal; the matrices are symmetric,
-    so each pair of labels counts once.
+    so each pair of labels counts once. Of many labels, the `MOST_PAIRED` with the most positives are taken.
     """
-    gold = label_correlation(predictions.gold.double(), predictions.mask)
-    predicted = label_correlation(predictions.decided.double(), predictions.mask)
+    positives = predictions.gold.sum(0)
+    labels = most_positive(positives, MOST_PAIRED)
+    names = tuple(predictions.label_space.names[label] for label in labels.tolist())
+    drawn = tuple(most_positive(positives[labels], MOST_LABELS).tolist())
+    mask, of = predictions.mask[:, labels], len(predictions.label_space)
+    gold = label_correlation(predictions.gold[:, labels].double(), mask)
+    predicted = label_correlation(predictions.decided[:, labels].double(), mask)
     first, second = torch.triu_indices(len(gold), len(gold), offset=1)
     pairs = torch.stack([gold[first, second], predicted[first, second]])
     pairs = pairs[:, pairs.isfinite().all(0)]
     count = pairs.shape[1]
     if count < 3 or bool((pairs.std(1) < 1e-12).any()):
-        return CorrelationAgreement(gold, predicted, count, None, None)
+        return CorrelationAgreement(gold, predicted, count, None, None, names, drawn, of)
     found = pearsonr(*pairs.numpy())
-    return CorrelationAgreement(gold, predicted, count, float(found.statistic), float(found.pvalue))
+    return CorrelationAgreement(gold, predicted, count, float(found.statistic), float(found.pvalue), names, drawn, of)

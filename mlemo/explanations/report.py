@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
-from torch import Tensor
 
-from mlemo.callbacks.figures import correlation_figure
+from mlemo.callbacks.figures import correlation_figure, which_labels
 from mlemo.explanations.correlation import CorrelationAgreement
 from mlemo.explanations.drawing import drawable, png
 from mlemo.explanations.heat_maps import heat_maps
@@ -108,20 +108,24 @@ class Report:
         shown = self._add_table("errors.csv", examples)
         self._add_page("errors.html", "Right and wrong, label by label", what, [f"<p>{what}</p>", shown])
 
-    def add_correlation(self, names: Sequence[str], found: CorrelationAgreement) -> None:
-        """Correlation of labels, gold beside predicted, as a picture and a CSV of all pairs."""
+    def add_correlation(self, found: CorrelationAgreement) -> None:
+        """Correlation of labels, gold beside predicted, as a picture and a CSV of all pairs that were compared."""
+        names, gold, predicted = found.shown
         with drawable(names) as (drawn, _):
-            self.files["label_correlation.png"] = png(correlation_figure(drawn, found.gold, found.predicted))
-        pairs = [(first, second) for first in range(len(names)) for second in range(first + 1, len(names))]
+            self.files["label_correlation.png"] = png(correlation_figure(drawn, gold, predicted, found.of))
+        first, second = np.triu_indices(len(found.names), k=1)
+        of_all = np.array(found.names, dtype=object)
         content = pd.DataFrame(
             {
-                "first": [names[first] for first, _ in pairs],
-                "second": [names[second] for _, second in pairs],
-                "gold": _entries(found.gold, pairs),
-                "predicted": _entries(found.predicted, pairs),
+                "first": of_all[first],
+                "second": of_all[second],
+                "gold": found.gold.numpy()[first, second],
+                "predicted": found.predicted.numpy()[first, second],
             }
         )
         self.files["label_correlation.csv"] = content.to_csv(index=False)
+        which = which_labels(len(names), found.of)
+        of_file = [f"of {some}"] if (some := which_labels(len(found.names), found.of)) else []
         self._overview += [
             "<h2>How labels go together</h2>",
             f"<p>{escape(found.describe())}, between the two matrices (p takes the pairs as independent).</p>",
@@ -129,7 +133,8 @@ class Report:
                 self._png("label_correlation.png"),
                 f"Two heat maps of the correlation between labels, gold and predicted. {found.describe()}.",
             ),
-            f"<p>{link('label_correlation.csv', 'All pairs as CSV')}</p>",
+            *([f"<p>The picture has {which}.</p>"] if which else []),
+            f"<p>{link('label_correlation.csv', ' '.join(['All pairs', *of_file, 'as CSV']))}</p>",
         ]
 
     def add_loss_weights(self, weights: pd.DataFrame) -> None:
@@ -164,7 +169,3 @@ class Report:
         self.files[file] = content.to_csv(index=False)
         rows = content.astype(object).itertuples(index=False)
         return f"{table(list(content.columns), rows)}\n<p>{link(file, 'The same as CSV')}</p>"
-
-
-def _entries(matrix: Tensor, pairs: Sequence[tuple[int, int]]) -> list[float]:
-    return [float(matrix[first, second]) for first, second in pairs]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,16 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from matplotlib.figure import Figure
 
 from mlemo.callbacks import EvaluationFigures, ThresholdTuning
-from mlemo.callbacks.figures import class_f1_figure, correlation_figure, label_correlation, reliability_figure
+from mlemo.callbacks.figures import (
+    MOST_LABELS,
+    class_f1_figure,
+    correlation_figure,
+    label_correlation,
+    most_positive,
+    reliability_figure,
+)
+from mlemo.callbacks.outputs import Outputs
+from mlemo.labels import LabelSpace
 from mlemo.metrics import expected_calibration_error, reliability
 from mlemo.thresholds import AtLeastOne, Calibrated, ExpectedF1, ThresholdRule
 
@@ -52,6 +62,51 @@ def test_both_correlations_share_one_scale() -> None:
     gold, predicted = figure.axes[:2]
     assert (gold.get_title(), predicted.get_title()) == ("gold", "predicted")
     assert gold.images[0].get_clim() == predicted.images[0].get_clim() == (-1, 1)
+
+
+def test_the_labels_with_the_most_positives_are_chosen_and_of_equals_the_first() -> None:
+    positives = torch.randint(0, 20, (500,), generator=torch.Generator().manual_seed(0))
+    expected = sorted(sorted(range(500), key=lambda label: (-int(positives[label]), label))[:MOST_LABELS])
+    assert most_positive(positives).tolist() == expected
+    assert most_positive(positives[:7]).tolist() == list(range(7))
+
+
+def test_a_correlation_picture_says_how_many_labels_it_leaves_out_and_refuses_too_many() -> None:
+    matrix = torch.eye(MOST_LABELS)
+    names = [f"label {number}" for number in range(MOST_LABELS)]
+    figure = correlation_figure(names, matrix, matrix, of=1400)
+    assert figure.get_suptitle() == "40 of 1,400 labels, those with the most gold positives"
+    assert correlation_figure(names, matrix, matrix, of=MOST_LABELS).get_suptitle() == ""
+    with pytest.raises(ValueError, match=r"at most 40 labels .* found 41 names and matrices \(41, 41\)"):
+        correlation_figure([*names, "one more"], torch.eye(41), torch.eye(41))
+
+
+def test_bars_of_many_classes_are_those_with_the_most_positives() -> None:
+    names = [f"label {number}" for number in range(10_000)]
+    figure = class_f1_figure(names, torch.linspace(0, 1, 10_000), torch.arange(10_000.0))
+    axes = figure.axes[0]
+    assert axes.get_title() == "40 of 10,000 labels, those with the most gold positives"
+    assert [text.get_text() for text in axes.get_yticklabels()] == [f"label {n} ({n})" for n in range(9999, 9959, -1)]
+    assert figure.get_size_inches()[1] < 13
+
+
+def test_pictures_of_many_labels_reach_the_logger(
+    trainer: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels, generator = 300, torch.Generator().manual_seed(0)
+    targets = (torch.rand(50, labels, generator=generator) < torch.linspace(0, 0.4, labels)).float()
+    mask = torch.rand(50, labels, generator=generator) < 0.9
+    outputs = Outputs(torch.arange(50), torch.rand(50, labels, generator=generator), targets * mask, mask)
+    logger = TensorBoardLogger(tmp_path, name="")
+    drawn: dict[str, Figure] = {}
+    monkeypatch.setattr(logger.experiment, "add_figure", lambda tag, figure, step: drawn.update({tag: figure}))
+    model = SimpleNamespace(label_space=LabelSpace(tuple(f"label {number}" for number in range(labels))))
+    EvaluationFigures().on_outputs(trainer(logger=logger), model, "test", outputs)  # type: ignore[arg-type]
+    assert set(drawn) == {"test/class_f1", "test/label_correlation", "test/reliability"}
+    places = most_positive((targets * mask).sum(0))
+    expected = label_correlation(targets * mask, mask)[places][:, places]
+    shown = torch.as_tensor(drawn["test/label_correlation"].axes[0].images[0].get_array())
+    torch.testing.assert_close(shown, expected)
 
 
 def calibration_data() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

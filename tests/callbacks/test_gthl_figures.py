@@ -33,14 +33,21 @@ def test_both_matrices_are_drawn_without_their_diagonals_on_one_scale() -> None:
         assert image.get_clim() == pytest.approx((0, 0.4))
 
 
+def test_a_part_of_the_labels_is_drawn_with_their_number() -> None:
+    figure = affinity_figure(["joy", "fear"], torch.eye(2), torch.eye(2), of=1400)
+    assert figure.get_suptitle() == "2 of 1,400 labels, those with the most gold positives"
+    assert affinity_figure(["joy", "fear"], torch.eye(2), torch.eye(2), of=2).get_suptitle() == ""
+
+
 def test_the_weights_drawn_are_those_that_are_validated(
     source: FromScratch, data: Maker, trainer: Maker, board: TensorBoardLogger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[tuple[Tensor, Tensor]] = []
 
-    def record(names: Any, known: Tensor, affinity: Tensor) -> Any:
+    def record(names: Any, known: Tensor, affinity: Tensor, of: int) -> Any:
         drawn.append((known, affinity))
-        return affinity_figure(names, known, affinity)
+        assert of == len(names)
+        return affinity_figure(names, known, affinity, of)
 
     monkeypatch.setattr(gthl_figures, "affinity_figure", record)
     fast = Optimization(learning_rate=0.05, warmup=0.0, schedule="constant")

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+import pytest
 import torch
 
 from mlemo.explanations.attention import POOLING
 from mlemo.explanations.blocks import correlation_block, neighbor_blocks, word_blocks
 from mlemo.explanations.correlation import correlation_agreement
 from mlemo.explanations.neighbors import Neighbor
+from mlemo.explanations.report import Report
 from mlemo.explanations.words import Word, WordWeights
 from mlemo.labels import LabelSpace
 from mlemo.predict import Classified
@@ -66,3 +71,28 @@ def test_correlations_are_drawn_and_said() -> None:
         assert f"{space.names[first]} and {space.names[second]} {', '.join(numbers)}" in picture.alternative
     assert agreement.describe() in words.text
     assert picture.files["png"].startswith(b"\x89PNG")
+
+
+def test_correlations_of_many_labels_are_those_with_the_most_positives() -> None:
+    draw, labels = torch.Generator().manual_seed(0), 450
+    gold = torch.rand(40, labels, generator=draw) < torch.linspace(0.6, 0.05, labels)
+    decided, mask = torch.rand(40, labels, generator=draw) < 0.5, torch.ones(40, labels, dtype=torch.bool)
+    space = LabelSpace(tuple(f"label {number}" for number in range(labels)))
+    own = Predictions(Path("p.csv"), space, [str(row) for row in range(40)], gold, mask, decided, decided.float(), "")
+    picture, words = correlation_block(own)
+    assert isinstance(picture, Picture)
+    assert isinstance(words, Paragraph)
+    assert picture.caption.endswith(": 40 of 450 labels, those with the most gold positives")
+    assert picture.alternative.count(";") == 40 * 39 // 2 - 1
+    assert "pairs of 400 of 450 labels, those with the most gold positives" in words.text
+    report = Report({})
+    found = correlation_agreement(own)
+    report.add_correlation(found)
+    table = pd.read_csv(StringIO(str(report.files["label_correlation.csv"])))
+    assert len(table) == 400 * 399 // 2
+    kept = set(gold.sum(0).argsort(descending=True, stable=True)[:400].tolist())
+    assert set(table["first"]) | set(table["second"]) == {f"label {number}" for number in kept}
+    row = table.iloc[12_345]
+    first, second = (int(row[side].removeprefix("label ")) for side in ("first", "second"))
+    assert row["gold"] == pytest.approx(np.corrcoef(gold[:, first], gold[:, second])[0, 1])
+    assert row["predicted"] == pytest.approx(np.corrcoef(decided[:, first], decided[:, second])[0, 1])

@@ -19,16 +19,25 @@ from torch import Tensor
 from mlemo.cli.compare import parser as make_parser
 from mlemo.metrics.compare import holm, mean_and_sd, paired_bootstrap, randomization_p
 from mlemo.metrics.estimate import estimate
-from mlemo.metrics.intervals import FEW_POSITIVES, bootstrap_values, with_few_positives
+from mlemo.metrics.intervals import (
+    BUDGET,
+    FEW_POSITIVES,
+    FEWEST,
+    bootstrap_values,
+    resamples_within_budget,
+    with_few_positives,
+)
 from mlemo.metrics.weighted import WeightedMetrics
 from mlemo.predictions import Predictions, read_predictions
 from mlemo.reports.comparison import WRITERS, cells
 from mlemo.runs.atomic import write_atomically
 from mlemo.runs.files import PREDICTIONS
 from mlemo.runs.manifest import is_tested, read_manifest
-from mlemo.visible import cell, visible
+from mlemo.visible import cell, enumerated, visible
 
 __all__ = ["Row", "check_same_samples", "compare_runs", "main"]
+
+RESAMPLES = 5000  # unless the command line says another number
 
 
 @dataclass(frozen=True)
@@ -190,11 +199,19 @@ def main(words: Sequence[str]) -> list[Row]:
         systems = {
             name: [read_predictions(path) for path in paths] for name, paths in _systems(options.runs, options.split)
         }
+        if settings["resamples"] is None:
+            shape = next(iter(systems.values()))[0].probabilities.shape
+            settings["resamples"] = resamples_within_budget(RESAMPLES, *shape) or FEWEST
         rows = compare_runs(systems, **settings)
     except (FileNotFoundError, ValueError) as error:
         parser.error(str(error))
     settings["baseline"] = settings["baseline"] or next(iter(systems))
     notes = _notes(systems, settings)
+    if options.resamples is None and settings["resamples"] < RESAMPLES:
+        notes.append(
+            f"{settings['resamples']:,} resamples in place of {RESAMPLES:,}: a run takes {BUDGET:,} entries for them "
+            f"at most, or {FEWEST} resamples; --resamples draws any number"
+        )
     _print(rows, notes)
     if options.output is not None:
         files = {name: [str(run.path) for run in runs] for name, runs in systems.items()}
@@ -248,7 +265,7 @@ def _notes(systems: dict[str, list[Predictions]], settings: dict[str, Any]) -> l
         p = "paired bootstrap" if settings["method"] == "bootstrap" else "approximate randomization"
         notes.append(f"diff: from {settings['baseline']}; p: two-sided, {p}; Holm: over the comparisons of a metric")
     if rare := with_few_positives(first.gold, first.mask, first.label_space.names):
-        found = ", ".join(f"{name} ({count})" for name, count in rare.items())
+        found = enumerated([f"{name} ({count})" for name, count in rare.items()])
         notes.append(f"labels with fewer than {FEW_POSITIVES} positives, which leave means over labels open: {found}")
     for run in chain.from_iterable(systems.values()):
         if run.path.name == PREDICTIONS.path("", "test").name and not is_tested(run.path.parent):

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 import reprlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-__all__ = ["CONTROL", "SURROGATE", "cell", "shown", "visible"]
+__all__ = ["CONTROL", "SURROGATE", "cell", "enumerated", "shown", "visible"]
 
 #: Halves of surrogate pairs, which no encoding has.
 SURROGATE = re.compile("[\ud800-\udfff]")
 #: Those and the control characters, but for tab and line break.
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 LONGEST = 1000  # characters of a text in a table
+MOST_NAMES = 40  # names in a line
 
 BRIEF = reprlib.Repr()
 BRIEF.maxlist = 40
@@ -45,6 +47,17 @@ def cell(text: str) -> Text:
 
     cut = text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text):,} characters)"
     return Text(visible(cut))
+
+
+def enumerated(names: Sequence[str]) -> str:
+    """Names of labels in a line: the first ones, and how many there are.
+
+    Example:
+        >>> enumerated(["joy", "fear"]), enumerated(["a"] * 10_000)[-25:]
+        ('joy, fear', 'a, a, a … (10,000 in all)')
+    """
+    listed = ", ".join(names[:MOST_NAMES])
+    return listed if len(names) <= MOST_NAMES else f"{listed} … ({len(names):,} in all)"
 
 
 def shown(value: object) -> str:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import mlemo.metrics.intervals
 from mlemo import cli
 from mlemo.callbacks import Results
 from mlemo.compare import Row, compare_runs, main
@@ -156,6 +157,24 @@ def test_seeds_of_a_system_are_averaged(seeds: str, runs: dict[str, Run], capsys
     printed = capsys.readouterr().out
     assert "plain (2)" in printed
     assert "50 resamples of 40 samples" in printed
+
+
+def test_many_samples_and_labels_have_fewer_resamples_unless_a_number_is_given(
+    runs: dict[str, Run], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = runs["plain-1"].gold.numel()
+    for room, expected in ((300, 300), (199, 200)):
+        monkeypatch.setattr(mlemo.metrics.intervals, "BUDGET", room * entries)
+        (row,) = main(["plain-1", "--metrics", "jaccard"])
+        printed = " ".join(capsys.readouterr().out.split())
+        assert f"{expected} resamples of 40 samples" in printed
+        assert f"{expected} resamples in place of 5,000" in printed
+        own = bootstrap_interval("jaccard", runs["plain-1"].decided, runs["plain-1"].gold, resamples=expected)
+        assert (row.low, row.value, row.high) == pytest.approx(own)
+    main(["plain-1", "--metrics", "jaccard", "--resamples", "400"])
+    printed = capsys.readouterr().out
+    assert "400 resamples of 40 samples" in printed
+    assert "in place of" not in printed
 
 
 def test_notes_say_which_chance_is_not_in_the_intervals(

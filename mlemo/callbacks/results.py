@@ -23,14 +23,14 @@ from mlemo.callbacks.threshold_tuning import ThresholdTuning, tuned_rule
 from mlemo.data.checks import fold_warnings
 from mlemo.metrics import MultiLabelMetrics, bootstrap_intervals
 from mlemo.metrics.calibration import expected_calibration_error
-from mlemo.metrics.intervals import FEW_POSITIVES, with_few_positives
+from mlemo.metrics.intervals import BUDGET, FEW_POSITIVES, resamples_within_budget, with_few_positives
 from mlemo.metrics.weighted import DECISION_METRICS
 from mlemo.models import MultiLabelModel
 from mlemo.predictions import Predictions, write_predictions
 from mlemo.runs.atomic import write_atomically
 from mlemo.runs.files import PER_CLASS, PREDICTIONS, RESULTS, RULES, THRESHOLDS
 from mlemo.thresholds import ThresholdRule
-from mlemo.visible import visible
+from mlemo.visible import enumerated, visible
 
 __all__ = ["Results"]
 
@@ -59,7 +59,9 @@ class Results(OutputsCallback):
 
     Args:
         predictions: Whether the predictions are written.
-        resamples: Resamples of each interval; 0 for none.
+        resamples: Resamples of each interval; 0 for none. Fewer are drawn, or none, where texts and labels are many
+            (:func:`mlemo.metrics.intervals.resamples_within_budget`), with a line below the table and ``bounded`` in
+            the JSON file.
 
     Raises:
         ValueError: ``resamples`` is negative.
@@ -71,6 +73,7 @@ class Results(OutputsCallback):
             raise ValueError(f"Results.resamples must be at least 0, found {resamples}")
         self.predictions, self.resamples = predictions, resamples
         self._intervals: dict[str, tuple[float, float]] = {}
+        self._bounded: str | None = None
         self._few_positives: dict[str, int] = {}
         self._paths: dict[str, Path] = {}
         self._values: dict[str, dict[str, float]] = {}
@@ -106,9 +109,20 @@ class Results(OutputsCallback):
 
     def _test_intervals(self, outputs: Outputs, tuning: ThresholdTuning | None) -> dict[str, tuple[float, float]]:
         """95 % intervals of all metrics, and as ``tuned_…`` of those of decisions under the tuned rule."""
+        self._bounded = None
         if not self.resamples or not outputs.mask.any():
             return {}
-        settings: dict[str, Any] = {"mask": outputs.mask, "resamples": self.resamples}
+        shape = outputs.probabilities.shape
+        resamples = resamples_within_budget(self.resamples, *shape)
+        if resamples < self.resamples:
+            what = f"{resamples:,} resamples for the 95 % intervals" if resamples else "no 95 % intervals"
+            self._bounded = (
+                f"{what}: {self.resamples:,} resamples of {shape[0]:,} texts × {shape[1]:,} labels are above the "
+                f"{BUDGET:,} entries that a run may take for them; `mlemo compare RUN --resamples R` draws any number"
+            )
+        if not resamples:
+            return {}
+        settings: dict[str, Any] = {"mask": outputs.mask, "resamples": resamples}
         found = bootstrap_intervals(outputs.probabilities, outputs.targets, **settings)
         del found["skipped_classes"]
         if tuning is not None:
@@ -164,6 +178,8 @@ class Results(OutputsCallback):
             if stage == "test" and self._intervals:
                 content["intervals"] = {name: list(ends) for name, ends in self._intervals.items()}
                 content["few_positives"] = self._few_positives
+            if stage == "test" and self._bounded:
+                content["bounded"] = self._bounded
             write_atomically(path, json.dumps(content, indent=1) + "\n")
             self._paths["results"] = path
 
@@ -174,8 +190,10 @@ class Results(OutputsCallback):
         model = cast(MultiLabelModel, trainer.lightning_module)
         bootstrap = ["95 %: over the texts of the test, for this one seed"] if self._intervals else []
         if self._intervals and self._few_positives:
-            found = ", ".join(f"{name} {count}" for name, count in self._few_positives.items())
+            found = enumerated([f"{name} {count}" for name, count in self._few_positives.items()])
             bootstrap.append(f"fewer than {FEW_POSITIVES} positives, macro-averages are wide: {found}")
+        if "test" in self._values and self._bounded:
+            bootstrap.append(self._bounded)
         table = Table(
             "metric",
             title=f"{type(model).__name__} on {type(data).__name__}",

@@ -38,7 +38,8 @@ def parser() -> CommandParser:
     add("--threshold", type=float, metavar="T", help="decide by one cut such as 0.5 instead of each run's own rule")
     add("--method", choices=("bootstrap", "randomization"), default="bootstrap", help="where p comes from: the paired "
         "bootstrap, or swapping the outputs of two single runs sample by sample (default: bootstrap)")  # fmt: skip
-    add("--resamples", type=int, default=5000, metavar="R", help="number of resamples (default: 5000)")
+    add("--resamples", type=int, metavar="R", help="number of resamples (default: 5000, fewer where texts and labels "
+        "are many)")  # fmt: skip
     add("--confidence", type=float, default=0.95, metavar="C", help="level of the intervals (default: 0.95)")
     add("--seed", type=int, default=0, help="seed of the draws (default: 0)")
     add("--output", type=Path, metavar="FILE", help=f"write the table as well: {', '.join(SUFFIXES)}")

@@ -27,10 +27,24 @@ from mlemo.metrics.weighted import (
 )
 from mlemo.thresholds.base import check_targets
 
-__all__ = ["FEW_POSITIVES", "bootstrap_interval", "bootstrap_intervals", "bootstrap_values", "with_few_positives"]
+__all__ = [
+    "BUDGET",
+    "FEWEST",
+    "FEW_POSITIVES",
+    "bootstrap_interval",
+    "bootstrap_intervals",
+    "bootstrap_values",
+    "resamples_within_budget",
+    "with_few_positives",
+]
 
 #: Below so many positives the interval of a label's own F1 spans half of [0, 1] (``docs/uncertainty.md``).
 FEW_POSITIVES = 10
+#: Entries R · N · C that the resamples at the end of a run visit at most. All metrics of 1e7 (C = 10,000) to 8e7 (C =
+#: 28) of them take a second on one core.
+BUDGET = 2**30
+#: Resamples below which no interval is given: its ends are the fifth of 200 values from either end.
+FEWEST = 200
 #: Entries that one block of resamples gathers: some 16 MB, which stay in the cache, or nearly.
 BLOCK = 2**22
 
@@ -171,6 +185,25 @@ def bootstrap_values(evaluate: Evaluate, shape: Sequence[int], resamples: int, s
         values.append(evaluate(counts, pseudo[start : start + size]))
         start += size
     return np.concatenate(values, axis=1)
+
+
+def resamples_within_budget(resamples: int, samples: int, labels: int) -> int:
+    """The most resamples, up to those asked for, with R · N · C of at most `BUDGET`.
+
+    Args:
+        resamples: How many are asked for.
+        samples: N.
+        labels: C.
+
+    Returns:
+        R; 0 where the budget has no room for `FEWEST` of them, or for those asked for where these are fewer.
+
+    Example:
+        >>> [resamples_within_budget(1000, 3000, labels) for labels in (28, 1000, 10_000)]
+        [1000, 357, 0]
+    """
+    found = min(resamples, BUDGET // max(1, samples * labels))
+    return found if found >= min(resamples, FEWEST) else 0
 
 
 def blocks(resamples: int, entries: int) -> Iterator[int]:

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+import mlemo.metrics.intervals
 from mlemo.callbacks import Results, ThresholdTuning
 from mlemo.callbacks.results import _program
 from mlemo.metrics import bootstrap_interval, expected_calibration_error
@@ -138,9 +139,37 @@ def test_a_test_ends_with_intervals(
     assert not {"tuned_macro_ap", "skipped_classes", "loss"} & set(results["intervals"])
     run = trainer(callbacks=[Results(resamples=0)])
     run.test(model, datamodule=module, verbose=False)
-    assert "intervals" not in json.loads((tmp_path / "results_test.json").read_text())
+    assert not {"intervals", "bounded"} & set(json.loads((tmp_path / "results_test.json").read_text()))
     with pytest.raises(ValueError, match=r"Results\.resamples must be at least 0, found -1"):
         Results(resamples=-1)
+
+
+@pytest.mark.parametrize("room", [200, 199])
+def test_intervals_stay_within_the_budget_and_the_results_say_so(
+    room: int,
+    classifier: Maker,
+    data: Maker,
+    trainer: Maker,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, module = classifier(), data()
+    module.setup("test")
+    corpus = module.corpus("test")
+    monkeypatch.setattr(mlemo.metrics.intervals, "BUDGET", room * corpus.labels.numel())
+    trainer(callbacks=[Results(resamples=1000)]).test(model, datamodule=module, verbose=False)
+    results = json.loads((tmp_path / "results_test.json").read_text())
+    printed = " ".join(capsys.readouterr().out.split())
+    line = "200 resamples for the 95 % intervals" if room == 200 else "no 95 % intervals"
+    shape = " texts × ".join(map(str, corpus.labels.shape))
+    assert results["bounded"].startswith(f"{line}: 1,000 resamples of {shape} labels are above the ")
+    assert line in printed
+    assert ("intervals" in results) == (room == 200)
+    if room == 200:
+        decisions = read_predictions(tmp_path / "predictions_test.csv").probabilities >= 0.5
+        low, _, high = bootstrap_interval("jaccard", decisions, corpus.labels, corpus.mask, resamples=200)
+        assert results["intervals"]["jaccard"] == pytest.approx([low, high], abs=1e-6)
 
 
 def test_what_makes_scores_doubtful_is_printed_and_in_the_results(

@@ -12,7 +12,7 @@ import torch
 import mlemo.metrics.intervals
 from mlemo.labels import LabelSpace
 from mlemo.metrics import MultiLabelMetrics, bootstrap_interval, bootstrap_intervals
-from mlemo.metrics.intervals import bootstrap_values, with_few_positives
+from mlemo.metrics.intervals import BUDGET, bootstrap_values, resamples_within_budget, with_few_positives
 from mlemo.metrics.pseudo_positives import draw_pseudo_positives
 from mlemo.metrics.weighted import evaluator
 
@@ -244,3 +244,21 @@ def test_five_hundred_resamples_of_all_metrics_take_well_under_three_seconds():
     start = time.process_time()
     bootstrap_intervals(probabilities, targets, resamples=500)
     assert time.process_time() - start < 3
+
+
+@pytest.mark.parametrize(
+    ("asked", "samples", "labels", "expected"),
+    [
+        (1000, 3259, 11, 1000),
+        (1000, 2**10, 2**10, 1000),
+        (1000, 2**11, 2**10, 512),
+        (1000, 5000, 1024, 209),
+        (1000, 5300, 1024, 0),  # 197 would fit
+        (50, 5300, 1024, 50),  # fewer are asked for than an interval should have
+        (50, 2**15, 2**10, 0),
+    ],
+)
+def test_resamples_stay_within_the_budget_and_are_enough_or_none(asked, samples, labels, expected):
+    found = resamples_within_budget(asked, samples, labels)
+    assert found == expected
+    assert found * samples * labels <= BUDGET

@@ -24,6 +24,7 @@ from mlemo.nn.graph_network import GraphNetwork, Kind
 from mlemo.nn.label_transformer import LabelTransformer, label_attention
 from mlemo.nn.memory import Memory
 from mlemo.nn.memory_graph import memory_states, pass_from_memory
+from mlemo.nn.shares import in_shares
 
 __all__ = ["GTHLEmo", "GTHLEmoOutput", "Reading"]
 
@@ -273,7 +274,10 @@ class GTHLEmo(TextModel):
             self.remember()
 
     def remember(self) -> None:
-        """Fill the memory with training texts as the present weights encode them, without gradient."""
+        """Fill the memory with training texts as the present weights encode them, without gradient.
+
+        Several processes share the texts, and each must call this.
+        """
         if self.graph_network is None or not self.memory_rows:
             return
         data = self.trainer.datamodule  # type: ignore[attr-defined]  # set by Trainer.fit
@@ -284,7 +288,7 @@ class GTHLEmo(TextModel):
         corpus = dataset.corpus
         labels = corpus.labels[rows].bool() & corpus.mask[rows] if self.neighbor_labels else None
         with torch.no_grad(), self.trainer.precision_plugin.forward_context():
-            embeddings = torch.cat([self._embed(dataset.__getitems__(part)) for part in rows.split(PART)])
+            embeddings = in_shares(rows.split(PART), lambda part: self._embed(dataset.__getitems__(part)))
             states = memory_states(self.graph_network, embeddings, self.neighbors, self.threshold)
         self.memory = Memory(states, rows, labels)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
 from mlemo.nn.graph_network import GraphNetwork
 from mlemo.nn.memory import Memory
+from mlemo.nn.shares import in_shares
 
 __all__ = ["memory_states", "pass_from_memory"]
 
@@ -61,7 +64,8 @@ def memory_states(network: GraphNetwork, embeddings: Tensor, neighbors: int, thr
     """States of texts at the entry of each layer, each text with its nearest other texts as neighbors.
 
     No label takes part: a training text is the neighbor of its neighbors, which would bring its own labels back to it
-    in the second layer.
+    in the second layer. All pairs of texts are compared, `PART` × M at a time; several processes share the parts, and
+    each must call this.
 
     Args:
         network: The graph network.
@@ -76,16 +80,18 @@ def memory_states(network: GraphNetwork, embeddings: Tensor, neighbors: int, thr
     layers = len(network.convolutions)
     if layers > 1:
         found = Memory(embeddings[None], torch.arange(len(embeddings), device=embeddings.device))
-        parts = found.rows.split(PART)
-        near = [found.nearest(embeddings[part], neighbors, exclude=part) for part in parts]
-        linked = [(places, _edges(cosines, threshold)) for cosines, places in near]
+        near: dict[int, tuple[Tensor, Tensor]] = {}  # of the parts of this process, which all layers share
+
+        def after(layer: int, part: Tensor) -> Tensor:
+            first = int(part[0])
+            if first not in near:
+                cosines, places = found.nearest(embeddings[part], neighbors, exclude=part)
+                near[first] = places, _edges(cosines, threshold)
+            places, edges = near[first]
+            return _layer(network, layer, states[layer][part], states[layer][places], edges).float()
+
         for layer in range(layers - 1):
-            before = states[-1]
-            after = [
-                _layer(network, layer, before[part], before[places], edges)
-                for part, (places, edges) in zip(parts, linked)
-            ]
-            states.append(torch.cat(after).float())
+            states.append(in_shares(found.rows.split(PART), partial(after, layer)))
     return torch.stack(states)
 
 

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from mlemo.callbacks.outputs import Outputs, OutputsCallback, Stage
 from mlemo.metrics import MultiLabelMetrics
-from mlemo.metrics.weighted import DECISION_METRICS
 from mlemo.models import MultiLabelModel
 from mlemo.thresholds import (
     CrossFittedThreshold,
@@ -72,23 +71,21 @@ class ThresholdTuning(OutputsCallback):
                 self.other_rules[name] = copy.deepcopy(self.rule).fit(probabilities, outputs.targets, outputs.mask)
             self.fitted = True
         decisions = self.decide(outputs.probabilities)
-        for name, value in _scores(pl_module, outputs, outputs.probabilities, decisions).items():
-            if name in DECISION_METRICS:
-                pl_module.log(f"{stage}/tuned_{name}", value, prog_bar=name == "macro_f1", sync_dist=True)
+        for name, value in _metrics(pl_module, outputs, outputs.probabilities, decisions).of_decisions().items():
+            pl_module.log(f"{stage}/tuned_{name}", value, prog_bar=name == "macro_f1", sync_dist=True)
         if stage == "val":
             left_out = cross_fitted_decisions(self.rule, outputs.probabilities, outputs.targets, outputs.mask)
-            for name, value in _scores(pl_module, outputs, outputs.probabilities, left_out).items():
-                if name in DECISION_METRICS:
-                    pl_module.log(f"val/cross_fitted_{name}", value, sync_dist=True)
+            for name, value in _metrics(pl_module, outputs, outputs.probabilities, left_out).of_decisions().items():
+                pl_module.log(f"val/cross_fitted_{name}", value, sync_dist=True)
         if trainer.state.fn == TrainerFn.FITTING:
             return
         for inference, probabilities in outputs.others.items():
             if self.rule.learns and inference not in self.other_rules:
                 continue  # a checkpoint of mlemo 0.1.0, with a rule for the first inference alone
             others = self.decide(probabilities, inference)
-            tuned = _scores(pl_module, outputs, probabilities, others)
-            values = {f"tuned_{name}": tuned[name] for name in tuned if name in DECISION_METRICS}
-            values |= _scores(pl_module, outputs, probabilities, probabilities >= 0.5)
+            tuned = _metrics(pl_module, outputs, probabilities, others).of_decisions()
+            values = {f"tuned_{name}": value for name, value in tuned.items()}
+            values |= _metrics(pl_module, outputs, probabilities, probabilities >= 0.5).compute()
             values["label_changes"] = (others != decisions).any(dim=1).float().mean()
             for name, value in values.items():
                 pl_module.log(f"{stage}/{inference}_{name}", value, sync_dist=True)
@@ -133,10 +130,10 @@ class ThresholdTuning(OutputsCallback):
             rank_zero_only(log.warning)("the checkpoint holds no thresholds; labels are decided at 0.5")
 
 
-def _scores(model: MultiLabelModel, outputs: Outputs, probabilities: Tensor, decisions: Tensor) -> dict[str, Tensor]:
+def _metrics(model: MultiLabelModel, outputs: Outputs, probabilities: Tensor, decisions: Tensor) -> MultiLabelMetrics:
     metrics = MultiLabelMetrics(model.label_space, sync_on_compute=False)  # the rows are gathered already
     metrics.update(probabilities, outputs.targets, decisions=decisions, mask=outputs.mask)
-    return metrics.compute()
+    return metrics
 
 
 def _definition(rule: ThresholdRule) -> dict[str, Any]:

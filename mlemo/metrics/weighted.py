@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
+from functools import cached_property
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -137,6 +138,17 @@ class WeightedMetrics:
             values |= dict(zip(("micro_ap", "micro_auroc"), self._pooled.areas(counts)))
         return np.stack([values[name] for name in self.names])
 
+    @cached_property
+    def _own_weighted_f1(self) -> Array:
+        """Weighted F1 of the samples themselves, ``(1,)``."""
+        return self._label_wise(np.ones((1, len(self._entries))), None)["weighted_f1"]
+
+    @cached_property
+    def _own_areas(self) -> Array:
+        """Average precision and AUROC of each label of the samples themselves, ``(C, 2, 1)``."""
+        ones = np.ones((1, len(self._entries)), dtype=np.int32)
+        return np.stack([ranking.areas(ones) for ranking in self._labels])
+
     def _label_wise(self, weights: Array, pseudo: PseudoPositives | None) -> dict[str, Array]:
         tp, fp, fn = (weights @ self._counts).reshape(len(weights), 3, -1).transpose(1, 0, 2)
         values = {"hamming_loss": (fp + fn).sum(1) / (weights @ self._entries)}
@@ -144,8 +156,7 @@ class WeightedMetrics:
         values |= dict(zip(("micro_precision", "micro_recall", "micro_f1"), micro))
         values["weighted_f1"] = _ratio((_precision_recall_f1(tp, fp, fn)[2] * (tp + fn)).sum(1), (tp + fn).sum(1))
         if pseudo is not None:
-            own = self._label_wise(np.ones((1, weights.shape[1])), None)["weighted_f1"]
-            values["weighted_f1"] = _reflect(own, values["weighted_f1"])
+            values["weighted_f1"] = _reflect(self._own_weighted_f1, values["weighted_f1"])
             # a missed pseudo-positive is half a false negative and half a false positive of another sample
             tp, fp, fn = tp + pseudo.right, fp + pseudo.wrong, fn + pseudo.wrong
         precision, recall, f1 = _precision_recall_f1(tp, fp, fn)
@@ -155,10 +166,9 @@ class WeightedMetrics:
 
     def _smooth_areas(self, areas: Array, weights: Array, pseudo: PseudoPositives) -> Array:
         """Average precision and AUROC ``(C, 2, R)`` of each label with its pseudo-positives."""
-        own = np.stack([ranking.areas(np.ones((1, weights.shape[1]), dtype=np.int32)) for ranking in self._labels])
         right, wrong = pseudo.right.T, pseudo.wrong.T
         positives = (weights @ self._signs[:, : len(self._labels)]).T
-        precision = _smooth(_reflect(own[:, 0], areas[:, 0]), positives, right, wrong)
+        precision = _smooth(_reflect(self._own_areas[:, 0], areas[:, 0]), positives, right, wrong)
         # a wrong pseudo-positive is ranked by chance, not below everything
         auroc = _smooth(areas[:, 1], positives, right + wrong / 2, wrong / 2)
         return np.stack([precision, auroc], axis=1)

@@ -13,6 +13,7 @@ import torch
 import mlemo.metrics.collection
 from mlemo.labels import LabelSpace
 from mlemo.metrics import MultiLabelMetrics
+from mlemo.metrics.weighted import DECISION_METRICS, PROBABILITY_METRICS
 
 SEEDS = range(12)
 
@@ -295,6 +296,18 @@ def test_batches_add_up_and_reset_forgets():
     for name, value in metrics.compute().items():
         torch.testing.assert_close(value, expected[name], msg=name)
         assert value.ndim == 0
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_metrics_of_decisions_alone_are_those_of_the_whole(masked):
+    probabilities, targets, mask = data(3, masked=masked)
+    metrics = MultiLabelMetrics(space(6))
+    metrics.update(probabilities, targets, decisions=probabilities > 0.3, mask=mask)
+    found, whole = metrics.of_decisions(), metrics.compute()
+    assert set(found) == set(DECISION_METRICS)
+    assert set(whole) == {*DECISION_METRICS, *PROBABILITY_METRICS}
+    for name, value in found.items():
+        assert torch.equal(value, whole[name])
 
 
 def test_half_precision_and_gradients():

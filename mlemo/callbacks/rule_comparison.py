@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
+import torch
 from rich.table import Table
 
 from mlemo.callbacks.outputs import Outputs, Stage
@@ -20,7 +22,10 @@ from mlemo.thresholds import (
 from mlemo.thresholds.search import f1, jaccard
 from mlemo.visible import cell
 
-__all__ = ["RuleComparison", "scores_of_rules"]
+__all__ = ["MOST_ENTRIES", "RuleComparison", "scores_of_rules"]
+
+#: Entries N · C that rules are compared on; every rule takes a second or two for as many on one core.
+MOST_ENTRIES = 2**23
 
 
 class RuleComparison:
@@ -28,10 +33,14 @@ class RuleComparison:
 
     These are one threshold for Jaccard, threshold averaging, and a threshold per class for F1. They are fitted when a
     validation is added, and scored on a test of the same weights; without such a validation they are left out.
+
+    Of a stage with more than `MOST_ENTRIES` entries, rows at equal distances are taken, and `notes` and the table say
+    so. The run's own rule stays as it was fitted.
     """
 
     def __init__(self) -> None:
         self.scores: dict[str, pd.DataFrame] = {}
+        self.notes: dict[str, str] = {}  #: by stage, where not all of its rows were taken
         self._fitted: list[ThresholdRule] = []
         self._fitted_on: str | Path | None = None
 
@@ -49,6 +58,11 @@ class RuleComparison:
         Returns:
             As :func:`scores_of_rules`.
         """
+        rows, labels = outputs.probabilities.shape
+        outputs = _thinned(outputs, max(1, MOST_ENTRIES // labels))
+        self.notes.pop(stage, None)
+        if len(outputs.index) < rows:
+            self.notes[stage] = f"{stage}: on {len(outputs.index):,} of {rows:,} rows, at {labels:,} labels"
         if stage == "val":
             self._fitted = [GlobalThreshold("jaccard"), ThresholdAveraging(), PerClassThreshold()]
             for rule in self._fitted:
@@ -63,7 +77,8 @@ class RuleComparison:
         """The rules of the stage that was added last, with the scores of all stages side by side."""
         stages = " / ".join(self.scores)
         last = list(self.scores.values())[-1]
-        table = Table("decision rule", caption="rules with something to fit were fitted on validation")
+        caption = "; ".join(["rules with something to fit were fitted on validation", *self.notes.values()])
+        table = Table("decision rule", caption=caption)
         for metric in last.columns:
             table.add_column(f"{metric}\n{stages}", justify="right")
         for rule in last.index:
@@ -71,6 +86,16 @@ class RuleComparison:
             cells = [["–" if row is None else f"{row[metric]:.4f}" for row in rows] for metric in last.columns]
             table.add_row(cell(rule), *(" / ".join(values) for values in cells))
         return table
+
+
+def _thinned(outputs: Outputs, most: int) -> Outputs:
+    """Rows at equal distances, at most so many, from the first to the last."""
+    rows = len(outputs.index)
+    if rows <= most:
+        return outputs
+    kept = torch.linspace(0, rows - 1, most, dtype=torch.float64).round().long()
+    parts = {name: getattr(outputs, name)[kept] for name in ("index", "probabilities", "targets", "mask")}
+    return replace(outputs, **parts, others={})
 
 
 def scores_of_rules(rules: Sequence[ThresholdRule], outputs: Outputs) -> pd.DataFrame:

@@ -14,6 +14,7 @@ __all__ = ["PerClassThreshold"]
 
 Metric = Literal["f1", "micro_f1", "jaccard"]
 Method = Literal["exact", "grid"]
+TABLE = 2**21  # entries of the tables of one search
 DEFAULT_GRID = [step / 100 for step in range(1, 100)]
 
 
@@ -101,6 +102,14 @@ class PerClassThreshold(CutRule):
         return cuts
 
     def _search(self, probabilities: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+        if self.metric != "f1":
+            return self._search_together(probabilities, targets, mask)
+        # each label has a search of its own: as many at a time as a table of some 100 MB holds
+        labels = max(1, TABLE // len(probabilities))
+        parts = zip(*(tensor.split(labels, dim=1) for tensor in (probabilities, targets, mask)))
+        return torch.cat([self._search_together(*part) for part in parts])
+
+    def _search_together(self, probabilities: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
         grid = (self.grid or DEFAULT_GRID) if self.method == "grid" else None
         ranking = rank(probabilities.T.contiguous(), targets.T.contiguous(), mask.T.contiguous())
         cuts = candidate_cuts(ranking.scores, grid)

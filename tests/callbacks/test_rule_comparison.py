@@ -4,6 +4,7 @@ import pytest
 import torch
 from rich.console import Console
 
+from mlemo.callbacks import rule_comparison
 from mlemo.callbacks.outputs import Outputs
 from mlemo.callbacks.rule_comparison import RuleComparison, scores_of_rules
 from mlemo.labels import LabelSpace
@@ -68,3 +69,28 @@ def test_a_rule_that_one_stage_lacks_has_a_dash_there() -> None:
     console = Console(width=120, record=True)
     console.print(comparison.table())
     assert "– / 0." in next(line for line in console.export_text().splitlines() if "3 highest labels" in line)
+
+
+def test_of_many_entries_rows_at_equal_distances_are_taken_and_the_table_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    val, test = outputs(1), outputs(2)
+    monkeypatch.setattr(rule_comparison, "MOST_ENTRIES", 4 * 20)
+
+    def part(whole: Outputs) -> Outputs:
+        kept = [round(59 * row / 19) for row in range(20)]
+        return Outputs(*(getattr(whole, name)[kept] for name in ("index", "probabilities", "targets", "mask")))
+
+    comparison = RuleComparison()
+    comparison.add("val", val, "best.ckpt", None)
+    found = comparison.add("test", test, "best.ckpt", None)
+    expected = RuleComparison()
+    expected.add("val", part(val), "best.ckpt", None)
+    assert found.equals(expected.add("test", part(test), "best.ckpt", None))
+    assert expected.notes == {}
+    assert comparison.notes == {
+        "val": "val: on 20 of 60 rows, at 4 labels", "test": "test: on 20 of 60 rows, at 4 labels"
+    }  # fmt: skip
+    assert str(comparison.table().caption).endswith(
+        "; val: on 20 of 60 rows, at 4 labels; test: on 20 of 60 rows, at 4 labels"
+    )

@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.metrics import f1_score, jaccard_score
 
-from mlemo.thresholds import GlobalThreshold, PerClassThreshold
+from mlemo.thresholds import GlobalThreshold, PerClassThreshold, per_class
 
 SEEDS = range(25)
 
@@ -393,3 +393,15 @@ def test_a_large_corpus_takes_less_than_half_a_second():
     finally:
         torch.set_num_threads(threads)
     assert min(seconds) < 0.5
+
+
+@pytest.mark.parametrize("settings", [{}, {"cross_fit": 3, "shrinkage": 0.5}, {"method": "grid"}])
+def test_labels_searched_a_few_at_a_time_have_the_cuts_of_all_at_once(settings, monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    targets = torch.rand(40, 23, generator=generator) < 0.2
+    scores = (torch.rand(40, 23, generator=generator) * 20).round() / 20
+    mask = torch.rand(40, 23, generator=generator) < 0.9
+    together = PerClassThreshold(**settings).fit(scores, targets, mask).thresholds()
+    for table in (1, 40 * 5):
+        monkeypatch.setattr(per_class, "TABLE", table)
+        assert torch.equal(PerClassThreshold(**settings).fit(scores, targets, mask).thresholds(), together)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
@@ -57,14 +57,20 @@ def write_predictions(predictions: Predictions) -> None:
     ``decided:<label>`` (1 or 0), then ``probability:<label>``. A label has columns of its own, so that any name is
     read back as it was. ``rule`` is not written: it stands in the results beside the file.
     """
-    gold = predictions.gold.int().numpy().astype(object)
-    gold[~predictions.mask.numpy()] = ""
-    parts = {GOLD: gold, DECIDED: predictions.decided.int().numpy(), PROBABILITY: predictions.probabilities.double()}
-    table = pd.DataFrame({"id": predictions.ids})
-    for prefix, part in parts.items():
-        table = table.join(pd.DataFrame(part, columns=[prefix + name for name in predictions.label_space.names]))
+    write_atomically(predictions.path, _lines(predictions))
+
+
+def _lines(predictions: Predictions) -> Iterator[str]:
+    """The lines of the file, one at a time; not by pandas, which is slow where columns are many and holds them all."""
+    names = predictions.label_space.names
     # every text is quoted: by default a carriage return inside a name or an id would end the row
-    write_atomically(predictions.path, table.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC))
+    yield ",".join(map(_quoted, ["id", *(prefix + name for prefix in PREFIXES for name in names)])) + "\n"
+    gold = torch.where(predictions.mask, predictions.gold.long(), 2).numpy()
+    decided = predictions.decided.long().numpy()
+    digits = np.array(["0", "1", _quoted("")], dtype=object)
+    for row, identifier in enumerate(predictions.ids):
+        cells = [*digits[gold[row]], *digits[decided[row]], *map(repr, predictions.probabilities[row].tolist())]
+        yield f"{_quoted(identifier)},{','.join(cells)}\n"
 
 
 def read_predictions(path: Path) -> Predictions:
@@ -112,6 +118,11 @@ def read_predictions(path: Path) -> Predictions:
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     return Predictions(path, space, list(table["id"]), gold, mask, decided, probabilities, _rule(path))
+
+
+def _quoted(text: str) -> str:
+    """A cell of a CSV file."""
+    return '"' + text.replace('"', '""') + '"'
 
 
 def _indicators(table: pd.DataFrame, columns: list[str], path: Path) -> tuple[Tensor, Tensor]:

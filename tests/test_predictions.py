@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 
@@ -24,6 +25,18 @@ def invented(path: Path, names: tuple[str, ...], annotated: float = 0.8) -> Pred
     gold, mask, decided, probabilities = (torch.rand(len(ids), len(names), generator=draw) for _ in range(4))
     known = mask < annotated
     return Predictions(path, LabelSpace(names), ids, (gold < 0.4) & known, known, decided < 0.5, probabilities)
+
+
+def test_the_file_is_what_pandas_writes_with_every_text_quoted(tmp_path: Path) -> None:
+    written = invented(tmp_path / "predictions_test.csv", AWKWARD)
+    written.probabilities[:, 0] = torch.tensor([0.0, 1.0, 1e-5, 1e-30, 0.1, 1 / 3, 1e-4])
+    write_predictions(written)
+    gold = written.gold.int().numpy().astype(object)
+    gold[~written.mask.numpy()] = ""
+    parts = {"gold:": gold, "decided:": written.decided.int().numpy(), "probability:": written.probabilities.double()}
+    tables = [pd.DataFrame(part, columns=[prefix + name for name in AWKWARD]) for prefix, part in parts.items()]
+    table = pd.concat([pd.DataFrame({"id": written.ids}), *tables], axis=1)
+    assert written.path.read_bytes() == table.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC).encode()
 
 
 @pytest.mark.parametrize("annotated", [0.8, 2])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from glob import escape as glob_escape
 from pathlib import Path
@@ -14,7 +15,11 @@ PART = ".part"
 
 
 def write_atomically(
-    path: Path, content: str | bytes | memoryview, *, sync: bool = True, previous: Path | None = None
+    path: Path,
+    content: str | bytes | memoryview | Iterable[str],
+    *,
+    sync: bool = True,
+    previous: Path | None = None,
 ) -> None:
     """Write a file so that a kill, a full disk or a power cut leaves the whole new file or the file before it.
 
@@ -22,7 +27,7 @@ def write_atomically(
 
     Args:
         path: The file.
-        content: Text, which is written as UTF-8, or bytes.
+        content: Text, which is written as UTF-8, whole or in parts, or bytes.
         sync: Whether to wait until the disk holds it (about 10 ms). Without this a kill and a full disk are survived,
             but a power cut may bring the file before it back.
         previous: Name in the same folder that the file before is kept under; ``None`` to keep none.
@@ -39,10 +44,14 @@ def write_atomically(
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}{PART}")
-    data = content.encode("utf-8") if isinstance(content, str) else content
+    data: Iterable[bytes | memoryview]
+    if isinstance(content, (bytes, memoryview)):
+        data = [content]
+    else:
+        data = (text.encode("utf-8") for text in ([content] if isinstance(content, str) else content))
     try:
         with part.open("wb") as file:
-            file.write(data)
+            file.writelines(data)
             if sync:
                 file.flush()
                 os.fsync(file.fileno())
@@ -53,6 +62,9 @@ def write_atomically(
         part.unlink(missing_ok=True)
         problem = f"cannot be written, what was there before is kept: {error.strerror}"
         raise OSError(error.errno, problem, str(path)) from error
+    except UnicodeEncodeError:
+        part.unlink(missing_ok=True)
+        raise
     if sync:
         _sync_folder(path.parent)
 

@@ -24,6 +24,11 @@ def test_content_is_written_as_it_is_and_folders_are_made(tmp_path: Path, conten
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_text_in_parts_is_written_as_the_whole(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "parts", (text for text in ("ü,", "", "\n", "end")))
+    assert (tmp_path / "parts").read_text("utf-8") == "ü,\nend"
+
+
 def test_a_full_disk_leaves_the_file_as_it_was_and_nothing_beside_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,7 +33,7 @@ from mlemo.reports.comparison import WRITERS, cells
 from mlemo.runs.atomic import write_atomically
 from mlemo.runs.files import PREDICTIONS
 from mlemo.runs.manifest import is_tested, read_manifest
-from mlemo.visible import cell, enumerated, visible
+from mlemo.visible import cell, enumerated, shown, visible
 
 __all__ = ["Row", "check_same_samples", "compare_runs", "main"]
 
@@ -164,7 +164,7 @@ def check_same_samples(first: Predictions, other: Predictions) -> None:
 
     if other.label_space != first.label_space:
         found, expected = other.label_space.names, first.label_space.names
-        raise ValueError(f"{other.path} has the labels {list(found)}, {first.path} {list(expected)}")
+        raise ValueError(f"{other.path} has the labels {shown(list(found))}, {first.path} {shown(list(expected))}")
     for row, (found_id, expected_id) in enumerate(zip(other.ids, first.ids)):
         if found_id != expected_id:
             raise different("id", row, found_id, expected_id)

@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from mlemo.callbacks.figures import which_labels
 from mlemo.cli.explain import parser as make_parser
 from mlemo.cli.texts import text_lines
 from mlemo.data import Corpus, Split
 from mlemo.explanations.attention import attention
 from mlemo.explanations.corpora import corpus_of
-from mlemo.explanations.correlation import correlation_agreement
+from mlemo.explanations.correlation import MOST_PAIRED, correlation_agreement
 from mlemo.explanations.errors import error_examples
 from mlemo.explanations.loss_weight_figure import read_loss_weights
 from mlemo.explanations.neighbors import nearest_training_texts, training_memory
@@ -26,7 +27,7 @@ from mlemo.predictions import Predictions, read_predictions
 from mlemo.runs.loading import find_checkpoint, read_checkpoint
 from mlemo.runs.manifest import is_tested
 from mlemo.text.readable import readable
-from mlemo.visible import visible
+from mlemo.visible import enumerated, visible
 
 __all__ = ["explain"]
 
@@ -139,8 +140,8 @@ def _explain_run(
     names = predictions.label_space.names
     if names != labels:
         raise ValueError(
-            f"{predictions.path} has the labels {', '.join(names)}, the checkpoint "
-            f"{', '.join(labels)}: they are not of the same run"
+            f"{predictions.path} has the labels {enumerated(names)}, the checkpoint "
+            f"{enumerated(labels)}: they are not of the same run"
         )
     if options.examples:
         texts = None
@@ -148,6 +149,8 @@ def _explain_run(
             texts = _texts_of(predictions, corpus)
         except (OSError, ValueError) as error:
             report.notes.append(f"Texts of the examples: {error}")
+        if which := which_labels(min(len(names), MOST_PAIRED), len(names)):
+            report.notes.append(f"Examples are of {which}.")
         report.add_errors(error_examples(predictions, texts, options.examples, options.seed))
     report.add_correlation(correlation_agreement(predictions))
     weights = predictions.path.with_name("loss_weights.csv")

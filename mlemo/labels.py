@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mlemo.visible import SURROGATE
+from mlemo.visible import SURROGATE, shown
 
 __all__ = ["LabelSpace"]
 
@@ -60,7 +60,8 @@ class LabelSpace:
             grouped = [name for group in self.groups for name in group]
             unknown = sorted(set(grouped) - set(self.names))
             if unknown:
-                raise ValueError(f"label groups name unknown labels {unknown}; the labels are {list(self.names)}")
+                known = shown(list(self.names))
+                raise ValueError(f"label groups name unknown labels {unknown}; the labels are {known}")
             twice = sorted(name for name, count in Counter(grouped).items() if count > 1)
             if twice:
                 raise ValueError(f"a label belongs to at most one group, found {twice} in several")
@@ -90,7 +91,7 @@ class LabelSpace:
         try:
             return self.names.index(name)
         except ValueError:
-            raise ValueError(f"unknown label {name!r}; the labels are {list(self.names)}") from None
+            raise ValueError(f"unknown label {name!r}; the labels are {shown(list(self.names))}") from None
 
     def group_indices(self) -> tuple[tuple[int, ...], ...] | None:
         """The groups as tuples of columns, or ``None`` where the labels are flat."""

@@ -18,6 +18,7 @@ from torch import Tensor
 from mlemo.labels import LabelSpace
 from mlemo.runs.atomic import write_atomically
 from mlemo.thresholds.base import check_probabilities
+from mlemo.visible import enumerated, shown
 
 __all__ = ["Predictions", "read_predictions", "write_predictions"]
 
@@ -104,7 +105,7 @@ def read_predictions(path: Path) -> Predictions:
     if not names or table.empty or not (old or header == ["id", *chain.from_iterable(columns.values())]):
         raise ValueError(
             f"{path}: expected columns id, gold:<label>, decided:<label> and probability:<label> for each label, and "
-            f"at least one row, found columns {', '.join(map(str, header))} and {len(table)} rows"
+            f"at least one row, found columns {enumerated(list(map(str, header)))} and {len(table)} rows"
         )
     space = LabelSpace(tuple(names))
     if old:
@@ -181,7 +182,9 @@ def _multi_hot(cells: pd.Series[str], space: LabelSpace, path: Path) -> Tensor:
         ways = readings(cell, 0)
         if len(ways) != 1:
             what = (
-                "can be read in several ways" if ways else f"is not a list of labels in the order {list(space.names)}"
+                "can be read in several ways"
+                if ways
+                else f"is not a list of labels in the order {shown(list(space.names))}"
             )
             row = int((codes == index).argmax()) + 1
             raise ValueError(f"{path}, row {row}: {cell!r} in column {cells.name!r} {what}")

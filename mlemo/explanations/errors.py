@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import pandas as pd
 import torch
 
+from mlemo.callbacks.figures import most_positive
+from mlemo.explanations.correlation import MOST_PAIRED
 from mlemo.predictions import Predictions
 
 __all__ = ["error_examples"]
@@ -14,6 +16,8 @@ __all__ = ["error_examples"]
 
 def error_examples(predictions: Predictions, texts: Sequence[str] | None, each: int = 3, seed: int = 0) -> pd.DataFrame:
     """True positives, false positives and false negatives of each label (Alrasheedy et al. 2026, Table 13).
+
+    Of many labels, the `MOST_PAIRED` with the most positives have examples.
 
     Args:
         predictions: What the run predicted; cells that are not annotated are left out.
@@ -30,7 +34,8 @@ def error_examples(predictions: Predictions, texts: Sequence[str] | None, each: 
     cases = {"TP": gold & decided, "FP": ~predictions.gold & decided, "FN": gold & ~decided}
     draw = torch.Generator().manual_seed(seed)
     rows = []
-    for column, label in enumerate(names):
+    for column in most_positive(gold.sum(0), MOST_PAIRED).tolist():
+        label = names[column]
         for case, cells in cases.items():
             found = cells[:, column].nonzero().flatten()
             for row in found[torch.randperm(len(found), generator=draw)[:each]].sort().values.tolist():

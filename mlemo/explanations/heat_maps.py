@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from html import escape
 from math import isnan
 
+import torch
+
 from mlemo.explanations.pages import table
 from mlemo.explanations.words import WordWeights
 
@@ -13,6 +15,7 @@ __all__ = ["AGAINST", "FOR", "heat_maps", "strength"]
 
 # blue and vermilion, which colour-blind readers tell apart (Okabe and Ito 2008)
 FOR, AGAINST = (0, 114, 178), (213, 94, 0)
+MOST_COLUMNS = 100  #: in a table of weights
 STRONGEST = 0.6  #: opacity of the strongest colour; black text on it has a contrast of 8 : 1 or more
 
 
@@ -22,17 +25,33 @@ def strength(weight: float, scale: float) -> float:
 
 
 def heat_maps(weights: WordWeights) -> str:
-    """One heat map for each column that is shown, and a table of all columns."""
-    rows = ([word.text, *line] for word, line in zip(weights.words, weights.weights.tolist()))
+    """One heat map for each column that is shown, and a table of all columns.
+
+    Of more than `MOST_COLUMNS` the table has those that are shown and those with the largest weights.
+    """
+    columns = _columns(weights)
+    names = [weights.names[column] for column in columns]
+    rows = ([word.text, *line] for word, line in zip(weights.words, weights.weights[:, columns].tolist()))
+    which = "All weights" if len(names) == len(weights.names) else f"{len(names)} of {len(weights.names):,} columns"
     return "\n".join(
         [
             f"<h3>{escape(weights.title)}</h3>",
             *(_heat_map(weights, column) for column in weights.shown),
-            "<details><summary>All weights as numbers (nan: beyond the longest input)</summary>",
-            table(["word", *weights.names], rows),
+            f"<details><summary>{which} as numbers (nan: beyond the longest input)</summary>",
+            table(["word", *names], rows),
             "</details>",
         ]
     )
+
+
+def _columns(weights: WordWeights) -> list[int]:
+    """Places of the columns in the table, in their order."""
+    if len(weights.names) <= MOST_COLUMNS:
+        return list(range(len(weights.names)))
+    values = weights.weights.nan_to_num(0.0).abs()
+    largest = torch.cat([values, values.new_zeros(1, values.shape[1])]).amax(0)  # a text may have no word
+    largest[weights.shown] = torch.inf
+    return largest.argsort(descending=True, stable=True)[:MOST_COLUMNS].sort().values.tolist()
 
 
 def _heat_map(weights: WordWeights, column: int) -> str:

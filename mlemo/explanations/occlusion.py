@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from heapq import nlargest
 
 import torch
 
+from mlemo.callbacks.figures import MOST_LABELS
 from mlemo.explanations.words import WordWeights, cut, direction, word_spans
 from mlemo.predict import Classified, Classifier
 
@@ -50,12 +52,16 @@ def occlusion(classifier: Classifier, results: Sequence[Classified]) -> list[Wor
 
 
 def decided_columns(result: Classified) -> list[int]:
-    """Places of the labels decided for a text; where none is, of the most probable one.
+    """Places of the labels decided for a text, at most `MOST_LABELS`; where none is, of the most probable one.
+
+    Of more labels the most probable are taken.
 
     Example:
         >>> decided_columns(Classified("a text", [], {"joy": 0.1, "fear": 0.3}))
         [1]
     """
-    names = list(result.probabilities)
-    most_probable = max(names, key=result.probabilities.__getitem__)
-    return [names.index(name) for name in result.labels or [most_probable]]
+    places = {name: place for place, name in enumerate(result.probabilities)}
+    if not result.labels:
+        return [places[max(places, key=result.probabilities.__getitem__)]]
+    kept = set(nlargest(MOST_LABELS, result.labels, key=result.probabilities.__getitem__))
+    return [places[name] for name in result.labels if name in kept]

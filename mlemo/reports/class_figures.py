@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure as Drawing
 
+from mlemo.callbacks.figures import MOST_LABELS
 from mlemo.reports.classes import class_values
 from mlemo.reports.figure_style import LETTER, Words, grid, name_places, numbers_in_cells
 from mlemo.reports.panels import by_panel, chosen
@@ -20,7 +21,7 @@ __all__ = ["class_gain"]
 def class_gain(figure: Figure, results: Results, scores: Scores, say: Words) -> tuple[Drawing, str]:
     """Gain of each label over the baseline, class by class, in points; classes with most training samples first.
 
-    As Fig. 2 of Hu et al. (2025). Means over the seeds are compared.
+    As Fig. 2 of Hu et al. (2025). Means over the seeds are compared. At most `MOST_LABELS` classes are shown.
 
     Raises:
         ValueError: The baseline has no finished run beside any other label.
@@ -36,7 +37,8 @@ def class_gain(figure: Figure, results: Results, scores: Scores, say: Words) -> 
                 tables[figure.baseline]["training_positives"].mean(axis=1).sort_values(ascending=False, kind="stable")
             )
             gains = 100 * means.sub(means[figure.baseline], axis=0).drop(columns=figure.baseline)
-            panels[title] = gains.loc[order.index].T
+            some = (f"{MOST_LABELS} of {len(order):,} classes",) if len(order) > MOST_LABELS else ()
+            panels[(*title, *some)] = gains.loc[order.index[:MOST_LABELS]].T
     if not panels:
         raise ValueError(f"no finished run of {figure.across} {figure.baseline} beside one of another label")
     lines, columns = (max(size) for size in zip(*(gains.shape for gains in panels.values())))

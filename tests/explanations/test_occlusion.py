@@ -72,3 +72,12 @@ def test_heat_maps_are_drawn_of_what_was_decided() -> None:
     probabilities = {"joy": 0.2, "anger": 0.7, "fear": 0.9}
     assert decided_columns(Classified("a", ["joy", "fear"], probabilities)) == [0, 2]
     assert decided_columns(Classified("a", [], probabilities)) == [2]
+
+
+def test_of_many_decided_labels_the_most_probable_are_shown_in_their_order() -> None:
+    draw = torch.Generator().manual_seed(0)
+    probabilities = {f"label {number}": value for number, value in enumerate(torch.rand(3000, generator=draw).tolist())}
+    decided = [name for name, value in probabilities.items() if value > 0.5]
+    found = decided_columns(Classified("a text", decided, probabilities))
+    values = list(probabilities.values())
+    assert found == sorted(sorted(range(3000), key=lambda place: -values[place])[:40])

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import pytest
 import torch
 
-from mlemo.explanations.heat_maps import STRONGEST, heat_maps, strength
+from mlemo.explanations.heat_maps import MOST_COLUMNS, STRONGEST, heat_maps, strength
 from mlemo.explanations.pages import link, page, picture, table
 from mlemo.explanations.words import Word, WordWeights
 
@@ -96,3 +96,19 @@ def test_pages_are_made_for_phones_and_fetch_nothing() -> None:
         Checked(page("t", ['<img alt="x" src="picture.png">']))
     with pytest.raises(AssertionError):
         Checked(page("t", ['<a href="https://example.org">x</a>']))
+
+
+@pytest.mark.parametrize("words", [3, 0])
+def test_a_table_of_many_columns_has_those_shown_and_those_with_the_largest_weights(words: int) -> None:
+    values = torch.rand(words, 10_000, generator=torch.Generator().manual_seed(0)) / 2
+    names = [f"label-{number}" for number in range(10_000)]
+    if words:
+        values[1, 5000:5099], values[2, 7] = -0.9, torch.nan
+    content = heat_maps(WordWeights("Added", [Word("a")] * words, names, values, [7], "ltr"))
+    Checked(content)
+    assert "100 of 10,000 columns as numbers" in content
+    head = re.findall(r"<th[^>]*>(label-\d+)</th>", content)
+    assert "label-7" in head
+    assert len(head) == MOST_COLUMNS
+    if words:
+        assert head == ["label-7", *names[5000:5099]]

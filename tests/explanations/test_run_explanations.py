@@ -54,6 +54,17 @@ def test_examples_are_of_their_case_and_drawn_with_a_seed() -> None:
     assert list(without.columns) == ["label", "case", "of", "probability", "id", "gold", "predicted"]
 
 
+def test_examples_of_many_labels_are_those_with_the_most_positives() -> None:
+    labels, draw = 450, torch.Generator().manual_seed(0)
+    gold = torch.rand(30, labels, generator=draw) < torch.linspace(0.05, 0.6, labels)
+    decided, mask = torch.rand(30, labels, generator=draw) < 0.5, torch.ones(30, labels, dtype=torch.bool)
+    space = LabelSpace(tuple(f"label {number}" for number in range(labels)))
+    ids = [str(row) for row in range(30)]
+    table = error_examples(Predictions(Path("p.csv"), space, ids, gold, mask, decided, decided.float(), ""), None)
+    kept = gold.sum(0).argsort(descending=True, stable=True)[:400].sort().values.tolist()
+    assert list(dict.fromkeys(table["label"])) == [f"label {number}" for number in kept]
+
+
 def test_pearson_r_and_p_are_those_of_numpy_and_scipy_over_pairs_of_labels() -> None:
     found = predictions()
     agreement = correlation_agreement(found)

@@ -17,10 +17,15 @@ from torch import Tensor
 __all__ = ["coverage_error", "label_ranking_average_precision", "one_error", "ranking_loss"]
 
 
-def _at_least(scores: Tensor, among: Tensor) -> Tensor:
-    """For each entry, how many entries of the same row, of those in ``among``, have at least its score: ``(N, C)``."""
+def _at_least(scores: Tensor, among: Tensor, of: Tensor) -> Tensor:
+    """How many entries of the same row, of those in ``among``, have at least the score of an entry: ``(N, C)`` long.
+
+    Only for entries in ``of`` ``(N, C)`` bool, of which a row of many labels has few; 0 elsewhere.
+    """
     ascending = scores.masked_fill(~among, -1.0).sort(dim=1).values
-    return scores.shape[1] - torch.searchsorted(ascending, scores.contiguous())
+    some = of.byte().topk(int(of.sum(dim=1).amax()), dim=1).indices if len(of) else of.long()
+    counts = scores.shape[1] - torch.searchsorted(ascending, scores.gather(1, some))
+    return torch.zeros_like(of, dtype=torch.long).scatter_(1, some, counts * of.gather(1, some))
 
 
 def _mean(values: Tensor, mask: Tensor) -> Tensor:
@@ -38,7 +43,7 @@ def ranking_loss(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
         tensor(0.5000)
     """
     irrelevant = mask & ~targets
-    wrong = (_at_least(scores, irrelevant) * targets).sum(dim=1)
+    wrong = _at_least(scores, irrelevant, targets).sum(dim=1)
     pairs = targets.sum(dim=1) * irrelevant.sum(dim=1)
     return _mean(wrong / pairs.clamp(min=1), mask)
 
@@ -59,7 +64,7 @@ def coverage_error(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
 
     mean_i max_{j ∈ R_i} |{k: p_ik ≥ p_ij}|, 0 for a sample without relevant labels; counted from 1.
     """
-    return _mean((_at_least(scores, mask) * targets).amax(dim=1).float(), mask)
+    return _mean(_at_least(scores, mask, targets).amax(dim=1).float(), mask)
 
 
 def label_ranking_average_precision(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
@@ -67,7 +72,7 @@ def label_ranking_average_precision(scores: Tensor, targets: Tensor, mask: Tenso
 
     mean_i (1/|R_i|) Σ_{j ∈ R_i} |{k ∈ R_i: p_ik ≥ p_ij}| / |{k: p_ik ≥ p_ij}|, 1 where no or every label is relevant.
     """
-    share = _at_least(scores, targets) / _at_least(scores, mask).clamp(min=1)
+    share = _at_least(scores, targets, targets) / _at_least(scores, mask, targets).clamp(min=1)
     relevant = targets.sum(dim=1)
-    precision = (share * targets).sum(dim=1) / relevant.clamp(min=1)
+    precision = share.sum(dim=1) / relevant.clamp(min=1)
     return _mean(torch.where(relevant > 0, precision, 1.0), mask)

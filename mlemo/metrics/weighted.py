@@ -252,14 +252,14 @@ def _ranking_values(scores: Tensor, truth: Tensor, annotated: Tensor) -> dict[st
     irrelevant = annotated & ~truth
     relevant = truth.sum(1)
     pairs = relevant * irrelevant.sum(1)
-    depth = _at_least(scores, annotated)
+    depth = _at_least(scores, annotated, truth)
     visible = scores.masked_fill(~annotated, -1.0)
     highest = visible == visible.amax(1, keepdim=True)
-    precision = (_at_least(scores, truth).double() / depth.clamp(min=1) * truth).sum(1) / relevant.clamp(min=1)
+    precision = (_at_least(scores, truth, truth).double() / depth.clamp(min=1)).sum(1) / relevant.clamp(min=1)
     return {
-        "ranking_loss": (_at_least(scores, irrelevant) * truth).sum(1).double() / pairs.clamp(min=1),
+        "ranking_loss": _at_least(scores, irrelevant, truth).sum(1).double() / pairs.clamp(min=1),
         "one_error": (highest & ~truth).any(1),
-        "coverage_error": (depth * truth).amax(1),
+        "coverage_error": depth.amax(1),
         "label_ranking_ap": torch.where(relevant > 0, precision, 1.0),
     }
 

@@ -257,7 +257,7 @@ def instantiate(words: Sequence[str]) -> MlemoCLI:
 class _ParserMade(Exception):
     """Carries the parser out of the constructor of a command that is not run."""
 
-    def __init__(self, parser: Parser) -> None:
+    def __init__(self, parser: LightningArgumentParser) -> None:
         super().__init__()
         self.parser = parser
 
@@ -268,7 +268,7 @@ class _ParserOnly(MlemoCLI):
 
 
 @cache
-def _fit_parser() -> Parser:
+def _fit_parser() -> LightningArgumentParser:
     """The parser of ``mlemo fit``, made once per process."""
     try:
         _cli([], run=True, command=["fit"], kind=_ParserOnly)

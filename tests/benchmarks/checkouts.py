@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 from statistics import mean, median
 
@@ -35,7 +36,7 @@ def train(words: list[str], out: Path) -> None:
 
     _TrainingEpochLoop.advance = timed  # type: ignore[method-assign]
     mlemo(words)
-    out.write_text(json.dumps([later - earlier for earlier, later in zip(begun, begun[1:])]))
+    out.write_text(json.dumps([later - earlier for earlier, later in pairwise(begun)]))
 
 
 def main() -> None:
@@ -50,7 +51,8 @@ def main() -> None:
     words += [
         f"--trainer.limit_train_batches={options.steps}", "--trainer.max_epochs=1", "--trainer.limit_val_batches=0",
         "--trainer.accelerator=cpu", "--trainer.precision=32-true", "--test_after_fit=false",
-        "--checkpoint.save_top_k=0", "--last_checkpoint.save_top_k=0", "--early_stopping.strict=false", "--trainer.enable_model_summary=false",
+        "--checkpoint.save_top_k=0", "--last_checkpoint.save_top_k=0", "--early_stopping.strict=false",
+        "--trainer.enable_model_summary=false",
     ]  # fmt: skip
     if options.train is not None:
         train(words, options.train)

@@ -119,6 +119,7 @@ def test_the_compared_setting_can_be_given(invented: Maker, capsys: pytest.Captu
 
 def test_what_is_missing_is_named(invented: Maker) -> None:
     study = invented(
+        scales={"tiny": {"words": "", "seeds": [1, 2, 3]}, "paper": {"words": "", "seeds": [1]}},
         varies={"loss": {"BCE": "", "Focal": "", "ASL": {}, "Huge": {"paper": ""}}},
         figures=[{"kind": "bar", "title": "Only Focal", "metric": "F1", "across": "loss", "where": {"loss": "Focal"}}],
         published=[

@@ -132,6 +132,25 @@ def test_a_sweep_that_was_broken_off_ends_as_an_unbroken_one(
         sweep(write(tmp_path, SWEEP | {"metric": "jaccard"}), broken)
 
 
+def test_a_killed_trial_continues_from_its_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "killing.py").write_text(
+        "import lightning.pytorch as pl, os, pathlib\n"
+        "class Kill(pl.Callback):\n"
+        "    def on_train_epoch_start(self, trainer, model):\n"
+        "        flag = pathlib.Path(__file__).with_name('flag')\n"
+        "        if trainer.current_epoch == 2 and flag.exists(): flag.unlink(); os.kill(os.getpid(), 9)\n"
+    )
+    (tmp_path / "flag").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    words = f"{WORDS} --trainer.callbacks+=killing.Kill"
+    study = sweep(write(tmp_path, SWEEP | {"words": words, "trials": 1}), tmp_path)
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE]
+    assert list(study.trials[0].intermediate_values) == [0, 1, 2]
+    log = (tmp_path / "mine" / "trials" / "trial_0000" / "log.txt").read_text()
+    assert "Restored all states" in log
+    assert not (tmp_path / "flag").exists()
+
+
 def test_bad_trials_are_pruned_and_failed_ones_shown_with_their_last_lines(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

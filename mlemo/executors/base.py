@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-__all__ = ["BUSY", "Ended", "Executor", "Job"]
+__all__ = ["BUSY", "RETRIES", "Ended", "Executor", "Job"]
 
+RETRIES = 2  #: of a job whose process was killed: it may be the job that needs too much memory
 BUSY = 75  #: exit status of a job whose folder another process works in (``EX_TEMPFAIL`` of sysexits.h)
 
 

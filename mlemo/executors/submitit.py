@@ -64,9 +64,9 @@ class SubmititExecutor(Executor):
 
     def cancel(self, name: str) -> None:
         """End a job at once."""
-        job = self._jobs.pop(name)
-        job.cancel()
-        job.wait()
+        if (job := self._jobs.pop(name, None)) is not None:
+            job.cancel()
+            job.wait()
 
     def close(self) -> None:
         """End all jobs at once."""

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from filelock import FileLock, Timeout
 
-from mlemo.executors import BUSY, Ended, Executor, Job
+from mlemo.executors import BUSY, RETRIES, Ended, Executor, Job
 from mlemo.hardware import on_gpu, world_size
 from mlemo.runs.atomic import write_atomically
 from mlemo.studies.do import do, lock_of
@@ -19,7 +19,6 @@ from mlemo.studies.runs import StudyRun
 __all__ = ["Listener", "run_all", "run_folder_of"]
 
 POLL = 1.0  #: seconds between two looks at runs that another command works on
-RETRIES = 2  #: of a run whose process was killed: it may be the run that needs too much memory
 
 
 class Listener(Protocol):

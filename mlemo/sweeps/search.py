@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from rich.console import Console
 
 from mlemo.callbacks.epoch_log import read_epochs
-from mlemo.executors import Ended, Executor, Job
+from mlemo.executors import RETRIES, Ended, Executor, Job
 from mlemo.runs.atomic import write_atomically
 from mlemo.runs.files import RESULTS
 from mlemo.sweeps.do_trial import do_trial
@@ -62,8 +62,9 @@ def best_trial(study: optuna.Study) -> FrozenTrial | None:
 @dataclass
 class _Working:
     trial: Trial
-    folder: Path
+    job: Job
     begun: float
+    kills: int = 0
     reported: set[int] = field(default_factory=set)
 
 
@@ -123,7 +124,13 @@ class Search:
                     executor.cancel(name)
                     self._finish(name, TrialState.PRUNED)
             for end in ended:
-                if end.name in self._working:
+                if end.name not in self._working:
+                    continue
+                working = self._working[end.name]
+                if end.was_killed and working.kills < RETRIES:
+                    working.kills += 1
+                    executor.submit(working.job)
+                else:
                     self._tell(end)
 
     def _check_same(self, database: Path) -> None:
@@ -168,12 +175,13 @@ class Search:
         if not given.is_file() or json.loads(given.read_text(encoding="utf-8")) != list(words):
             shutil.rmtree(folder, ignore_errors=True)  # of a trial with other values that was given up
             write_atomically(given, json.dumps(words))
-        self._working[name] = _Working(trial, folder, time.monotonic())
-        executor.submit(Job(name, do_trial, (words, folder), folder, gpus=int(self.on_gpu)))
+        job = Job(name, do_trial, (words, folder), folder, gpus=int(self.on_gpu))
+        self._working[name] = _Working(trial, job, time.monotonic())
+        executor.submit(job)
 
     def _report_epochs(self, working: _Working) -> bool:
         """Give Optuna the epochs that are new; returns whether it prunes the trial."""
-        for line in read_epochs(working.folder):
+        for line in read_epochs(working.job.folder):
             if line["epoch"] not in working.reported:
                 working.reported.add(line["epoch"])
                 working.trial.report(line["metrics"][f"val/{self.sweep.metric}"], line["epoch"])
@@ -186,7 +194,7 @@ class Search:
         if end.status != 0:
             self._finish(end.name, TrialState.FAIL, error=end.reason)
             return
-        results = RESULTS.path(working.folder, "val")
+        results = RESULTS.path(working.job.folder, "val")
         value = json.loads(results.read_text(encoding="utf-8"))[self.sweep.metric]
         if math.isfinite(value):
             self._finish(end.name, TrialState.COMPLETE, value)

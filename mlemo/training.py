@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import redirect_stderr
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +51,7 @@ from mlemo.runs.loading import ReadAlready, find_checkpoint, read_checkpoint, ta
 from mlemo.runs.place import check_name
 from mlemo.runs.stored_config import INFERENCE, only_known_imports, own_modules, stored_config
 
-__all__ = ["MlemoCLI", "default_precision", "instantiate", "resolve", "run"]
+__all__ = ["MlemoCLI", "default_precision", "instantiate", "make_cli", "run"]
 
 log = logging.getLogger(__name__)
 
@@ -239,7 +236,7 @@ def _run(given: list[str], words: list[str], checkpoint: dict[str, Any] | None =
     quiet = ["--verbose=false"] if command in ("validate", "test") else []
     if command != "fit":
         warnings.filterwarnings("ignore", message="The dirpath has changed.*")  # no best checkpoint is looked for
-    return _cli([command, *quiet, *words], run=True, command=given, checkpoint=checkpoint)
+    return make_cli([command, *quiet, *words], run=True, command=given, checkpoint=checkpoint)
 
 
 def instantiate(words: Sequence[str]) -> MlemoCLI:
@@ -251,58 +248,25 @@ def instantiate(words: Sequence[str]) -> MlemoCLI:
     Returns:
         A ``MlemoCLI`` with ``model``, ``datamodule`` and ``trainer``.
     """
-    return _cli(list(words), run=False, command=["instantiate", *words])
+    return make_cli(list(words), run=False, command=["instantiate", *words])
 
 
-class _ParserMade(Exception):
-    """Carries the parser out of the constructor of a command that is not run."""
-
-    def __init__(self, parser: LightningArgumentParser) -> None:
-        super().__init__()
-        self.parser = parser
-
-
-class _ParserOnly(MlemoCLI):
-    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        raise _ParserMade(self._subcommand_parsers["fit"])
-
-
-@cache
-def _fit_parser() -> LightningArgumentParser:
-    """The parser of ``mlemo fit``, made once per process."""
-    try:
-        _cli([], run=True, command=["fit"], kind=_ParserOnly)
-    except _ParserMade as made:
-        return made.parser
-    raise AssertionError
-
-
-def resolve(words: Sequence[str]) -> dict[str, Any]:
-    """The whole config that a command line of ``mlemo fit`` means, with every default.
-
-    Args:
-        words: The command line behind ``mlemo fit``.
-
-    Raises:
-        ValueError: The command line cannot be understood.
-    """
-    parser, errors = _fit_parser(), io.StringIO()
-    try:
-        with redirect_stderr(errors):
-            config = parser.parse_args(list(words))
-    except SystemExit:
-        raise ValueError(errors.getvalue().strip()) from None
-    content: dict[str, Any] = yaml.safe_load(parser.dump(config, skip_none=False))
-    return content
-
-
-def _cli(
+def make_cli(
     words: list[str],
     run: bool,
     command: Sequence[str],
     checkpoint: dict[str, Any] | None = None,
     kind: type[MlemoCLI] = MlemoCLI,
 ) -> MlemoCLI:
+    """Make a ``MlemoCLI`` with the defaults of mlemo, and run it.
+
+    Args:
+        words: The command line, which begins with the command where one is run.
+        run: Whether a command is run.
+        command: Words of the command line, as the user gave them.
+        checkpoint: The checkpoint that ``--ckpt_path`` names.
+        kind: The class to make.
+    """
     silence_libraries()
     return kind(
         MultiLabelModel,

@@ -160,7 +160,8 @@ def _is_number(piece: bytes) -> bool:
 
 def _text_vector(numbers: bytes, where: str) -> NDArray[np.float32]:
     try:
-        return np.array(numbers.split(b" "), dtype=np.float32)
+        with np.errstate(over="ignore"):  # a number above the range of float32 becomes one that is not finite
+            return np.array(numbers.split(b" "), dtype=np.float32)
     except ValueError as error:
         raise ValueError(f"{where}: {str(error)[:200]}") from error
 

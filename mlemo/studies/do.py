@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 import mlemo
+from mlemo.cli.resolve import resolve
 from mlemo.executors.base import BUSY
 from mlemo.executors.process import LOG, begin_child
 from mlemo.hardware import world_size
@@ -26,7 +27,6 @@ from mlemo.runs.stored_config import class_modules
 from mlemo.runs.surroundings import code_checksum, git_state
 from mlemo.studies.records import FAILURE, RECORD, Code, make_record, read_record
 from mlemo.studies.runs import HARDWARE, StudyRun
-from mlemo.training import resolve
 from mlemo.training import run as mlemo_run
 
 __all__ = ["do", "lock_of", "remaining_words"]

@@ -11,10 +11,10 @@ from pathlib import Path
 from pydoc import locate
 from typing import Any
 
+from mlemo.cli.resolve import resolve
 from mlemo.hardware import world_size
 from mlemo.paths import class_path
 from mlemo.studies.study import Study
-from mlemo.training import resolve
 
 __all__ = ["HARDWARE", "StudyRun", "address_of", "checksum", "data_checksums", "study_runs"]
 

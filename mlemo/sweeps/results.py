@@ -19,11 +19,11 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from mlemo.cli.resolve import resolve
 from mlemo.reports.tables import markdown_table
 from mlemo.runs.atomic import write_atomically
 from mlemo.sweeps.search import best_trial, counted, place_of, show
 from mlemo.sweeps.sweep_file import Sweep
-from mlemo.training import resolve
 from mlemo.visible import cell, visible
 
 __all__ = ["trial_table", "write_results"]

@@ -14,11 +14,11 @@ from typing import Any, Literal
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from mlemo.cli.resolve import resolve
 from mlemo.hardware import on_gpu, world_size
 from mlemo.metrics.weighted import DECISION_METRICS, PROBABILITY_METRICS
 from mlemo.settings_file import read_settings
 from mlemo.studies.runs import HARDWARE
-from mlemo.training import resolve
 
 __all__ = ["Sweep", "load_sweep"]
 

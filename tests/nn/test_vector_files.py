@@ -103,6 +103,7 @@ def test_words_with_blanks_are_read_as_one(tmp_path: Path) -> None:
         ("2 3\nthe 1 2 3\nother 1 2\n", ":3: a word and 3 numbers are expected, found 2"),
         ("the 1 2 3\nsea 1 x 3\n", ":2: could not convert string to float: b'x'"),
         ("2 3\nthe 1 2 3\nsea 1 nan 3\n", ":3: the vector of 'sea' holds a number that is not finite"),
+        ("the 1 2 3\nsea 1 1e39 3\n", ":2: the vector of 'sea' holds a number that is not finite"),
         ("3 3\nthe 1 2 3\nsea 1 2 3\n", "has 2 words, and its header says 3; it may be truncated"),
         ("1 3\nthe 1 2 3\nsea 1 2 3\n", "has 2 words, and its header says 1"),
         ("word\nsea 1 2 3\n", ":1: a word and its numbers, or a header, are expected, found 'word"),

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 import torch
 
+from mlemo.cli.resolve import resolve
 from mlemo.labels import LabelSpace
 from mlemo.metrics import MultiLabelMetrics
 from mlemo.studies.published import PublishedRow
 from mlemo.studies.runs import address_of
 from mlemo.studies.study import PlannedRun, Study
 from mlemo.studies.study_file import load_study
-from mlemo.training import resolve
 
 SEMEVAL, EXAAEC, ARQ = "SemEval-2018-Ec-Ar", "ExaAEC", "SemEval-2025-Arq"
 CORPORA = (SEMEVAL, EXAAEC, ARQ)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from mlemo.cli.resolve import resolve
 from mlemo.studies.runs import HARDWARE, address_of, checksum, data_checksums
-from mlemo.training import resolve
 
 WORDS = ["--data=SyntheticEmotions", "--data.size=40", "--model=BertWDL", "--model.encoder=FromScratch",
          "--model.loss=FocalLoss", "--seed_everything=3"]  # fmt: skip

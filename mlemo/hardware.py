@@ -58,18 +58,17 @@ def world_size(config: Mapping[str, Any]) -> int:
     devices, nodes = config["trainer"].get("devices"), config["trainer"].get("num_nodes") or 1
     if nodes != 1:
         raise ValueError(f"trainer.num_nodes: a run of a study or a sweep is on one machine, found {nodes}")
-    if isinstance(devices, str) and not devices.strip().isdecimal():
-        devices = [part for part in devices.split(",") if part.strip()]
-        if not all(part.strip().isdecimal() for part in devices):
-            devices = config["trainer"]["devices"]
-    if isinstance(devices, list | tuple) and devices:
-        return len(devices)
-    if isinstance(devices, int | str) and str(devices).isdecimal() and int(devices) > 0:
-        return int(devices)
-    raise ValueError(
-        f"trainer.devices: a run of a study or a sweep needs a number of devices, so that it is the same on every "
-        f"machine; found {devices!r}"
-    )
+    several = devices.strip(" ,").split(",") if isinstance(devices, str) and "," in devices else devices
+    if not isinstance(several, list | tuple):
+        count = int(several) if str(several).isdecimal() else 0
+    else:
+        count = len(several) if all(str(one).strip().isdecimal() for one in several) else 0
+    if count < 1:
+        raise ValueError(
+            f"trainer.devices: a run of a study or a sweep needs a number of devices, so that it is the same on every "
+            f"machine; found {devices!r}"
+        )
+    return count
 
 
 def on_gpu(config: Mapping[str, Any]) -> bool:

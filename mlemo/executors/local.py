@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import signal
 import time
 from dataclasses import dataclass
 from multiprocessing import connection
@@ -114,8 +113,10 @@ class LocalExecutor(Executor):
     def _stop_late(self) -> None:
         for running in self._running.values():
             if time.monotonic() >= running.deadline:
-                number = signal.SIGKILL if running.late else signal.SIGTERM
-                running.process.terminate() if number == signal.SIGTERM else running.process.kill()
+                if running.late:
+                    running.process.kill()
+                else:
+                    running.process.terminate()
                 running.late, running.deadline = True, time.monotonic() + GRACE
 
     def _end(self, running: _Running) -> Ended:

@@ -15,10 +15,11 @@ import torch
 
 from mlemo.executors.base import Job
 from mlemo.hardware import leave_process_group
+from mlemo.runs import files
 
 __all__ = ["LOG", "begin_child", "enter", "reason"]
 
-LOG = "log.txt"
+LOG = files.LOG.name
 LAST_LINES = 15
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from mlemo.executors.base import Ended, Executor, Job
+from mlemo.executors.base import RETRIES, Ended, Executor, Job
 from mlemo.executors.local import run_alone
 
 __all__ = ["RayExecutor"]
-
-RETRIES = 3  #: of a job whose worker or machine died; the run continues from its checkpoint
 
 
 class RayExecutor(Executor):
@@ -38,6 +36,7 @@ class RayExecutor(Executor):
             raise ValueError("--ray needs Ray; install it with: pip install 'mlemo[ray]'") from error
         # Ray starts workers at a nice value of 15, behind everything else on the machine
         os.environ.setdefault("RAY_worker_niceness", "0")
+        # without this Ray warns in each run that it hides the GPUs from jobs that need none
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         self._ray, self.time_limit = ray, time_limit
         self._own = not ray.is_initialized()

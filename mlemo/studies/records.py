@@ -16,13 +16,14 @@ import torch
 from mlemo.callbacks.cost import peak_memory
 from mlemo.fetched import fetched
 from mlemo.hardware import world_size
+from mlemo.runs import files as run_files
 from mlemo.runs.surroundings import versions
 from mlemo.studies.runs import StudyRun
 
 __all__ = ["FAILURE", "RECORD", "Code", "make_record", "read_failure", "read_record"]
 
-RECORD = "record.json"
-FAILURE = "failure.txt"  # why the run failed when it was last tried; a run has this or a record
+RECORD = run_files.RECORD.name
+FAILURE = run_files.FAILURE.name  # why the run failed when it was last tried; a run has this or a record
 PACKAGES = ("mlemo", "torch", "lightning", "transformers", "tokenizers", "torchmetrics", "torch-geometric",
             "scikit-learn", "numpy", "pandas")  # fmt: skip
 

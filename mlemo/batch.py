@@ -99,6 +99,8 @@ class TextInput:
         label_words: Phrases that stand for the labels in the prompt, in label order; ``None`` for the label names.
         prompt_order: ``free`` gives all segments of the prompt the same position ids.
         cleaning: What is done to each text before it is tokenised; ``None`` for nothing.
+        prompt_last: Put the prompt behind the text, on which the states of a causal model then depend, and read a label
+            out at the last piece of its words.
         fixed_length: Pad every text to ``max_length``, at its start, instead of each batch to its longest text.
     """
 
@@ -110,6 +112,7 @@ class TextInput:
     prompt_order: PromptOrder = "sequential"
     cleaning: Callable[[str], str] | None = None
     fixed_length: bool = False
+    prompt_last: bool = False
 
 
 @dataclass(frozen=True)

@@ -100,24 +100,29 @@ class TokenizedCorpus(BatchedCorpus):
             raise ValueError("texts are padded to a fixed length at their start, where a prompt would stand")
         tokenizer = text_input.tokenizer
         self.prompt: Prompt | None = None
-        if text_input.prompt is None:
-            before, _, after = special_tokens(tokenizer, pair=False)
-            self.prefix = torch.tensor(before, dtype=torch.long)
-        else:
+        self.prompt_last = text_input.prompt is not None and text_input.prompt_last
+        self.suffix = torch.empty(0, dtype=torch.long)
+        before, _, after = special_tokens(tokenizer, pair=text_input.prompt is not None and not self.prompt_last)
+        if text_input.prompt is not None:
             words = text_input.label_words or corpus.label_space.names
             if len(words) != len(corpus.label_space):
                 raise ValueError(
                     f"{len(words)} label words for {len(corpus.label_space)} labels: one phrase a label is expected"
                 )
-            self.prompt = Prompt(tokenizer, words, text_input.prompt)
-            _, _, after = special_tokens(tokenizer, pair=True)
-            self.prefix = self.prompt.ids
-        room = text_input.max_length - len(self.prefix) - len(after)
+            self.prompt = Prompt(tokenizer, words, text_input.prompt, last=self.prompt_last)
+            if self.prompt_last:
+                after, self.suffix = [], self.prompt.ids
+            else:
+                before = self.prompt.ids.tolist()
+        elif not before and not after and tokenizer.eos_token_id is not None:
+            after = [tokenizer.eos_token_id]  # a text without words would have no token, and none to be read out at
+        self.prefix = torch.tensor(before, dtype=torch.long)
+        beside = len(self.prefix) + len(after) + len(self.suffix)
+        room = text_input.max_length - beside
         if room < self.MIN_TEXT:
             raise ValueError(
-                f"max_length {text_input.max_length} leaves {room} tokens to the text beside "
-                f"{len(self.prefix) + len(after)} of prompt and special tokens; at least {self.MIN_TEXT} are expected: "
-                "raise max_length or choose a shorter prompt"
+                f"max_length {text_input.max_length} leaves {room} tokens to the text beside {beside} of prompt and "
+                f"special tokens; at least {self.MIN_TEXT} are expected: raise max_length or choose a shorter prompt"
             )
         self.token_types = text_input.token_types
         self.order_free = text_input.prompt_order == "free"
@@ -134,16 +139,18 @@ class TokenizedCorpus(BatchedCorpus):
     def __getitems__(self, rows: Sequence[int] | Tensor) -> Batch:
         """The rows as one batch, padded to the longest of them, or to the fixed length."""
         index = torch.as_tensor(rows, dtype=torch.long)
-        lengths = self.lengths[index]
+        size, lengths = len(index), self.lengths[index, None]  # (B, 1)
         if self.fixed_length is None:
-            column = torch.arange(max(1, int(lengths.max()))).expand(len(index), -1)  # (B, T), place in the text
-            present = column < lengths[:, None]
+            column = torch.arange(max(1, int(lengths.max())) + len(self.suffix)).expand(size, -1)  # (B, T)
+            present = column < lengths
         else:
-            column = torch.arange(self.fixed_length) - (self.fixed_length - lengths[:, None])
+            column = torch.arange(self.fixed_length) - (self.fixed_length - lengths)
             present = column >= 0
         where = torch.where(present, self.starts[index, None] + column, 0)
         text = torch.where(present, self.tokens[where], self.pad_id)
-        size = len(index)
+        segments = None
+        if self.prompt_last:
+            text, present, segments = self._with_prompt(text, present, column - lengths)
         batch: Batch = {
             "input_ids": torch.cat([self.prefix.expand(size, -1), text], 1),
             "attention_mask": torch.cat([torch.ones(size, len(self.prefix), dtype=torch.bool), present], 1).long(),
@@ -151,15 +158,36 @@ class TokenizedCorpus(BatchedCorpus):
         }
         if self.token_types:
             types = torch.zeros_like(batch["input_ids"])
-            if self.prompt is not None:
+            if self.prompt is not None and not self.prompt_last:
                 types[:, len(self.prefix) :] = present.long()
             batch["token_type_ids"] = types
         if self.prompt is not None:
-            batch["label_positions"] = self.prompt.positions.expand(size, -1)
             batch["label_order"] = self.prompt.order.expand(size, -1)
-            behind = torch.full_like(text, len(self.prompt.order))
-            batch["prompt_segments"] = torch.cat([self.prompt.segments.expand(size, -1), behind], 1)
+            if segments is None:
+                batch["label_positions"] = self.prompt.positions.expand(size, -1)
+                before, segments = self.prompt.segments, torch.full_like(text, len(self.prompt.order))
+            else:
+                batch["label_positions"] = len(self.prefix) + lengths + self.prompt.positions
+                before = torch.full_like(self.prefix, -1)
+            batch["prompt_segments"] = torch.cat([before.expand(size, -1), segments], 1)
             if self.order_free:
                 of_text = self.prompt.position_ids.max() + 1 + torch.arange(text.shape[1])
                 batch["position_ids"] = torch.cat([self.prompt.position_ids, of_text]).expand(size, -1)
         return batch
+
+    def _with_prompt(self, text: Tensor, present: Tensor, place: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Put the prompt behind each text.
+
+        Args:
+            text: ``(B, T)``, tokens of the texts.
+            present: ``(B, T)``, whether there is a token.
+            place: ``(B, T)``, place in the prompt, counted from the end of each text.
+
+        Returns:
+            Tokens, whether there is one, and the segment of each, ``(B, T)``.
+        """
+        assert self.prompt is not None
+        behind = (place >= 0) & (place < len(self.suffix))
+        place = place.clamp(0, len(self.suffix) - 1)
+        segments = torch.where(behind, self.prompt.segments[place], torch.where(present, -1, len(self.prompt.order)))
+        return torch.where(behind, self.suffix[place], text), present | behind, segments

@@ -36,15 +36,17 @@ class Prompt:
     The *segment* of a label is the tokens that stand for it in the prompt: its word pieces and ``[MASK]``
     (``words_masks``, as in the paper), its word pieces alone (``words``), or a ``[MASK]`` alone (``masks``). Its
     *read-out* is the token whose state the model turns into the label's logit: the ``[MASK]``, or the first word piece
-    where there is none.
+    where there is none (the last one with ``last``).
 
     Args:
         tokenizer: A transformers tokenizer; it runs here, once, and never again.
         words: One phrase per label, in canonical label order (underscores are read as blanks).
         layout: What a segment consists of.
+        last: The prompt stands behind the text, from which a line break separates it; it then has no special tokens,
+            and without ``[MASK]`` the read-out of a label is its last word piece.
 
     Attributes:
-        ids: ``(P,)`` long, the prompt with the special tokens before and after it.
+        ids: ``(P,)`` long, the prompt with the special tokens before and after it, or the line break before it.
         segments: ``(P,)`` long, the label of each token; -1 before the first label, C after the last.
         positions: ``(C,)`` long, index of the read-out of each label.
         order: ``(C,)`` long, the canonical order.
@@ -54,12 +56,12 @@ class Prompt:
         ValueError: The tokenizer has no mask token, or finds no word piece in a phrase.
     """
 
-    def __init__(self, tokenizer: Any, words: Sequence[str], layout: PromptLayout) -> None:
+    def __init__(self, tokenizer: Any, words: Sequence[str], layout: PromptLayout, last: bool = False) -> None:
         needs_mask = layout != "words"
         if needs_mask and tokenizer.mask_token_id is None:
             raise ValueError(
                 f"prompt layout {layout!r} needs a mask token and {type(tokenizer).__name__} has none; "
-                "use an encoder that was trained with one, or layout 'words'"
+                "use an encoder that was trained with one, or layout 'words' (--model.prompt words)"
             )
         segments: list[list[int]] = []
         for word in words:
@@ -69,13 +71,17 @@ class Prompt:
                 raise ValueError(f"the tokenizer finds no word piece in the label words {word!r}")
             readout = [tokenizer.mask_token_id] if needs_mask else []
             segments.append(readout if layout == "masks" else [*pieces, *readout])
-        before, between, _ = special_tokens(tokenizer, pair=True)
+        between: list[int] = []
+        if last:
+            before = list(tokenizer("\n", add_special_tokens=False)["input_ids"])
+        else:
+            before, between, _ = special_tokens(tokenizer, pair=True)
         self.layout = layout
         self.ids = torch.tensor([*before, *(token for segment in segments for token in segment), *between])
         lengths = torch.tensor([len(before), *map(len, segments), len(between)])
         starts = lengths.cumsum(0) - lengths
         self.segments = torch.repeat_interleave(torch.arange(-1, len(segments) + 1), lengths)
-        self.positions = starts[1:-1] + (lengths[1:-1] - 1 if needs_mask else 0)
+        self.positions = starts[1:-1] + (lengths[1:-1] - 1 if needs_mask or last else 0)
         self.order = torch.arange(len(segments))
         shared_starts = torch.full_like(starts, len(before))
         shared_starts[0], shared_starts[-1] = 0, len(before) + int(lengths[1:-1].max())

@@ -35,6 +35,12 @@ class BertWDL(TextModel):
     no order. There all segments ``e_m [MASK]`` have the same position ids, each attends to itself, the text and the
     special tokens, and these attend to one another only.
 
+    With a causal encoder (a decoder language model such as Llama, Qwen or Gemma) the prompt ``e1 e2 … eM`` comes after
+    the text, on a line of its own. A token there depends on those before it only, so the text does not depend on the
+    prompt, each label depends on the text and on the labels before it, and its read-out is the last piece of its words.
+    The order of the labels matters more than in BERT, and ``LabelShuffle`` is of use with any loss. ``prompt`` must be
+    ``words`` where the tokenizer has no mask token.
+
     Args:
         label_space: The labels.
         encoder: A name on the hub, a local folder in its layout, or an encoder source such as ``FromScratch``.
@@ -55,7 +61,7 @@ class BertWDL(TextModel):
 
     Raises:
         ValueError: ``evaluation_orders`` below one, or above one with an order-free prompt; when the encoder is made:
-            it cannot read an order-free prompt.
+            it cannot process an order-free prompt.
     """
 
     default_parts: ClassVar[Parts] = {
@@ -94,6 +100,11 @@ class BertWDL(TextModel):
     def build_head(self, width: int) -> None:
         """Refiner, shared head, and the label embeddings of the ``masks`` prompt."""
         if self.prompt_order == "free":
+            if self.causal:
+                raise ValueError(
+                    f"model.prompt_order is 'free', and in {type(self.encoder).__name__}, a causal model, each label "
+                    "depends on those before it: set model.prompt_order to sequential"
+                )
             check_order_free(self.encoder)
         heads = self.encoder.config.num_attention_heads if self.heads is None else self.heads
         self.refiner = None if self.san == "none" else SelfAttentionRefiner(width, heads, self.dropout, self.san)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from mlemo.batch import Batch, PromptLayout, PromptOrder, TextInput
@@ -13,7 +14,8 @@ from mlemo.losses import Loss
 from mlemo.models.base import MultiLabelModel
 from mlemo.models.label_words import LabelWords, prompt_words
 from mlemo.models.optimization import Optimization
-from mlemo.nn.encoder import EncoderSource, Pretrained, max_length, restore_encoder, save_encoder
+from mlemo.nn.encoder import EncoderSource, Pretrained
+from mlemo.nn.encoder_properties import is_causal, max_length
 from mlemo.nn.features import TextFeatures
 from mlemo.nn.frozen_encoder import FrozenEncoder
 from mlemo.nn.prompt_order import order_free_inputs
@@ -40,6 +42,7 @@ class TextModel(MultiLabelModel):
     prompt_order: PromptOrder = "sequential"
     label_words: LabelWords | None = None
     encoder: Any  # a transformers model
+    causal: bool = False  #: whether the encoder is a decoder language model, which `is_causal` finds out
 
     def __init__(
         self,
@@ -92,13 +95,13 @@ class TextModel(MultiLabelModel):
         """
         tokenizer = self.source.tokenizer(lambda: self.cleaned(_no_texts() if texts is None else texts()))
         encoder = self.source.encoder(tokenizer)
-        self._attach(encoder, tokenizer, save_encoder(encoder, tokenizer))
+        self._attach(encoder, tokenizer, self.source.stored(encoder, tokenizer))
 
     def pretrained_features(self) -> TextFeatures | None:
         """Vectors of texts by the encoder before it is trained, mean-pooled; ``None`` where it is not pretrained."""
-        if not isinstance(self.source, Pretrained):
+        source = self.source.pretrained
+        if source is None:
             return None
-        source = self.source
         return FrozenEncoder(source.name, max_length=self.max_length, cleaning=self.cleaning, revision=source.revision)
 
     def cleaned(self, texts: Sequence[str]) -> Sequence[str]:
@@ -123,10 +126,13 @@ class TextModel(MultiLabelModel):
         cleaning = None if stored is None else cleaning_from_dict(stored)
         if files != self._files or cleaning != self.cleaning:
             self.cleaning = cleaning
-            self._attach(*restore_encoder(files), files)
+            self._attach(*self.source.restored(files), files)
 
     def _attach(self, encoder: Any, tokenizer: Any, files: dict[str, str]) -> None:
         self.encoder, self.tokenizer, self._files = encoder, tokenizer, files
+        self.causal = is_causal(encoder)
+        if self.causal:
+            encoder.config.use_cache = False  # keys and values for generating text, which no model here does
         self._data_input = TextInput(
             tokenizer=tokenizer,
             max_length=max_length(encoder, tokenizer, self.max_length),
@@ -134,6 +140,7 @@ class TextModel(MultiLabelModel):
             token_types=getattr(encoder.config, "type_vocab_size", 0) > 1,
             label_words=prompt_words(self.label_words, self.label_space, tokenizer),
             prompt_order=self.prompt_order,
+            prompt_last=self.causal,
             cleaning=self.cleaning,
         )
         self.build_head(encoder.config.hidden_size)
@@ -150,7 +157,9 @@ class TextModel(MultiLabelModel):
             inputs["inputs_embeds"] = inputs_embeds
         if "token_type_ids" in batch:
             inputs["token_type_ids"] = batch["token_type_ids"]
-        return self.encoder(**inputs).last_hidden_state
+        states: Tensor = self.encoder(**inputs).last_hidden_state
+        half = getattr(self.encoder, "dtype", torch.float32) != torch.float32
+        return states.float() if half else states  # the layers above are float32
 
 
 def _no_texts() -> Sequence[str]:

@@ -22,9 +22,13 @@ class TransformerClassifier(TextModel):
     Args:
         label_space: The labels.
         encoder: A name on the hub, a local folder in its layout, or an encoder source such as ``FromScratch``.
-        pooling: How a text's token states become one vector.
+        pooling: How a text's token states become one vector; ``last`` is meant for decoder language models, of which
+            only the last token has seen the whole text.
         dropout: Dropout before the linear head.
         kwargs: Settings of ``TextModel``: ``loss``, ``max_length``, ``optimization``.
+
+    Raises:
+        ValueError: ``pooling`` is ``cls`` and the encoder is causal (when the encoder is made).
     """
 
     def __init__(
@@ -41,6 +45,11 @@ class TransformerClassifier(TextModel):
 
     def build_head(self, width: int) -> None:
         """One linear map from the text's vector to the logits."""
+        if self.causal and self.pooling == "cls":
+            raise ValueError(
+                f"model.pooling is 'cls', and the first token of {type(self.encoder).__name__}, a causal model, has "
+                "seen no other: set model.pooling to last or mean"
+            )
         self.head = nn.Linear(width, len(self.label_space))
 
     def forward(self, batch: Batch) -> Tensor:

@@ -7,25 +7,21 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast
-from transformers.utils import cached_file
-from transformers.utils.hub import extract_commit_hash
 
-from mlemo.fetched import note_fetched
 from mlemo.nn.encoder_files import read_files, write_files
+from mlemo.nn.encoder_reference import note_commit
+from mlemo.nn.wordpiece import train_wordpiece
 
 __all__ = [
     "EncoderSource",
     "FromScratch",
     "Pretrained",
-    "first_position",
-    "max_length",
-    "note_commit",
     "restore_encoder",
     "save_encoder",
 ]
@@ -48,6 +44,7 @@ DROPOUTS = (
     "mlp_dropout",
 )
 
+WeightType = Literal["float32", "bfloat16", "float16"]
 
 #: Characters of a word that WordPiece cuts into pieces; longer ones are unknown to it.
 LONGEST_WORD = 100
@@ -55,6 +52,11 @@ LONGEST_WORD = 100
 
 class EncoderSource(ABC):
     """Where an encoder and its tokenizer come from. Both are made when training starts, not when the config is read."""
+
+    @property
+    def pretrained(self) -> Pretrained | None:
+        """The pretrained encoder that training starts from; ``None`` where it starts from random weights."""
+        return None
 
     @abstractmethod
     def tokenizer(self, texts: Callable[[], Sequence[str]]) -> Any:
@@ -64,22 +66,61 @@ class EncoderSource(ABC):
     def encoder(self, tokenizer: Any) -> nn.Module:
         """The encoder, in training mode."""
 
+    def stored(self, encoder: Any, tokenizer: Any) -> dict[str, str]:
+        """What a checkpoint holds of the encoder beside its weights, as ``{file name: content}``."""
+        return save_encoder(encoder, tokenizer)
+
+    def restored(self, files: Mapping[str, str]) -> tuple[nn.Module, Any]:
+        """Encoder, whose weights are loaded later, and tokenizer from what `stored` returned."""
+        return restore_encoder(files)
+
 
 class Pretrained(EncoderSource):
-    """Any Hugging Face encoder.
+    """Any Hugging Face encoder or decoder language model, of which the token states are used.
 
     Args:
         name: Name on the hub, or a local folder in the hub's layout.
         revision: Branch, tag or commit on the hub.
         dropout: Dropout in the encoder; ``None`` leaves the encoder's own.
+        dtype: Data type of the weights. ``bfloat16`` and ``float16`` halve the memory and are meant for weights that
+            are not trained (``Lora``): AdamW loses small updates in them.
+        attn_implementation: How attention is computed, such as ``sdpa``, ``eager`` or ``flash_attention_2``; ``None``
+            for what transformers selects.
+        gradient_checkpointing: Compute the states of each layer again in the backward pass instead of keeping them,
+            which takes about a third more time and memory for one layer in place of all.
 
     Raises:
         FileNotFoundError: Neither a folder nor a reachable name (when training starts).
-        ValueError: ``dropout`` is given, and the encoder's config has no setting for it (when training starts).
+        ValueError: An unknown ``dtype``, an ``attn_implementation`` from the hub; when training starts: ``dropout`` is
+            given, and the encoder's config has no setting for it, or the model does not support
+            ``attn_implementation`` or ``gradient_checkpointing``.
     """
 
-    def __init__(self, name: str, revision: str | None = None, dropout: float | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        revision: str | None = None,
+        dropout: float | None = None,
+        *,
+        dtype: WeightType = "float32",
+        attn_implementation: str | None = None,
+        gradient_checkpointing: bool = False,
+    ) -> None:
+        if dtype not in get_args(WeightType):
+            raise ValueError(f"the dtype of an encoder is one of {get_args(WeightType)}, found {dtype!r}")
+        if attn_implementation is not None and "/" in attn_implementation:
+            raise ValueError(
+                f"attn_implementation {attn_implementation!r} stands for code on the hub, which is never run; expected "
+                "one that is part of transformers, such as sdpa"
+            )
         self.name, self.revision, self.dropout = name, revision, dropout
+        self.dtype, self.attn_implementation = dtype, attn_implementation
+        self.gradient_checkpointing = gradient_checkpointing
+
+    @property
+    def pretrained(self) -> Pretrained:
+        """Itself."""
+        return self
 
     def tokenizer(self, texts: Callable[[], Sequence[str]]) -> Any:
         """The tokenizer that the encoder was trained with."""
@@ -87,8 +128,21 @@ class Pretrained(EncoderSource):
 
     def encoder(self, tokenizer: Any) -> nn.Module:
         """The encoder with its trained weights, without a pooler."""
+        return self.load()
+
+    def load(self, **settings: Any) -> nn.Module:
+        """The encoder with its trained weights, without a pooler, in training mode.
+
+        Args:
+            settings: Further arguments of ``AutoModel.from_pretrained``, such as a quantization.
+        """
         config = self._fetch(AutoConfig)
-        note_commit(self.name, cached_file(self.name, "config.json", revision=self.revision, local_files_only=True))
+        note_commit(self.name, self.revision)
+        if not hasattr(config, "hidden_size"):
+            raise ValueError(
+                f"encoder {self.name!r} is a {type(config).__name__}, which has no hidden_size of its own: it may be "
+                "a model of texts and images; a model of texts alone is expected"
+            )
         if self.dropout is not None:
             keys = [key for key in DROPOUTS if hasattr(config, key)]
             if not keys:
@@ -98,8 +152,26 @@ class Pretrained(EncoderSource):
             for key in keys:
                 setattr(config, key, self.dropout)
         # float32 whatever the checkpoint was saved in: the optimizer needs it, mixed precision casts where it may
-        model = self._fetch(AutoModel, config=config, dtype=torch.float32)
-        return _without_pooler(model).train()  # from_pretrained leaves eval mode on, and with it dropout off
+        model = self._fetch(AutoModel, config=config, dtype=getattr(torch, self.dtype), **settings)
+        return self._adjusted(_without_pooler(model))
+
+    def restored(self, files: Mapping[str, str]) -> tuple[nn.Module, Any]:
+        """The encoder, with the settings of this source, and the tokenizer."""
+        encoder, tokenizer = restore_encoder(files)
+        return self._adjusted(encoder.to(getattr(torch, self.dtype))), tokenizer
+
+    def _adjusted(self, model: Any) -> nn.Module:
+        try:
+            if self.attn_implementation is not None:
+                model.set_attn_implementation(self.attn_implementation)
+            if self.gradient_checkpointing:
+                # The second name is that of earlier releases. Reentrant checkpointing needs inputs that require
+                # a gradient, and those of a frozen encoder do not.
+                new = getattr(model, "activation_checkpointing_enable", None)
+                (new or model.gradient_checkpointing_enable)({"use_reentrant": False})
+        except (ValueError, ImportError) as error:
+            raise ValueError(f"encoder {self.name!r}: {error}") from error
+        return model.train()  # from_pretrained leaves eval mode on, and with it dropout off
 
     def _fetch(self, kind: Any, **settings: Any) -> Any:
         try:
@@ -156,7 +228,7 @@ class FromScratch(EncoderSource):
             for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text))
             if len(word) <= LONGEST_WORD
         )
-        vocabulary = _train_wordpiece(words, self.vocabulary)
+        vocabulary = train_wordpiece(words, self.vocabulary, SPECIAL.values())
         tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
         tokenizer.normalizer = normalizer
         tokenizer.pre_tokenizer = splitter
@@ -209,60 +281,6 @@ def restore_encoder(files: Mapping[str, str]) -> tuple[nn.Module, Any]:
         config = AutoConfig.from_pretrained(folder, **OWN_CODE)
         tokenizer = AutoTokenizer.from_pretrained(folder, **OWN_CODE)
     return _without_pooler(AutoModel.from_config(config, dtype=torch.float32, **OWN_CODE)).train(), tokenizer
-
-
-def note_commit(name: str, config: str | None) -> None:
-    """Have the record of a run say which commit of the hub an encoder is, if it is from there.
-
-    Args:
-        name: Of the encoder.
-        config: Its ``config.json``, in a folder or in the cache of the hub's client.
-    """
-    commit = extract_commit_hash(config, None)
-    if commit is not None:
-        note_fetched(name, f"commit:{commit}")
-
-
-def max_length(encoder: Any, tokenizer: Any, asked: int) -> int:
-    """The longest input that both the user's setting and the encoder's position table allow."""
-    limits = [asked, int(min(tokenizer.model_max_length, 1_000_000))]
-    positions = getattr(encoder.config, "max_position_embeddings", None)
-    if positions is not None:
-        limits.append(positions - first_position(encoder))
-    return min(limits)
-
-
-def first_position(encoder: Any) -> int:
-    """Position id of the first token: 0, or that after the padding id in RoBERTa-like encoders."""
-    embeddings = getattr(encoder, "embeddings", None)
-    counts_from_padding = getattr(embeddings, "padding_idx", None) is not None
-    return (encoder.config.pad_token_id or 0) + 1 if counts_from_padding else 0
-
-
-def _train_wordpiece(words: Counter[str], size: int) -> dict[str, int]:
-    """A WordPiece vocabulary ``{piece: id}`` of at most ``size`` pieces.
-
-    The trainer numbers the pieces inside words, and breaks ties between rare characters, in an order that differs from
-    call to call, so two processes would get two vocabularies. Here it is given both, decided from the counts alone.
-    """
-    counts: Counter[str] = Counter()
-    for word, count in words.items():
-        for character in word:
-            counts[character] += count
-    most = max(0, size - len(SPECIAL)) // 2  # each character may need a piece inside words as well
-    alphabet = sorted(counts, key=lambda character: (-counts[character], character))[:most]
-    inside = sorted({f"##{character}" for word in words for character in word[1:]} & {f"##{c}" for c in alphabet})
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=size,
-        initial_alphabet=alphabet,
-        limit_alphabet=len(alphabet),
-        special_tokens=[*SPECIAL.values(), *inside],
-        show_progress=False,
-    )
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer.train_from_iterator((word for word, count in words.items() for _ in range(count)), trainer)
-    return tokenizer.get_vocab()
 
 
 def _without_pooler(model: Any) -> Any:

@@ -14,24 +14,17 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
-from transformers.utils import cached_file
 
 from mlemo.hardware import has_bf16
-from mlemo.nn.encoder import Pretrained, max_length, note_commit
+from mlemo.nn.encoder import Pretrained
+from mlemo.nn.encoder_properties import max_length
+from mlemo.nn.encoder_reference import differences, file_hashes
 from mlemo.nn.feature_cache import read_features, user_cache, write_features
 from mlemo.nn.features import TextFeatures
 from mlemo.nn.pooling import Pooling, pool
 from mlemo.text import TextCleaning, cleaning_to_dict
 
 __all__ = ["FrozenEncoder"]
-
-#: The first of these that is there is what transformers loads.
-WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
-#: What a tokenizer without a ``tokenizer.json`` is made of.
-VOCABULARIES = (
-    "vocab.txt", "vocab.json", "merges.txt", "spiece.model", "spm.model", "sentencepiece.bpe.model", "tokenizer.model",
-    "bpe.codes", "added_tokens.json", "special_tokens_map.json",
-)  # fmt: skip
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +117,7 @@ class FrozenEncoder(TextFeatures):
             FileNotFoundError: There is no such encoder.
         """
         if self._files is None:
-            self._files = {path.name: _file_hash(path) for path in self._paths()}
+            self._files = file_hashes(self.encoder, self.revision)
         cleaning = "none" if self.cleaning is None else json.dumps(cleaning_to_dict(self.cleaning), sort_keys=True)
         return {**self._files, "pooling": self.pooling, "max_length": str(self.max_length), "cleaning": cleaning}
 
@@ -135,45 +128,12 @@ class FrozenEncoder(TextFeatures):
             ValueError: The encoder's files or the settings differ from those that a model was trained with.
             FileNotFoundError: There is no such encoder.
         """
-        own = self.state_dict()
-        names = [name for name in {**state, **own} if own.get(name) != state.get(name)]
-        if names:
-            found = "; ".join(f"{name} was {_short(state.get(name))} and is {_short(own.get(name))}" for name in names)
+        if found := differences(dict(state), self.state_dict()):
             raise ValueError(f"the model was trained on other features than those of encoder {self.encoder!r}: {found}")
 
     def _key(self, texts: Sequence[str]) -> str:
         content = {"texts": texts, "encoder": self.state_dict(), "bf16": self._bf16()}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-    def _paths(self) -> list[Path]:
-        """The files that make the encoder what it is; they are found, or fetched, without loading it."""
-        paths = [self._required("config.json")]
-        note_commit(self.encoder, str(paths[0]))
-        weights = (path for name in WEIGHTS if (path := self._path(name)) is not None)
-        paths.append(next(weights, None) or self._required(WEIGHTS[0]))
-        if paths[-1].suffix == ".json":  # weights in several files
-            parts = set(json.loads(paths[-1].read_text(encoding="utf-8"))["weight_map"].values())
-            paths += [self._required(name) for name in sorted(parts)]
-        vocabulary = VOCABULARIES if self._path("tokenizer.json") is None else ("tokenizer.json",)
-        settings = ("tokenizer_config.json", *vocabulary)
-        return paths + [path for name in settings if (path := self._path(name)) is not None]
-
-    def _path(self, name: str) -> Path | None:
-        try:
-            return self._required(name)
-        except FileNotFoundError:
-            return None
-
-    def _required(self, name: str) -> Path:
-        try:
-            path = cached_file(self.encoder, name, revision=self.revision)
-            if path is None:  # so it answers where a folder has no config.json
-                raise OSError(f"it has no {name}")
-        except OSError as error:
-            raise FileNotFoundError(
-                f"encoder {self.encoder!r} is neither a local folder in the hub's layout nor to be had from it: {error}"
-            ) from error
-        return Path(path)
 
     # encoding ---------------------------------------------------------------------------------------------------
 
@@ -214,13 +174,3 @@ class FrozenEncoder(TextFeatures):
     def __getstate__(self) -> dict[str, Any]:
         """Without the encoder, so that a copy of a model is not a copy of it."""
         return {**self.__dict__, "_loaded": None}
-
-
-def _file_hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _short(value: str | None) -> str:
-    """A setting, or the beginning of a hash."""
-    return "missing" if value is None else value if len(value) < 64 else f"{value[:12]}…"

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mlemo.batch import Batch
-from mlemo.nn.encoder import first_position
+from mlemo.nn.encoder_properties import first_position
 
 __all__ = ["check_order_free", "order_free_inputs", "prompt_orders", "reorder_prompt", "visible_tokens"]
 

@@ -27,7 +27,8 @@ from transformers.utils.logging import disable_progress_bar
 from mlemo.batch import PromptLayout, TextInput
 from mlemo.cli import main as mlemo
 from mlemo.data import SemEval2018, TokenizedCorpus
-from mlemo.nn.encoder import Pretrained, max_length
+from mlemo.nn.encoder import Pretrained
+from mlemo.nn.encoder_properties import max_length
 from mlemo.training import default_precision
 
 BLOCK = 5  # steps in one turn

@@ -13,26 +13,36 @@ def by_loops(how: str) -> torch.Tensor:
         tokens = [place for place in range(7) if MASK[row, place]]
         for column in range(3):
             values = [float(STATES[row, place, column]) for place in tokens]
-            result[row, column] = {"mean": sum(values) / len(values), "max": max(values), "cls": values[0]}[how]
+            result[row, column] = {
+                "mean": sum(values) / len(values),
+                "max": max(values),
+                "cls": values[0],
+                "last": values[-1],
+            }[how]
     return result
 
 
-@pytest.mark.parametrize("how", ["mean", "max", "cls"])
+@pytest.mark.parametrize("how", ["mean", "max", "cls", "last"])
 def test_pooling_by_loops(how: str) -> None:
     torch.testing.assert_close(pool(STATES, MASK, how).double(), by_loops(how), atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("how", ["mean", "max", "cls"])
+def test_the_last_token_is_found_on_whichever_side_the_padding_is() -> None:
+    flipped = pool(STATES.flip(1), MASK.flip(1), "last")
+    torch.testing.assert_close(flipped, STATES[:, 0])
+
+
+@pytest.mark.parametrize("how", ["mean", "max", "cls", "last"])
 def test_padding_does_not_enter_and_gets_no_gradient(how: str) -> None:
     spoilt = STATES.masked_fill(MASK[..., None] == 0, 1e4).requires_grad_()
     pooled = pool(spoilt, MASK, how)
     torch.testing.assert_close(pooled, pool(STATES, MASK, how))
     pooled.sum().backward()
     assert not spoilt.grad[MASK == 0].any()
-    assert spoilt.grad[:, 0].any()
+    assert spoilt.grad[MASK == 1].any()
 
 
-@pytest.mark.parametrize("how", ["mean", "max", "cls"])
+@pytest.mark.parametrize("how", ["mean", "max", "cls", "last"])
 def test_a_row_without_tokens_stays_finite(how: str) -> None:
     assert pool(STATES, torch.zeros_like(MASK), how).isfinite().all()
 

@@ -139,6 +139,9 @@ class MultiLabelModel(LightningModule):
                 del checkpoint["state_dict"][name]
             checkpoint["state_dict"].update(own)
 
+    def load_base(self, checkpoint: Mapping[str, Any]) -> None:
+        """Load what a checkpoint names and does not hold, before its content is loaded; by default there is nothing."""
+
     def on_fit_start(self) -> None:
         """Show the loss the training labels; warn where it will not see the batch that it is meant to judge."""
         corpus = self.trainer.datamodule.corpus("train")  # type: ignore[attr-defined]  # set by Trainer.fit

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from mlemo.nn.encoder import EncoderSource, Pretrained
 from mlemo.nn.encoder_properties import is_causal, max_length
 from mlemo.nn.features import TextFeatures
 from mlemo.nn.frozen_encoder import FrozenEncoder
+from mlemo.nn.lora import Lora, stored_source
 from mlemo.nn.prompt_order import order_free_inputs
 from mlemo.text import TextCleaning, cleaning_from_dict, cleaning_to_dict
 from mlemo.text.readable import readable
@@ -126,7 +127,15 @@ class TextModel(MultiLabelModel):
         cleaning = None if stored is None else cleaning_from_dict(stored)
         if files != self._files or cleaning != self.cleaning:
             self.cleaning = cleaning
+            self.load_base(checkpoint)
             self._attach(*self.source.restored(files), files)
+
+    def load_base(self, checkpoint: Mapping[str, Any]) -> None:
+        """Load the frozen encoder that a checkpoint of adapters names and does not hold."""
+        if checkpoint["encoder"] != self._files:
+            self.source = stored_source(checkpoint["encoder"], self.source)
+            if isinstance(self.source, Lora):
+                self.source.load()
 
     def _attach(self, encoder: Any, tokenizer: Any, files: dict[str, str]) -> None:
         self.encoder, self.tokenizer, self._files = encoder, tokenizer, files

@@ -132,6 +132,8 @@ def take_over(model: MultiLabelModel, checkpoint: dict[str, Any], source: str | 
         FileNotFoundError: A frozen encoder that the checkpoint names is gone.
         ValueError: Something in the checkpoint does not fit the model.
     """
+    with _errors_of(source, type(model).__name__):
+        model.load_base(checkpoint)  # of the size that the user's own files have
     with _errors_of(source, type(model).__name__), no_larger_than(checkpoint["state_dict"]):
         content = {**checkpoint, "state_dict": dict(checkpoint["state_dict"])}  # a model may change both
         model.on_load_checkpoint(content)

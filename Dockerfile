@@ -1,0 +1,8 @@
+# docker build -t mlemo . && docker run --rm -v "$PWD/runs:/work/runs" mlemo fit --config configs/experiment/synthetic.yaml
+FROM python:3.12-slim
+WORKDIR /work
+COPY pyproject.toml README.md LICENSE ./
+COPY mlemo mlemo
+COPY configs configs
+RUN pip install --no-cache-dir .
+ENTRYPOINT ["mlemo"]

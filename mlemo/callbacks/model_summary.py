@@ -16,9 +16,7 @@ class ModelSummary(callbacks.ModelSummary):
     """Print name, class and number of parameters of each part, and how many parameters are trained.
 
     Lightning's own table also has a column of floating-point operations, which counts nothing without an example input.
-
-    Args:
-        max_depth: Depth of nesting of the parts that are listed; 0 for no table, -1 for all of them.
+    Lightning's setting ``max_depth`` is the depth of nesting of the listed parts; 0 for no table, -1 for all of them.
     """
 
     @staticmethod

@@ -208,8 +208,9 @@ def tweet_pre_tokenizer() -> PreTokenizer:
         A pre-tokenizer for a ``tokenizers.Tokenizer`` with words as its model.
 
     Example:
-        >>> [token for token, _ in tweet_pre_tokenizer().pre_tokenize_str("@ana don't cry :'( #so_sad❤️ 10:30!!")]
-        ['@ana', "don't", 'cry', ":'(", '#so_sad', '❤️', '10:30', '!', '!']
+        >>> tokens = tweet_pre_tokenizer().pre_tokenize_str("@ana don't cry :'( #so_sad❤️ 10:30!!")
+        >>> print(*[token for token, _ in tokens])
+        @ana don't cry :'( #so_sad ❤️ 10:30 ! !
     """
     tokens = (
         rf"(?i:{_URL})",

@@ -15,6 +15,7 @@ import mlemo.losses
 import mlemo.thresholds
 from mlemo.callbacks.batch_selection import SelectionStrategy
 from mlemo.callbacks.monitoring import mode_of
+from mlemo.cli.config_files import with_configs
 from mlemo.cli.errors import settings_problem, two_lines, yaml_problem
 from mlemo.data import EmotionDataModule
 from mlemo.models import MultiLabelModel
@@ -39,6 +40,8 @@ class Parser(LightningArgumentParser):
         self, args: Sequence[str] | None = None, *others: Any, **settings: Any
     ) -> Any:
         """Parse; a nested parser is handed the null that the outer one has read as the word None."""
+        if args is not None:
+            args = with_configs(args)
         if args is not None and self.exit_on_error:
             files = [args[place + 1] for place, word in enumerate(args[:-1]) if word == "--config"]
             files += [word.removeprefix("--config=") for word in args if word.startswith("--config=")]

@@ -30,6 +30,7 @@ use
   reproduce  run a study: a published table or figure, at the size that is asked for
   report     a study's numbers beside the published ones, with intervals and figures
   sweep      search for good settings
+  list       what a config can name: classes, studies, config files
 
   mlemo fit --config configs/experiment/synthetic.yaml
   mlemo fit --data SemEval2018 --data.data_dir DIR --model BertWDL --model.encoder bert-base-uncased
@@ -83,6 +84,7 @@ TOOLS = {
     "reproduce": ("mlemo.reproduce", "main"),
     "report": ("mlemo.report", "main"),
     "sweep": ("mlemo.sweep", "main"),
+    "list": ("mlemo.cli.list", "main"),
 }
 COMMANDS = (*TRAINING, *TOOLS)
 

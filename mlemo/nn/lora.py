@@ -183,7 +183,7 @@ def stored_source(files: Mapping[str, str], own: EncoderSource) -> EncoderSource
     Raises:
         ValueError: The checkpoint's description of the adapters cannot be read.
     """
-    if REFERENCE not in files:
+    if not isinstance(files, Mapping) or REFERENCE not in files:
         return own
     source = component_from_dict(_read(files)["source"], EncoderSource, "encoder")  # type: ignore[type-abstract]
     if not isinstance(source, Lora):

@@ -130,7 +130,7 @@ def test_no_texts_give_no_rows(encoder: Maker) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"pooling": "sum"}, r"FrozenEncoder.pooling is one of \('mean', 'cls', 'max'\), found 'sum'"),
+        ({"pooling": "sum"}, r"FrozenEncoder.pooling is one of \('mean', 'cls', 'max', 'last'\), found 'sum'"),
         ({"max_length": 0}, "FrozenEncoder.max_length must be at least 1, found 0"),
         ({"batch_size": 0}, "FrozenEncoder.batch_size must be at least 1, found 0"),
     ],

@@ -221,6 +221,27 @@ def test_a_checkpoint_with_a_missing_adapter_is_refused(trained: Path, tmp_path:
         mlemo.load(tmp_path / "cut.ckpt")
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "lora.json of the checkpoint's encoder cannot be read"),
+        ("[1]", "lora.json of the checkpoint's encoder cannot be read"),
+        ('{"source": {"class_path": "mlemo.nn.encoder.Pretrained"}, "files": {}}', "init_args.* missing"),
+        (
+            '{"source": {"class_path": "mlemo.nn.encoder.Pretrained", "init_args": {"name": "x"}}, "files": {}}',
+            "describes a Pretrained, a Lora is expected",
+        ),
+        ('{"source": {"class_path": "os.system", "init_args": {}}, "files": {}}', "is not a|is no|does not exist"),
+    ],
+)
+def test_a_description_of_adapters_from_a_stranger(content: str, message: str, trained: Path, tmp_path: Path) -> None:
+    checkpoint = torch.load(trained / "run" / "checkpoints" / "best.ckpt", weights_only=True)
+    checkpoint["encoder"] = {"lora.json": content}
+    torch.save(checkpoint, tmp_path / "strange.ckpt")
+    with pytest.raises(ValueError, match=message):
+        mlemo.load(tmp_path / "strange.ckpt")
+
+
 def test_an_encoder_that_changed_was_moved_or_is_gone(mended: Path, tmp_path: Path) -> None:
     run, base = mended / "run", mended / "base"
     moved = base.rename(tmp_path / "moved")

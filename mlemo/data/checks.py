@@ -25,25 +25,32 @@ FEW_ROWS = 100
 INVISIBLE = {"\ufeff": "U+FEFF, an invisible byte-order mark", "\0": "a NUL character"}
 
 
-def check_ids(ids: Sequence[str], where: Callable[[int], str]) -> None:
+def check_ids(
+    ids: Sequence[str],
+    where: Callable[[int], str],
+    numbers: Sequence[int] | None = None,
+    known: dict[str, int] | None = None,
+) -> None:
     """Refuse identifiers of one file that do not identify its rows.
 
     Args:
         ids: One per row.
-        where: File and line of a row, for messages.
+        where: File and line of a row's number, for messages.
+        numbers: One per row; ``None`` counts the rows from 0.
+        known: Number of each id that was met in the same file before; those of ``ids`` are added.
 
     Raises:
         ValueError: An id is empty, occurs twice, or holds a character of ``INVISIBLE``.
     """
-    first: dict[str, int] = {}
-    for row, identifier in enumerate(ids):
+    first = {} if known is None else known
+    for number, identifier in zip(range(len(ids)) if numbers is None else numbers, ids):
         if not identifier.strip():
-            raise ValueError(f"{where(row)}: the id is empty")
+            raise ValueError(f"{where(number)}: the id is empty")
         if found := invisible(identifier):
-            raise ValueError(f"{where(row)}: the id {shown(identifier)} holds {found}; remove it")
-        if first.setdefault(identifier, row) != row:
+            raise ValueError(f"{where(number)}: the id {shown(identifier)} holds {found}; remove it")
+        if first.setdefault(identifier, number) != number:
             raise ValueError(
-                f"{where(row)}: the id {shown(identifier)} occurs a second time, first in {where(first[identifier])}"
+                f"{where(number)}: the id {shown(identifier)} occurs a second time, first in {where(first[identifier])}"
             )
 
 

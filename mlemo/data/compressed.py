@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
 import pyarrow
 from pyarrow import parquet
 
-__all__ = ["check_mat", "read_gzip", "read_parquet_columns"]
+__all__ = ["check_mat", "parquet_batches", "read_gzip"]
 
 #: Most bytes that a compressed file may hold: several times the largest dataset of MULAN as a table.
 LARGEST = 2**30
@@ -63,25 +65,35 @@ def check_mat(path: Path) -> None:
                     raise _too_large(path, "save it without compression if that is meant")
 
 
-def read_parquet_columns(path: Path) -> pyarrow.Table:
-    """The content of a Parquet file.
+def parquet_batches(path: Path) -> tuple[list[str], Iterator[pyarrow.RecordBatch]]:
+    """Names of the columns of a Parquet file, and its rows, 1,024 at a time.
 
     Raises:
-        ValueError: Not readable, or more than ``LARGEST`` bytes or ``MOST_CELLS`` cells.
+        ValueError: Not readable, or more than ``LARGEST`` bytes or ``MOST_CELLS`` cells; where the rows themselves are
+            the fault, as they are read.
     """
+    with _readable(path), parquet.ParquetFile(path) as file:
+        cells = file.metadata.num_rows * file.metadata.num_columns
+        if cells > MOST_CELLS:
+            raise ValueError(f"{path}: {cells:,} cells, expected at most {MOST_CELLS:,}; divide the file")
+        names = list(file.schema_arrow.names)  # names that are not UTF-8 are found out here
+    return names, _parquet_rows(path)
+
+
+def _parquet_rows(path: Path) -> Iterator[pyarrow.RecordBatch]:
+    size = 0
+    with _readable(path), parquet.ParquetFile(path) as file:
+        for part in file.iter_batches(batch_size=1024):  # text that is stored once may stand in every row
+            size += part.nbytes
+            if size > LARGEST:
+                raise _too_large(path, "divide the file if that is meant")
+            yield part
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
     try:
-        with parquet.ParquetFile(path) as file:
-            cells = file.metadata.num_rows * file.metadata.num_columns
-            if cells > MOST_CELLS:
-                raise ValueError(f"{path}: {cells:,} cells, expected at most {MOST_CELLS:,}; divide the file")
-            parts, size = [], 0
-            for part in file.iter_batches(batch_size=1024):  # text that is stored once may stand in every row
-                size += part.nbytes
-                if size > LARGEST:
-                    raise _too_large(path, "divide the file if that is meant")
-                parts.append(part)
-            table = pyarrow.Table.from_batches(parts, file.schema_arrow)
-            return table.rename_columns(table.column_names)  # names that are not UTF-8 are found out here
+        yield
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not a readable Parquet file: {error}") from None
 

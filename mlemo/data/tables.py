@@ -1,165 +1,40 @@
-"""Strict reading of text tables: a fault is answered with file, line, what was found and what was expected."""
+"""Strict reading of text tables: a fault is answered with file, line, what was found and what was expected.
+
+Each format has a reader of the whole file, and one of its parts, for files that a list of all cells would make too large.
+"""
 
 from __future__ import annotations
 
 import csv
-import difflib
-import io
 import json
-import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow
-import torch
-from torch import Tensor
 
-from mlemo.data.checks import check_ids, invisible
-from mlemo.data.compressed import read_parquet_columns
-from mlemo.labels import LabelSpace
+from mlemo.data.compressed import parquet_batches
+from mlemo.data.table import Table, nearest
 from mlemo.visible import shown
 
-__all__ = ["Table", "nearest", "read_csv", "read_json_lines", "read_parquet", "read_text"]
-
-# True, 1 and 1.0 are one dictionary key, so this covers the cells of CSV, JSON and Parquet
-INDICATORS = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, 0: 0.0, 1: 1.0}
+__all__ = [
+    "Table",
+    "csv_parts",
+    "json_lines_parts",
+    "nearest",
+    "parquet_parts",
+    "read_csv",
+    "read_json_lines",
+    "read_parquet",
+    "read_text",
+]
 
 SURROGATE = re.compile("[\ud800-\udfff]")
-LONGEST_NAME = 200  # characters
 LONGEST_CELL = 2**31 - 1  # characters; Python's own limit of 131,072 refuses long texts
-
-
-@dataclass(frozen=True)
-class Table:
-    """The columns of one file, and where each row stands in it.
-
-    Args:
-        source: File name, for messages.
-        columns: Column name to its ``N`` cells, in the order of the file.
-        lines: ``N`` numbers, counted from 1: where each row begins.
-        unit: What ``lines`` count: ``"line"`` or, in files without lines, ``"row"``.
-
-    Raises:
-        ValueError: A column name holds a character of ``checks.INVISIBLE``.
-    """
-
-    source: str
-    columns: dict[str, list[Any]]
-    lines: Sequence[int]
-    unit: str = "line"
-
-    def __post_init__(self) -> None:
-        for name in self.columns:
-            if found := invisible(name):
-                raise ValueError(f"{self.source}: the column name {shown(name)} holds {found}; remove it")
-
-    def __len__(self) -> int:
-        return len(self.lines)
-
-    def where(self, row: int) -> str:
-        """File and line of a row, for messages."""
-        number = self.lines[row]
-        return f"{self.source}:{number}" if self.unit == "line" else f"{self.source}, {self.unit} {number}"
-
-    def column(self, name: str) -> list[Any]:
-        """The cells of one column.
-
-        Raises:
-            ValueError: There is no such column; the message lists those that there are.
-        """
-        if name not in self.columns:
-            found = list(self.columns)
-            raise ValueError(f"{self.source}: no column {name!r}, found {shown(found)}{nearest(name, found)}")
-        return self.columns[name]
-
-    def texts(self, name: str) -> list[str]:
-        """The cells of one column, every one a string.
-
-        Raises:
-            ValueError: There is no such column, or a cell holds something else (Parquet and JSON lines only) or a NUL
-                character.
-        """
-        cells = self.column(name)
-        for row, cell in enumerate(cells):
-            if not isinstance(cell, str) or "\0" in cell:
-                expected = "a text without NUL characters" if isinstance(cell, str) else "a text"
-                raise ValueError(f"{self.where(row)}: column {name!r} holds {shown(cell)}, expected {expected}")
-        return cells
-
-    def ids(self, name: str) -> list[str]:
-        """The cells of one column as identifiers, all different.
-
-        Raises:
-            ValueError: There is no such column, or as ``check_ids``.
-        """
-        ids = ["" if cell is None else str(cell) for cell in self.column(name)]
-        check_ids(ids, self.where)
-        return ids
-
-    def indicators(self, names: Sequence[str], *, empty_is_unknown: bool = False) -> tuple[Tensor, Tensor]:
-        """Columns of zeros and ones as label tensors.
-
-        Args:
-            names: The columns, in the order wanted.
-            empty_is_unknown: Take an empty cell as *not annotated* instead of as a fault.
-
-        Returns:
-            Labels ``(N, C)`` float32, 0 where unknown; mask ``(N, C)`` bool, ``False`` where unknown.
-
-        Raises:
-            ValueError: A column is missing, or a cell holds neither 0 nor 1.
-        """
-        columns = []
-        for name in names:
-            values = [_indicator(cell) for cell in self.column(name)]
-            for row, value in enumerate(values):
-                if value is None or (math.isnan(value) and not empty_is_unknown):
-                    expected = "0, 1 or an empty cell" if empty_is_unknown else "0 or 1"
-                    cell = self.columns[name][row]
-                    raise ValueError(f"{self.where(row)}: column {name!r} holds {shown(cell)}, expected {expected}")
-            columns.append(values)
-        grid = torch.tensor(columns, dtype=torch.float32).reshape(len(names), len(self)).T
-        return grid.nan_to_num(0.0), ~grid.isnan()
-
-    def multi_hot(self, sets: Iterable[Iterable[str]], space: LabelSpace) -> Tensor:
-        """One set of label names a row as a tensor ``(N, C)`` float32 of zeros and ones.
-
-        Raises:
-            ValueError: A name is no label; the message gives file, line and the nearest label.
-        """
-        columns = {name: column for column, name in enumerate(space.names)}
-        rows: list[int] = []
-        on: list[int] = []
-        for row, names in enumerate(sets):
-            for name in names:
-                if name not in columns:
-                    known = list(space.names)
-                    raise ValueError(
-                        f"{self.where(row)}: unknown label {shown(name)}{nearest(name, known)} The labels are {known}"
-                    )
-                rows.append(row)
-                on.append(columns[name])
-        labels = torch.zeros(len(self), len(space))
-        labels[rows, on] = 1.0
-        return labels
-
-
-def nearest(name: object, known: Iterable[str]) -> str:
-    """The end of an error message that proposes the nearest known names, or a full stop where none is near.
-
-    Example:
-        >>> nearest("hapiness", ["anger", "happiness"])
-        ". Did you mean 'happiness'?"
-        >>> nearest("xyz", ["anger"])
-        '.'
-    """
-    # a whole text in the place of a name resembles no name, and comparing it would take long
-    close = difflib.get_close_matches(str(name), list(known)) if len(str(name)) <= LONGEST_NAME else []
-    return f". Did you mean {' or '.join(map(repr, close))}?" if close else "."
+PART = 20_000  #: rows of a part of a file
 
 
 def read_text(path: str | Path) -> str:
@@ -170,23 +45,7 @@ def read_text(path: str | Path) -> str:
         ValueError: The file is empty, is not UTF-8 (the message gives the line and the byte), holds a NUL character, or
             begins with two byte-order marks.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        byte = error.object[error.start]
-        raise ValueError(f"{path}:{line}: byte 0x{byte:02x} is not UTF-8; save the file as UTF-8") from None
-    if text.startswith("\ufeff"):
-        raise ValueError(f"{path}:1: the file begins with two byte-order marks (U+FEFF); remove one")
-    if "\0" in text:
-        line = text.count("\n", 0, text.index("\0")) + 1
-        raise ValueError(f"{path}:{line}: found a NUL character, expected text; is the file damaged or UTF-16?")
-    if not text.strip():
-        raise ValueError(f"{path}: the file is empty, expected at least one row")
-    return text
+    return "".join(_lines(Path(path), newline="\n", ends=True))
 
 
 def read_csv(
@@ -204,43 +63,7 @@ def read_csv(
         FileNotFoundError: There is no such file.
         ValueError: Not UTF-8, broken quoting, a repeated column, a row that is too short or too long, or no row.
     """
-    # the line ends after the last row are no rows; any other empty line is a fault
-    text = read_text(path).rstrip("\r\n")
-    # StringIO, not splitlines(): that would also break lines at U+2028, U+0085 and the like, inside texts
-    reader = csv.reader(
-        io.StringIO(text, newline=""),
-        delimiter=delimiter,
-        quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
-        strict=True,
-    )
-    rows: list[list[str]] = []
-    lines: list[int] = []
-    line = 1
-    limit = csv.field_size_limit(LONGEST_CELL)  # of the whole process
-    try:
-        for row in reader:
-            rows.append(row)
-            lines.append(line)
-            line = reader.line_num + 1  # a quoted field may hold line breaks
-    except csv.Error as error:
-        raise ValueError(f"{path}:{line}: in the row that begins here: {error}") from None
-    finally:
-        csv.field_size_limit(limit)
-    header = list(columns) if columns is not None else rows.pop(0)
-    if columns is None:
-        lines.pop(0)
-        repeated = sorted(name for name, count in Counter(header).items() if count > 1)
-        if repeated:
-            raise ValueError(
-                f"{path}:1: the columns {shown(repeated)} occur more than once in the header {shown(header)}"
-            )
-    for row, line in zip(rows, lines):
-        if len(row) != len(header):
-            found = f"{len(row)} columns" if row else "an empty line"
-            raise ValueError(f"{path}:{line}: found {found}, expected {len(header)} columns {shown(header)}")
-    if not rows:
-        raise ValueError(f"{path}: no row after the header {shown(header)}")
-    return Table(str(path), dict(zip(header, (list(cells) for cells in zip(*rows)))), lines)
+    return _joined(csv_parts(path, delimiter=delimiter, quoted=quoted, columns=columns))
 
 
 def read_json_lines(path: str | Path) -> Table:
@@ -251,25 +74,7 @@ def read_json_lines(path: str | Path) -> Table:
         ValueError: Not UTF-8, a line that is no JSON object, half a surrogate pair, or other keys than in the first
             line.
     """
-    rows: list[dict[str, Any]] = []
-    for line, content in enumerate(read_text(path).rstrip("\r\n").split("\n"), start=1):
-        try:
-            row = json.loads(content)
-        except (ValueError, RecursionError) as error:  # not JSON, numbers of thousands of digits, deep nesting
-            raise ValueError(f"{path}:{line}: not JSON: {error}") from None
-        if not isinstance(row, dict):
-            raise ValueError(f"{path}:{line}: found {shown(row)}, expected a JSON object")
-        if "\\u" in content and (half := SURROGATE.search(json.dumps(row, ensure_ascii=False))) is not None:
-            raise ValueError(
-                f"{path}:{line}: found \\u{ord(half[0]):04x}, half of a surrogate pair, expected both or none; "
-                "was a text cut inside an emoji?"
-            )
-        if rows and row.keys() != rows[0].keys():
-            raise ValueError(
-                f"{path}:{line}: found the keys {shown(list(row))}, expected {shown(list(rows[0]))} as in line 1"
-            )
-        rows.append(row)
-    return Table(str(path), {key: [row[key] for row in rows] for key in rows[0]}, range(1, len(rows) + 1))
+    return _joined(json_lines_parts(path))
 
 
 def read_parquet(path: str | Path) -> Table:
@@ -277,37 +82,173 @@ def read_parquet(path: str | Path) -> Table:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: No Parquet file, a text that is not UTF-8, no row, or more than ``read_parquet_columns`` reads.
+        ValueError: No Parquet file, a text that is not UTF-8, no row, or more than ``parquet_batches`` reads.
     """
+    return _joined(parquet_parts(path))
+
+
+def csv_parts(
+    path: str | Path, *, delimiter: str = ",", quoted: bool = True, columns: Sequence[str] | None = None
+) -> Iterator[Table]:
+    """The rows of a delimited text file, some thousands at a time; arguments and faults as for `read_csv`."""
+    # not splitlines(): that would also break lines at U+2028, U+0085 and the like, inside texts
+    reader = csv.reader(
+        _lines(Path(path), newline=""),
+        delimiter=delimiter,
+        quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
+        strict=True,
+    )
+    header = list(columns) if columns is not None else _csv_rows(path, reader, 1)[0][1]
+    if columns is None:
+        repeated = sorted(name for name, count in Counter(header).items() if count > 1)
+        if repeated:
+            raise ValueError(
+                f"{path}:1: the columns {shown(repeated)} occur more than once in the header {shown(header)}"
+            )
+    found_any = False
+    while part := _csv_rows(path, reader, PART):
+        found_any = True
+        for line, row in part:
+            if len(row) != len(header):
+                found = f"{len(row)} columns" if row else "an empty line"
+                raise ValueError(f"{path}:{line}: found {found}, expected {len(header)} columns {shown(header)}")
+        cells = (list(column) for column in zip(*(row for _, row in part)))
+        yield Table(str(path), dict(zip(header, cells)), [line for line, _ in part])
+    if not found_any:
+        raise ValueError(f"{path}: no row after the header {shown(header)}")
+
+
+def json_lines_parts(path: str | Path) -> Iterator[Table]:
+    """The rows of a JSON lines file, some thousands at a time; faults as for `read_json_lines`."""
+    lines = enumerate(_lines(Path(path), newline="\n"), start=1)
+    keys: list[str] | None = None
+    while part := list(islice(lines, PART)):
+        rows = []
+        for line, content in part:
+            row = _json_object(content.rstrip("\n"), f"{path}:{line}")
+            keys = list(row) if keys is None else keys
+            if row.keys() != set(keys):
+                raise ValueError(
+                    f"{path}:{line}: found the keys {shown(list(row))}, expected {shown(keys)} as in line 1"
+                )
+            rows.append(row)
+        yield Table(str(path), {key: [row[key] for row in rows] for key in keys or ()}, [line for line, _ in part])
+
+
+def parquet_parts(path: str | Path) -> Iterator[Table]:
+    """The rows of a Parquet file, some thousands at a time; faults as for `read_parquet`."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file")
-    content = read_parquet_columns(Path(path))
-    columns = {name: _cells(content.column(place), f"{path}", name) for place, name in enumerate(content.column_names)}
-    rows = max((len(cells) for cells in columns.values()), default=0)
-    if not rows:
-        raise ValueError(f"{path}: no row, found the columns {shown(list(columns))}")
-    return Table(str(path), columns, range(1, rows + 1), unit="row")
+    names, batches = parquet_batches(Path(path))
+    begin = 1
+    while part := list(islice(batches, max(1, PART // 1024))):
+        content = pyarrow.Table.from_batches(part)
+        columns = {name: _cells(content.column(place), path, name, begin) for place, name in enumerate(names)}
+        if not columns:
+            break
+        yield Table(str(path), columns, range(begin, begin + len(content)), unit="row")
+        begin += len(content)
+    if begin == 1:
+        raise ValueError(f"{path}: no row, found the columns {shown(names)}")
 
 
-def _cells(column: pyarrow.ChunkedArray, path: str, name: str) -> list[Any]:
-    """A column of a Parquet file, whose texts may hold any bytes."""
+def _joined(parts: Iterable[Table]) -> Table:
+    first, *others = parts
+    if not others:
+        return first
+    columns = {
+        name: list(chain(cells, *(part.columns[name] for part in others))) for name, cells in first.columns.items()
+    }
+    return Table(first.source, columns, list(chain(first.lines, *(part.lines for part in others))), first.unit)
+
+
+def _lines(path: Path, newline: str, ends: bool = False) -> Iterator[str]:
+    """The lines of a UTF-8 file with their ends, without its byte-order mark.
+
+    Args:
+        path: The file.
+        newline: As for ``open``: what a line ends with.
+        ends: Whether the empty lines after the last row are lines too; any other empty line always is.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    waiting: list[str] = []  # empty lines, until it is known whether something follows
+    number, begun = 1, False
+    try:
+        with path.open(encoding="utf-8-sig", newline=newline) as file:
+            for line in file:
+                if "\0" in line:
+                    raise ValueError(
+                        f"{path}:{number}: found a NUL character, expected text; is the file damaged or UTF-16?"
+                    )
+                if number == 1 and not begun and not waiting and line.startswith("\ufeff"):
+                    raise ValueError(f"{path}:1: the file begins with two byte-order marks (U+FEFF); remove one")
+                number += line.endswith("\n")
+                if not line.strip("\r\n" if begun else None):
+                    waiting.append(line)
+                    continue
+                begun = True
+                yield from waiting
+                waiting.clear()
+                yield line
+    except UnicodeDecodeError:
+        _refuse_encoding(path)
+        raise
+    if not begun:
+        raise ValueError(f"{path}: the file is empty, expected at least one row")
+    if ends:
+        yield from waiting
+
+
+def _refuse_encoding(path: Path) -> None:
+    try:
+        path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        byte = error.object[error.start]
+        raise ValueError(f"{path}:{line}: byte 0x{byte:02x} is not UTF-8; save the file as UTF-8") from None
+
+
+def _csv_rows(path: str | Path, reader: Any, most: int) -> list[tuple[int, list[str]]]:
+    """The next rows of a csv reader, each with the number of the line that it begins in."""
+    rows = []
+    line = reader.line_num + 1
+    limit = csv.field_size_limit(LONGEST_CELL)  # of the whole process
+    try:
+        for row in islice(reader, most):
+            rows.append((line, row))
+            line = reader.line_num + 1  # a quoted field may hold line breaks
+    except csv.Error as error:
+        raise ValueError(f"{path}:{line}: in the row that begins here: {error}") from None
+    finally:
+        csv.field_size_limit(limit)
+    return rows
+
+
+def _json_object(content: str, where: str) -> dict[str, Any]:
+    try:
+        row = json.loads(content)
+    except (ValueError, RecursionError) as error:  # not JSON, numbers of thousands of digits, deep nesting
+        raise ValueError(f"{where}: not JSON: {error}") from None
+    if not isinstance(row, dict):
+        raise ValueError(f"{where}: found {shown(row)}, expected a JSON object")
+    if "\\u" in content and (half := SURROGATE.search(json.dumps(row, ensure_ascii=False))) is not None:
+        raise ValueError(
+            f"{where}: found \\u{ord(half[0]):04x}, half of a surrogate pair, expected both or none; "
+            "was a text cut inside an emoji?"
+        )
+    return row
+
+
+def _cells(column: pyarrow.ChunkedArray, path: str | Path, name: str, begin: int) -> list[Any]:
+    """Cells of a Parquet file, whose texts may hold any bytes; ``begin`` is the number of the first row."""
     unreadable = (ValueError, OverflowError)  # bytes that are not UTF-8; times beyond those of Python
     try:
         return column.to_pylist()
     except unreadable:
-        for row, cell in enumerate(column, start=1):
+        for row, cell in enumerate(column, start=begin):
             try:
                 cell.as_py()
             except unreadable as error:
                 raise ValueError(f"{path}, row {row}: column {name!r} cannot be read: {error}") from None
         raise
-
-
-def _indicator(cell: Any) -> float | None:
-    """0 or 1; NaN for an empty cell; ``None`` for anything else."""
-    if cell is None or cell == "" or (isinstance(cell, float) and math.isnan(cell)):
-        return math.nan
-    try:
-        return INDICATORS.get(cell)
-    except TypeError:  # a list in JSON or Parquet
-        return None

@@ -5,7 +5,17 @@ import pytest
 import torch
 from pyarrow import parquet
 
-from mlemo.data.tables import Table, nearest, read_csv, read_json_lines, read_parquet, read_text
+from mlemo.data.tables import (
+    Table,
+    csv_parts,
+    json_lines_parts,
+    nearest,
+    parquet_parts,
+    read_csv,
+    read_json_lines,
+    read_parquet,
+    read_text,
+)
 from mlemo.labels import LabelSpace
 
 
@@ -234,3 +244,63 @@ def test_multi_hot():
 def test_nearest():
     assert nearest("sadnes", ["sadness", "gladness", "joy"]) == ". Did you mean 'sadness' or 'gladness'?"
     assert nearest(3, ["joy"]) == "."
+
+
+# parts ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def three_rows_a_part(monkeypatch):
+    monkeypatch.setattr("mlemo.data.tables.PART", 3)
+
+
+@pytest.mark.usefixtures("three_rows_a_part")
+def test_the_parts_of_a_file_are_the_file(file):
+    rows = "".join(f'{row},"te\nxt {row}"\n' for row in range(8))
+    path = file("id,text\n" + rows + "\n\n")
+    parts = list(csv_parts(path))
+    assert [len(part) for part in parts] == [3, 3, 2]
+    assert parts[2].columns == {"id": ["6", "7"], "text": ["te\nxt 6", "te\nxt 7"]}
+    assert parts[2].where(1) == f"{path}:16"
+    whole = read_csv(path)
+    assert whole.column("id") == list("01234567")
+    assert list(whole.lines) == [2, 4, 6, 8, 10, 12, 14, 16]
+    lines = file("".join(f'{{"text": "{row}"}}\r\n' for row in range(7)))
+    assert [list(part.lines) for part in json_lines_parts(lines)] == [[1, 2, 3], [4, 5, 6], [7]]
+    assert read_json_lines(lines).column("text") == list("0123456")
+
+
+def test_the_parts_of_a_parquet_file_count_its_rows(tmp_path, monkeypatch):
+    monkeypatch.setattr("mlemo.data.tables.PART", 2048)
+    path = tmp_path / "rows.parquet"
+    parquet.write_table(pyarrow.table({"text": [str(row) for row in range(5000)]}), path)
+    parts = list(parquet_parts(path))
+    assert [len(part) for part in parts] == [2048, 2048, 904]
+    assert parts[2].where(0) == f"{path}, row 4097"
+    assert read_parquet(path).column("text") == [str(row) for row in range(5000)]
+
+
+@pytest.mark.usefixtures("three_rows_a_part")
+@pytest.mark.parametrize(
+    ("read", "content", "message"),
+    [
+        (read_csv, "a,b\n" + "1,2\n" * 7 + "1\n" + "1,2\n" * 4, "rows.csv:9: found 1 columns"),
+        (read_csv, "a,b\n" + "1,2\n" * 7 + "\n1,2\n", "rows.csv:9: found an empty line"),
+        (read_csv, "a,b\n" + "1,2\n" * 7 + '1,"2\n', "rows.csv:9: in the row that begins here"),
+        (read_csv, b"a,b\n" + b"1,2\n" * 7 + b"1,\xff\n", "rows.csv:9: byte 0xff is not UTF-8"),
+        (read_csv, b"a,b\n" + b"1,2\n" * 7 + b"1,\x00\n", "rows.csv:9: found a NUL"),
+        (read_json_lines, '{"a": 1}\n' * 7 + '{"b": 1}\n', "rows.csv:8: found the keys ['b'], expected ['a']"),
+        (read_json_lines, '{"a": 1}\n' * 7 + "[]\n", "rows.csv:8: found [], expected a JSON object"),
+    ],
+)
+def test_faults_behind_the_first_part_are_named_with_their_line(file, read, content, message):
+    with raises(message):
+        read(file(content))
+
+
+def test_an_id_that_occurs_in_two_parts_is_named_with_both_lines(file, three_rows_a_part):
+    known = {}
+    with raises("rows.csv:7: the id 'x' occurs a second time, first in "):
+        for part in csv_parts(file("id\nx\na\nb\nc\nd\nx\n")):
+            part.ids("id", known)
+    assert known["x"] == 2

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from mlemo.cache import user_cache
 from mlemo.data.tables import Table, read_parquet
 from mlemo.fetched import note_fetched
 
@@ -103,7 +103,7 @@ def download(url: str, sha256: str, how_to_get: str) -> Path:
         FileNotFoundError: The address is out of reach.
         ValueError: The file there has another checksum.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mlemo"
+    cache = user_cache()
     path = cache / f"{sha256[:12]}-{url.rsplit('/', 1)[-1]}"
     if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256:
         note_fetched(url, f"sha256:{sha256}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
-import os
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,16 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["read_features", "user_cache", "write_features"]
+__all__ = ["read_features", "write_features"]
 
 DIGEST = 32  # bytes of a sha256, behind the array
 
 log = logging.getLogger(__name__)
-
-
-def user_cache() -> Path:
-    """The folder of mlemo among the user's caches: ``$XDG_CACHE_HOME/mlemo``, by default ``~/.cache/mlemo``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "mlemo")
 
 
 def read_features(folder: Path, key: str) -> Tensor | None:

@@ -15,7 +15,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from transformers import AutoModel, AutoTokenizer, RobertaConfig, RobertaModel
 
 from mlemo.data import Corpus
-from mlemo.nn import feature_cache, frozen_encoder
+from mlemo.cache import user_cache
+from mlemo.nn import frozen_encoder
 from mlemo.nn.features import TextFeatures, features_from_dict, features_to_dict
 from mlemo.nn.frozen_encoder import FrozenEncoder
 from mlemo.nn.tfidf import TOKEN, Tfidf
@@ -313,7 +314,7 @@ def test_the_cache_is_the_users_unless_another_is_given(
     assert np.load(path).shape == (23, 32)
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert feature_cache.user_cache() == tmp_path / ".cache" / "mlemo"
+    assert user_cache() == tmp_path / ".cache" / "mlemo"
 
 
 def test_random_numbers_do_not_depend_on_the_cache(encoder: Maker, corpus: Corpus) -> None:

@@ -15,6 +15,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 import mlemo
 from mlemo.callbacks.run_folder import run_folder
 from mlemo.data.corpus import Corpus
+from mlemo.data.strings import parts_of
 from mlemo.paths import class_path
 from mlemo.runs.files import CONFIG
 from mlemo.runs.manifest import Manifest, now, read_manifest, sha256, write_manifest
@@ -112,7 +113,9 @@ def data_fingerprint(data: LightningDataModule, settings: Mapping[str, Any]) -> 
 
 def _checksum(corpus: Corpus) -> str:
     """SHA-256 of names and ids, labels and the mask."""
-    digest = hashlib.sha256("\0".join([*corpus.label_space.names, "", *corpus.ids]).encode("utf-8", "surrogatepass"))
+    digest = hashlib.sha256("\0".join([*corpus.label_space.names, ""]).encode("utf-8", "surrogatepass"))
+    for part in parts_of(corpus.ids):
+        digest.update("".join(f"\0{identifier}" for identifier in part).encode("utf-8", "surrogatepass"))
     digest.update(corpus.labels.bool().numpy().tobytes())
     digest.update(corpus.mask.numpy().tobytes())
     return digest.hexdigest()

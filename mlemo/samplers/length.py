@@ -70,24 +70,22 @@ class ShuffledBatchSampler(Sampler[list[int]]):
         if self._resumed != self.epoch:
             self.drawn = 0
         self._resumed = None
-        batches = self._batches()
-        per_process = len(self)
-        mine = [batches[(place * self.world_size + self.rank) % len(batches)] for place in range(per_process)]
-        for batch in mine[self.drawn :]:
+        rows, order = self._order()
+        for place in range(self.drawn, len(self)):
+            batch = int(order[(place * self.world_size + self.rank) % len(order)])
             self.drawn += 1
-            yield batch.tolist()
+            yield rows[batch * self.batch_size : (batch + 1) * self.batch_size].tolist()
 
-    def _batches(self) -> list[Tensor]:
+    def _order(self) -> tuple[Tensor, Tensor]:
+        """The rows, batch behind batch, ``(n,)``, and the order of the batches."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         rows = torch.randperm(self.n, generator=generator)
         if self.lengths is not None:
             window = torch.arange(self.n) // (self.window * self.batch_size)
             by_length = self.lengths[rows].argsort(stable=True)
             rows = rows[by_length[window[by_length].argsort(stable=True)]]
-        batches = rows.split(self.batch_size)
-        if self.lengths is None:
-            return list(batches)
-        return [batches[place] for place in torch.randperm(len(batches), generator=generator).tolist()]
+        batches = math.ceil(self.n / self.batch_size)
+        return rows, torch.arange(batches) if self.lengths is None else torch.randperm(batches, generator=generator)
 
     def state_dict(self) -> dict[str, Any]:
         """Epoch, and batches drawn in it."""

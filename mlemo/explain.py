@@ -168,4 +168,4 @@ def _texts_of(predictions: Predictions, corpus: CorpusOf) -> list[str]:
             f"the ids of the test split that the checkpoint's config names ({len(test):,} rows) are not those of "
             f"{predictions.path} ({len(predictions.ids):,} rows)"
         )
-    return test.texts
+    return list(test.texts)

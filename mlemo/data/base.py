@@ -3,45 +3,32 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from itertools import chain, combinations
+from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_only
-from torch import Tensor
 from torch.utils.data import DataLoader
 
 from mlemo.batch import Batch, DataInput, FeatureInput
+from mlemo.data.arrow_cache import ArrowCache
 from mlemo.data.checks import check_positives, split_warnings
 from mlemo.data.collate import BatchedCorpus, batched
 from mlemo.data.corpus import Corpus
+from mlemo.data.kept import keep
+from mlemo.data.loader import ResumableLoader, TrainingSampler, as_is
+from mlemo.data.on_device import OnDevice
+from mlemo.data.split_report import short_texts, split_report
 from mlemo.labels import LabelSpace
 from mlemo.samplers import ShuffledBatchSampler
 
 __all__ = ["EmotionDataModule", "Split", "TrainingSampler"]
 
 Split = Literal["train", "val", "test"]
-
-
-class TrainingSampler(Protocol):
-    """A batch sampler that can be resumed: all samplers of ``mlemo.samplers``."""
-
-    def __iter__(self) -> Iterator[list[int]]: ...
-
-    def __len__(self) -> int: ...
-
-    def set_epoch(self, epoch: int) -> None:
-        """The epoch whose batches the next iteration takes."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that the following batches depend on."""
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
 
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -64,6 +51,14 @@ class EmotionDataModule(LightningDataModule):
         train_rows: Use a seeded random part of the training split, of this many rows.
         min_words: Drop training texts with fewer words (between blanks, before any cleaning). Those of validation and
             test are counted in the report and kept, as a benchmark has them.
+        on_device: Hold the tokens (or features) and labels in the memory of the device that trains, and make batches
+            there: ``True`` where they fit into what is free of it, ``auto`` where they take at most a tenth of that. A
+            line is logged where they do not fit. Changes speed, never a batch.
+        map_from: Rows from which a split of texts lies in files of ``cache_dir``, which are made once per machine and
+            mapped by all its processes; a smaller one is in the memory of each. ``None`` for every one. Changes memory,
+            never a batch.
+        cache_dir: Folder of these files; ``None`` for ``$XDG_CACHE_HOME/mlemo/corpora``, by default
+            ``~/.cache/mlemo/corpora``.
         seed: Seed of everything random in the data: order of the batches, splits that are not official, ``train_rows``;
             42 if left out, and on the command line ``--seed_everything``.
 
@@ -81,6 +76,9 @@ class EmotionDataModule(LightningDataModule):
         group_by_length: bool = True,
         train_rows: int | None = None,
         min_words: int | None = None,
+        on_device: bool | Literal["auto"] = False,
+        map_from: int | None = 100_000,
+        cache_dir: str | Path | None = None,
         seed: int | None = None,
     ) -> None:
         super().__init__()
@@ -90,6 +88,7 @@ class EmotionDataModule(LightningDataModule):
             "eval_batch_size": eval_batch_size,
             "train_rows": train_rows,
             "min_words": min_words,
+            "map_from": map_from,
         }
         for name, value in sizes.items():
             if value is not None and value < 1:
@@ -99,7 +98,8 @@ class EmotionDataModule(LightningDataModule):
         self.global_batch_size = global_batch_size
         self.group_by_length, self.train_rows = group_by_length, train_rows
         self.seed = DEFAULT_SEED if seed is None else seed
-        self.min_words = min_words
+        self.on_device = OnDevice(on_device)
+        self.min_words, self.map_from, self.cache_dir = min_words, map_from, cache_dir
         self._corpora: dict[str, Corpus] = {}
         self._datasets: dict[tuple[str, DataInput], BatchedCorpus] = {}
         self._reported = False
@@ -122,7 +122,7 @@ class EmotionDataModule(LightningDataModule):
     # corpora ----------------------------------------------------------------------------------------------------
 
     def corpus(self, split: Split | Literal["all"]) -> Corpus:
-        """One split in memory (read at the first call), or all splits joined.
+        """One split (read at the first call), or all splits joined in memory.
 
         Raises:
             ValueError: An unknown split, or a split without rows.
@@ -134,7 +134,7 @@ class EmotionDataModule(LightningDataModule):
         if split not in self._corpora:
             corpus = self.read(split)
             if split == "train" and self.min_words is not None:
-                short = self._short(corpus)
+                short = short_texts(corpus, self.min_words)
                 corpus = corpus.select((~short).nonzero().flatten())
                 corpus.dropped[f"fewer than {self.min_words} words"] = int(short.sum())
             if not len(corpus):
@@ -142,13 +142,8 @@ class EmotionDataModule(LightningDataModule):
             if split == "train" and self.train_rows is not None and self.train_rows < len(corpus):
                 order = torch.randperm(len(corpus), generator=torch.Generator().manual_seed(self.seed))
                 corpus = corpus.select(order[: self.train_rows].sort().values)
-            self._corpora[split] = corpus
+            self._corpora[split] = corpus if (cache := self._cache_of(len(corpus))) is None else keep(corpus, cache)
         return self._corpora[split]
-
-    def _short(self, corpus: Corpus) -> Tensor:
-        if corpus.texts is None or self.min_words is None:
-            raise ValueError("data.min_words counts words, and this corpus has no texts")
-        return torch.tensor([len(text.split()) < self.min_words for text in corpus.texts], dtype=torch.bool)
 
     def setup(self, stage: str) -> None:
         """Read all splits, so that a fault in any file is found before training starts, and report them once.
@@ -162,7 +157,7 @@ class EmotionDataModule(LightningDataModule):
                 check_positives(split, corpus)
         if not self._reported:
             self._reported = True
-            rank_zero_only(log.info)(self.report())
+            rank_zero_only(lambda: log.info(self.report()))()  # made by the process that logs it alone
             for line in self.warnings():
                 rank_zero_only(log.warning)(f"warning: {line}")
 
@@ -174,30 +169,9 @@ class EmotionDataModule(LightningDataModule):
 
     def report(self) -> str:
         """Rows, labels a row, rows without a label, dropped rows and repeated texts, as a few lines of text."""
-        lines = [f"{type(self).__name__}: {len(self.label_space)} labels"]
-        texts: dict[str, set[str]] = {}
-        for split in SPLITS:
-            corpus = self.corpus(split)
-            labels = corpus.labels.sum(1)
-            line = f"  {split:<5} {len(corpus):>7,} rows, {labels.mean():.4f} labels a row"
-            line += f", {int((labels == 0).sum()):,} without a label"
-            masked = int((~corpus.mask).sum())
-            if masked:
-                line += f", {masked:,} label cells not annotated"
-            line += "".join(f", {count:,} dropped: {reason}" for reason, count in corpus.dropped.items())
-            if split != "train" and self.min_words is not None:
-                line += f", {int(self._short(corpus).sum()):,} with fewer than {self.min_words} words (kept)"
-            if corpus.texts is not None:
-                texts[split] = set(corpus.texts)
-                repeated = len(corpus) - len(texts[split])
-                if repeated:
-                    line += f", {repeated:,} repeated texts"
-            lines.append(line)
-        for first, second in combinations(texts, 2):
-            shared = len(texts[first] & texts[second])
-            if shared:
-                lines.append(f"  {shared:,} texts stand both in {first} and in {second} (kept, as official splits are)")
-        return "\n".join(lines)
+        splits = {split: self.corpus(split) for split in SPLITS}
+        head = f"{type(self).__name__}: {len(self.label_space)} labels"
+        return "\n".join([head, *split_report(splits, self.min_words)])
 
     # batches ----------------------------------------------------------------------------------------------------
 
@@ -209,19 +183,24 @@ class EmotionDataModule(LightningDataModule):
             if corpus.texts is not None:
                 verb = "encoding" if isinstance(data_input, FeatureInput) else "tokenising"
                 rank_zero_only(log.info)(f"{verb} {len(corpus):,} {split} texts")
-            self._datasets[key] = batched(corpus, data_input)
+            self._datasets[key] = batched(corpus, data_input, self._cache_of(len(corpus)))
         return self._datasets[key]
+
+    def _cache_of(self, rows: int) -> ArrowCache | None:
+        """Where a split with as many rows is kept; ``None`` for in memory."""
+        return None if self.map_from is None or rows < self.map_from else ArrowCache(self.cache_dir)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled batches, the same for the same seed and epoch, resumable in mid-epoch."""
         dataset = self.dataset("train", self._data_input())
         world_size, rank = self._processes()
         sampler = self.make_sampler(dataset, world_size, rank)
+        dataset = self.on_device.place("train", dataset, self.trainer)
         if self._place is not None:
             sampler.load_state_dict(self._place)
             self._place = None
         self._train_loader = ResumableLoader(
-            dataset, batch_sampler=sampler, collate_fn=_as_is, generator=torch.Generator()
+            dataset, batch_sampler=sampler, collate_fn=as_is, generator=torch.Generator()
         )
         return self._train_loader
 
@@ -294,7 +273,11 @@ class EmotionDataModule(LightningDataModule):
         # the `sampler`, since that is what Lightning keeps when it makes the loader of `predict` anew.
         rows = dataset.lengths.argsort(descending=True, stable=True)[rank::world_size].tolist()
         return DataLoader(
-            dataset, batch_size=self.eval_batch_size, sampler=rows, collate_fn=_as_is, generator=torch.Generator()
+            self.on_device.place(split, dataset, self.trainer),
+            batch_size=self.eval_batch_size,
+            sampler=rows,
+            collate_fn=as_is,
+            generator=torch.Generator(),
         )
 
     def _data_input(self) -> DataInput:
@@ -307,24 +290,3 @@ class EmotionDataModule(LightningDataModule):
 
     def _processes(self) -> tuple[int, int]:
         return (1, 0) if self.trainer is None else (self.trainer.world_size, self.trainer.global_rank)
-
-
-class ResumableLoader(DataLoader[Batch]):
-    """A loader whose place in the epoch is saved in Lightning's checkpoints: that of its batch sampler.
-
-    Batches are made in the training process (a gather takes well under a millisecond), so no worker runs ahead and
-    the batches drawn are the batches trained on.
-    """
-
-    def state_dict(self) -> dict[str, Any]:
-        return self.batch_sampler.state_dict()  # type: ignore[union-attr]  # a sampler of mlemo.samplers
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.batch_sampler.load_state_dict(state)  # type: ignore[union-attr]  # a sampler of mlemo.samplers
-
-    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]  # DataLoader is typed with its private iterator
-        return super().__iter__()
-
-
-def _as_is(batch: Any) -> Any:
-    return batch

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from copy import copy
+from typing import Self
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from mlemo.batch import Batch, DataInput, FeatureInput, TextInput
+from mlemo.data.arrow_cache import ArrowCache
 from mlemo.data.corpus import Corpus
 from mlemo.data.prompt import Prompt, special_tokens
-from mlemo.text.readable import readable
+from mlemo.data.tokens import tokenize
 
 __all__ = ["BatchedCorpus", "FeatureCorpus", "TokenizedCorpus", "batched"]
 
@@ -20,13 +23,20 @@ __all__ = ["BatchedCorpus", "FeatureCorpus", "TokenizedCorpus", "batched"]
 class BatchedCorpus(Dataset[Batch], ABC):
     """A corpus from which a batch of any rows is made at once.
 
+    Its columns may lie on another device than the CPU (`to`), and batches are then made there.
+
     Attributes:
         corpus: The corpus.
-        lengths: ``(N,)`` long, the length of each row, for batches of like lengths.
+        lengths: ``(N,)`` long, the length of each row, for batches of like lengths; always on the CPU, as the size of a
+            batch follows from it.
+        labels: ``(N, C)`` float32.
+        mask: ``(N, C)`` bool.
     """
 
     corpus: Corpus
     lengths: Tensor
+    labels: Tensor
+    mask: Tensor
 
     @abstractmethod
     def __getitems__(self, rows: Sequence[int] | Tensor) -> Batch:
@@ -38,15 +48,43 @@ class BatchedCorpus(Dataset[Batch], ABC):
     def __len__(self) -> int:
         return len(self.corpus)
 
+    def to(self, device: torch.device | str) -> Self:
+        """The same corpus with its columns on a device."""
+        moved = copy(self)
+        for name, column in self._columns().items():
+            setattr(moved, name, column.to(device))
+        return moved
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the columns in bytes."""
+        return sum(column.nbytes for column in self._columns().values())
+
+    def _columns(self) -> dict[str, Tensor]:
+        return {name: value for name, value in vars(self).items() if isinstance(value, Tensor) and name != "lengths"}
+
+    def _there(self, rows: Tensor) -> Tensor:
+        """Numbers of rows, from the CPU to where the columns are."""
+        device = self.labels.device
+        if device.type == "cuda":
+            rows = rows.pin_memory()  # from pageable memory the copy would wait for the device
+        return rows.to(device, non_blocking=True)
+
     def _labels(self, index: Tensor) -> Batch:
-        return {"labels": self.corpus.labels[index], "label_mask": self.corpus.mask[index], "index": index}
+        return {"labels": self.labels[index], "label_mask": self.mask[index], "index": index}
 
 
-def batched(corpus: Corpus, data_input: DataInput) -> BatchedCorpus:
-    """The corpus in the form that a model asks for (``model.data_input``)."""
+def batched(corpus: Corpus, data_input: DataInput, cache: ArrowCache | None = None) -> BatchedCorpus:
+    """The corpus in the form that a model asks for (``model.data_input``).
+
+    Args:
+        corpus: The corpus.
+        data_input: What the model asks for.
+        cache: Where the tokens are kept, and mapped from; ``None`` for the memory.
+    """
     if isinstance(data_input, FeatureInput):
         return FeatureCorpus(corpus, data_input)
-    return TokenizedCorpus(corpus, data_input)
+    return TokenizedCorpus(corpus, data_input, cache)
 
 
 class FeatureCorpus(BatchedCorpus):
@@ -70,12 +108,12 @@ class FeatureCorpus(BatchedCorpus):
                 "this model reads feature vectors and the corpus has texts: set model.features to what makes vectors "
                 "of texts, such as FrozenEncoder or Tfidf"
             )
-        self.corpus = corpus
+        self.corpus, self.labels, self.mask = corpus, corpus.labels, corpus.mask
         self.lengths = torch.ones(len(corpus), dtype=torch.long)
 
     def __getitems__(self, rows: Sequence[int] | Tensor) -> Batch:
         """The rows as one batch."""
-        index = torch.as_tensor(rows, dtype=torch.long)
+        index = self._there(torch.as_tensor(rows, dtype=torch.long))
         return {"features": self.features[index], **self._labels(index)}
 
 
@@ -85,6 +123,7 @@ class TokenizedCorpus(BatchedCorpus):
     Args:
         corpus: Texts and labels.
         text_input: Tokenizer, maximum length and prompt layout, as the model asks for them.
+        cache: Where the tokens are kept, and mapped from; ``None`` for the memory.
 
     Raises:
         ValueError: The corpus has no texts, the prompt leaves fewer than 8 of ``max_length`` tokens to the text, or a
@@ -93,7 +132,7 @@ class TokenizedCorpus(BatchedCorpus):
 
     MIN_TEXT = 8  # tokens; with less room a prompt would crowd the text out
 
-    def __init__(self, corpus: Corpus, text_input: TextInput) -> None:
+    def __init__(self, corpus: Corpus, text_input: TextInput, cache: ArrowCache | None = None) -> None:
         if corpus.texts is None:
             raise ValueError("a text model needs a corpus with texts; this one has features only")
         if text_input.fixed_length and text_input.prompt is not None:
@@ -127,33 +166,43 @@ class TokenizedCorpus(BatchedCorpus):
         self.token_types = text_input.token_types
         self.order_free = text_input.prompt_order == "free"
         self.pad_id = tokenizer.pad_token_id or 0
-        clean, texts = text_input.cleaning, [readable(text) for text in corpus.texts]
-        texts = texts if clean is None else [clean(text) for text in texts]
-        encoded = tokenizer(texts, add_special_tokens=False, truncation=True, max_length=room)["input_ids"]
-        self.lengths = torch.tensor([len(ids) + len(after) for ids in encoded], dtype=torch.long)
-        self.starts = self.lengths.cumsum(0) - self.lengths
-        self.tokens = torch.tensor([token for ids in encoded for token in (*ids, *after)], dtype=torch.long)
+        tokens = tokenize(corpus.texts, tokenizer, room, after, cleaning=text_input.cleaning, cache=cache)
+        self.tokens, self.starts, self.lengths = tokens.ids, tokens.starts, tokens.lengths
+        #: whether there are ids above 32,767, which are negative as int16
+        self.above_int16 = tokens.ids.dtype == torch.int16 and bool(len(tokens.ids)) and int(tokens.ids.min()) < 0
+        self.prefix_mask = torch.ones_like(self.prefix, dtype=torch.bool)
         self.fixed_length = text_input.max_length - len(self.prefix) if text_input.fixed_length else None
-        self.corpus = corpus
+        self.corpus, self.labels, self.mask = corpus, corpus.labels, corpus.mask
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same corpus with its columns, and the prompt, on a device."""
+        moved = super().to(device)
+        moved.prompt = None if self.prompt is None else self.prompt.to(device)
+        return moved
 
     def __getitems__(self, rows: Sequence[int] | Tensor) -> Batch:
         """The rows as one batch, padded to the longest of them, or to the fixed length."""
         index = torch.as_tensor(rows, dtype=torch.long)
-        size, lengths = len(index), self.lengths[index, None]  # (B, 1)
+        size, lengths = len(index), self.lengths.index_select(0, index)[:, None]  # (B, 1)
+        device, longest = self.tokens.device, int(lengths.max())  # of the CPU: the device is not waited for
+        index, lengths = self._there(index), self._there(lengths)
         if self.fixed_length is None:
-            column = torch.arange(max(1, int(lengths.max())) + len(self.suffix)).expand(size, -1)  # (B, T)
+            places = max(1, longest) + len(self.suffix)
+            column = torch.arange(places, device=device).expand(size, -1)  # (B, T), place in the text
             present = column < lengths
         else:
-            column = torch.arange(self.fixed_length) - (self.fixed_length - lengths)
+            column = torch.arange(self.fixed_length, device=device) - (self.fixed_length - lengths)
             present = column >= 0
-        where = torch.where(present, self.starts[index, None] + column, 0)
-        text = torch.where(present, self.tokens[where], self.pad_id)
-        segments = None
+        where = torch.where(present, self.starts.index_select(0, index)[:, None] + column, 0)
+        tokens = self.tokens.take(where).long()
+        if self.above_int16:
+            tokens &= 0xFFFF  # the bits of a uint16
+        text, segments = torch.where(present, tokens, self.pad_id), None
         if self.prompt_last:
             text, present, segments = self._with_prompt(text, present, column - lengths)
         batch: Batch = {
             "input_ids": torch.cat([self.prefix.expand(size, -1), text], 1),
-            "attention_mask": torch.cat([torch.ones(size, len(self.prefix), dtype=torch.bool), present], 1).long(),
+            "attention_mask": torch.cat([self.prefix_mask.expand(size, -1), present], 1).long(),
             **self._labels(index),
         }
         if self.token_types:
@@ -171,7 +220,7 @@ class TokenizedCorpus(BatchedCorpus):
                 before = torch.full_like(self.prefix, -1)
             batch["prompt_segments"] = torch.cat([before.expand(size, -1), segments], 1)
             if self.order_free:
-                of_text = self.prompt.position_ids.max() + 1 + torch.arange(text.shape[1])
+                of_text = self.prompt.position_ids.max() + 1 + torch.arange(text.shape[1], device=device)
                 batch["position_ids"] = torch.cat([self.prompt.position_ids, of_text]).expand(size, -1)
         return batch
 

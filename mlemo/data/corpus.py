@@ -1,4 +1,4 @@
-"""A corpus in memory: texts (or features) with their label sets."""
+"""A corpus: texts (or features) with their label sets."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from mlemo.data.strings import Strings
 from mlemo.labels import LabelSpace
 
 __all__ = ["Corpus"]
@@ -21,7 +22,7 @@ class Corpus:
         label_space: The labels, in the order of the columns of ``labels``.
         labels: ``(N, C)`` float32, 0 or 1; 0 where the mask is ``False``.
         ids: ``N`` identifiers, as in the official files where these have them, else running numbers.
-        texts: ``N`` strings, or ``None`` for a tabular corpus.
+        texts: ``N`` strings (a list, or `Strings`), or ``None`` for a tabular corpus.
         features: ``(N, F)`` float32, or ``None`` for a text corpus.
         mask: ``(N, C)`` bool, ``False`` where a label was not annotated; all ``True`` if left out.
         dropped: What a reader left out on purpose, as ``{reason: rows}`` (reported at setup).
@@ -33,8 +34,8 @@ class Corpus:
 
     label_space: LabelSpace
     labels: Tensor
-    ids: list[str]
-    texts: list[str] | None = None
+    ids: Sequence[str]
+    texts: Sequence[str] | None = None
     features: Tensor | None = None
     mask: Tensor = None  # type: ignore[assignment]  # always a tensor after __post_init__
     dropped: dict[str, int] = field(default_factory=dict)
@@ -60,12 +61,11 @@ class Corpus:
     def select(self, rows: Sequence[int] | Tensor) -> Corpus:
         """The given rows, in the given order, as a new corpus; what a reader dropped or warned of stays on record."""
         index = torch.as_tensor(rows, dtype=torch.long)
-        picked = index.tolist()
         return Corpus(
             label_space=self.label_space,
             labels=self.labels[index],
-            ids=[self.ids[row] for row in picked],
-            texts=None if self.texts is None else [self.texts[row] for row in picked],
+            ids=_pick(self.ids, index),
+            texts=None if self.texts is None else _pick(self.texts, index),
             features=None if self.features is None else self.features[index],
             mask=self.mask[index],
             dropped=dict(self.dropped),
@@ -89,10 +89,19 @@ class Corpus:
         return cls(
             label_space=space,
             labels=torch.cat([part.labels for part in parts]),
-            ids=[identifier for part in parts for identifier in part.ids],
-            texts=[item for part in parts for item in part.texts or ()] if text else None,
+            ids=_join([part.ids for part in parts]),
+            texts=_join([part.texts or [] for part in parts]) if text else None,
             features=None if text else torch.cat([part.features for part in parts if part.features is not None]),
             mask=torch.cat([part.mask for part in parts]),
             dropped={reason: sum(p.dropped.get(reason, 0) for p in parts) for p in parts for reason in p.dropped},
             warnings=tuple(dict.fromkeys(line for part in parts for line in part.warnings)),
         )
+
+
+def _pick(texts: Sequence[str], rows: Tensor) -> Sequence[str]:
+    return texts.take(rows) if isinstance(texts, Strings) else [texts[row] for row in rows.tolist()]
+
+
+def _join(parts: list[Sequence[str]]) -> Sequence[str]:
+    arrays = [part for part in parts if isinstance(part, Strings)]
+    return Strings.concatenate(arrays) if len(arrays) == len(parts) else [item for part in parts for item in part]

@@ -4,22 +4,34 @@ from __future__ import annotations
 
 import ast
 import json
-from functools import cached_property
+from collections.abc import Callable, Iterator
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
+import pyarrow
 import torch
 from torch import Tensor
 
+from mlemo.data.arrow_cache import BLOCK, ArrowCache, content_key
 from mlemo.data.base import SPLITS, EmotionDataModule, Split
 from mlemo.data.checks import listing
+from mlemo.data.columns import Columns
 from mlemo.data.corpus import Corpus
+from mlemo.data.kept import add_corpus, code_of, corpus_of
 from mlemo.data.splits import stratified_split
-from mlemo.data.tables import Table, read_csv, read_json_lines, read_parquet
+from mlemo.data.tables import Table, csv_parts, json_lines_parts, most_rows, parquet_parts
 from mlemo.labels import LabelSpace
 from mlemo.visible import shown
 
 __all__ = ["TextFiles"]
+
+PARTS: dict[str, Callable[[Path], Iterator[Table]]] = {
+    ".csv": csv_parts,
+    ".tsv": partial(csv_parts, delimiter="\t"),
+    ".jsonl": json_lines_parts,
+    ".parquet": parquet_parts,
+}
 
 
 class TextFiles(EmotionDataModule):
@@ -99,52 +111,80 @@ class TextFiles(EmotionDataModule):
             ValueError: The file has a fault; the message says which and where.
         """
         file = self.files[split]
-        return self._from_train[split] if file is None or split == "train" else self._read(file)
+        if file is not None and split != "train":
+            return self._read(file)
+        return self._train_file if self._cut is None else self._train_file.select(self._cut[split])
 
     @cached_property
-    def _from_train(self) -> dict[Split, Corpus]:
-        """The parts that the training file is cut into; itself alone where every split has a file."""
-        train = self.files["train"]
-        corpus = self._read(train)  # type: ignore[arg-type]  # the training file is never None
+    def _train_file(self) -> Corpus:
+        return self._read(self.files["train"])  # type: ignore[arg-type]  # the training file is never None
+
+    @cached_property
+    def _cut(self) -> dict[Split, Tensor] | None:
+        """The rows of the training file that each split has; ``None`` where every split has a file."""
         cut = [split for split in SPLITS if split != "train" and self.files[split] is None]
         if not cut:
-            return {"train": corpus}
-        off = [self.fractions[split] for split in cut]
+            return None
+        corpus, off = self._train_file, [self.fractions[split] for split in cut]
         try:
             parts = stratified_split(corpus.labels, [1 - sum(off), *off], self.seed, groups=corpus.texts)
         except ValueError as error:
-            raise ValueError(f"{train}: {error}") from None
-        return dict(zip(["train", *cut], map(corpus.select, parts)))  # type: ignore[arg-type]  # mypy widens the list
+            raise ValueError(f"{self.files['train']}: {error}") from None
+        return dict(zip(["train", *cut], map(torch.tensor, parts)))  # type: ignore[arg-type]  # mypy widens the list
 
     def _read(self, file: str | Path) -> Corpus:
         path = Path(file) if self.data_dir is None else self.data_dir / file
-        readers = {
-            ".csv": read_csv,
-            ".tsv": lambda path: read_csv(path, delimiter="\t"),
-            ".jsonl": read_json_lines,
-            ".parquet": read_parquet,
-        }
-        if path.suffix.lower() not in readers:
-            raise ValueError(f"{path}: unknown suffix {path.suffix!r}, expected one of {list(readers)}")
-        table = readers[path.suffix.lower()](path)
-        texts = table.texts(self.text_column)
-        if self.label_column is None:
-            labels, mask = table.indicators(self._space.names, empty_is_unknown=True)
-            if self.empty is None:
-                self._refuse_ambiguous(path, labels, mask)
-        else:
-            sets = [self._names(table, row, cell) for row, cell in enumerate(table.column(self.label_column))]
-            labels = table.multi_hot([names or [] for names in sets], self._space)
-            mask = torch.tensor([names is not None for names in sets])[:, None].expand(labels.shape).clone()
-        if self.empty == "no":
-            mask = torch.ones_like(mask)
-        ids = [str(row) for row in range(len(table))] if self.id_column is None else table.ids(self.id_column)
-        return Corpus(self._space, labels, ids, texts, mask=mask)
+        if path.suffix.lower() not in PARTS:
+            raise ValueError(f"{path}: unknown suffix {path.suffix!r}, expected one of {list(PARTS)}")
+        if self.map_from is None or not path.is_file() or most_rows(path) < self.map_from:
+            return Corpus.concatenate(list(self._parts(path)))
+        key = self._key(path)
 
-    def _refuse_ambiguous(self, path: Path, labels: Tensor, mask: Tensor) -> None:
+        def fill(columns: Columns) -> None:
+            for part in self._parts(path):
+                add_corpus(columns, part)
+
+        return corpus_of(ArrowCache(self.cache_dir).get(key, fill), key, self._space)
+
+    def _key(self, path: Path) -> str:
+        """A name for everything that the rows of a file follow from."""
+        settings = {
+            "suffix": path.suffix.lower(),
+            "labels": self._space.names,
+            "columns": [self.text_column, self.label_column, self.id_column],
+            "separator": self.separator,
+            "empty": self.empty,
+            "pyarrow": pyarrow.__version__,
+        }
+        code = code_of(*(Path(__file__).with_name(f"{name}.py") for name in ("files", "table", "tables", "compressed")))
+        with path.open("rb") as file:
+            return content_key("file", json.dumps(settings), code, iter(lambda: file.read(BLOCK), b""))
+
+    def _parts(self, path: Path) -> Iterator[Corpus]:
+        """The rows of a file, some thousands at a time."""
+        known: dict[str, int] = {}
+        rows = 0
+        ones, empty = torch.zeros(2, len(self._space), dtype=torch.long)
+        for table in PARTS[path.suffix.lower()](path):
+            texts = table.texts(self.text_column)
+            if self.label_column is None:
+                labels, mask = table.indicators(self._space.names, empty_is_unknown=True)
+                ones, empty = ones + labels.sum(0).long(), empty + (~mask).sum(0)
+            else:
+                sets = [self._names(table, row, cell) for row, cell in enumerate(table.column(self.label_column))]
+                labels = table.multi_hot([names or [] for names in sets], self._space)
+                mask = torch.tensor([names is not None for names in sets])[:, None].expand(labels.shape).clone()
+            if self.empty == "no":
+                mask = torch.ones_like(mask)
+            numbers = range(rows, rows := rows + len(table))
+            ids = list(map(str, numbers)) if self.id_column is None else table.ids(self.id_column, known)
+            yield Corpus(self._space, labels, ids, texts, mask=mask)
+        if self.empty is None:
+            self._refuse_ambiguous(path, ones, empty, rows)
+
+    def _refuse_ambiguous(self, path: Path, ones: Tensor, empty: Tensor, rows: int) -> None:
         """Refuse columns with 1 and empty cells but no 0."""
-        ones, empty = labels.sum(0).long(), (~mask).sum(0)
-        columns = ((ones > 0) & (empty > 0) & (ones + empty == len(labels))).nonzero().flatten().tolist()
+        columns = ((ones > 0) & (empty > 0) & (ones + empty == rows)).nonzero().flatten().tolist()
         if columns:
             found = [f"{self._space.names[c]!r} ({ones[c]:,} of 1, none of 0, {empty[c]:,} empty)" for c in columns]
             raise ValueError(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from copy import copy
+from typing import Any, Self
 
 import torch
 
@@ -86,6 +87,13 @@ class Prompt:
         shared_starts = torch.full_like(starts, len(before))
         shared_starts[0], shared_starts[-1] = 0, len(before) + int(lengths[1:-1].max())
         self.position_ids = torch.arange(len(self.ids)) + torch.repeat_interleave(shared_starts - starts, lengths)
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same prompt with its tensors on a device."""
+        moved = copy(self)
+        for name in ("ids", "segments", "positions", "order", "position_ids"):
+            setattr(moved, name, getattr(self, name).to(device))
+        return moved
 
     def __len__(self) -> int:
         """Tokens of the prompt with the special tokens before and after it."""

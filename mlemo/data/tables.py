@@ -1,6 +1,6 @@
 """Strict reading of text tables: a fault is answered with file, line, what was found and what was expected.
 
-Each format has a reader of the whole file, and one of its parts, for files that a list of all cells would make too large.
+Each format has a reader of the whole file, and one of its parts, for files whose cells are too many for a list.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow
+import pyarrow.parquet
 
 from mlemo.data.compressed import parquet_batches
 from mlemo.data.table import Table, nearest
@@ -24,6 +25,7 @@ __all__ = [
     "Table",
     "csv_parts",
     "json_lines_parts",
+    "most_rows",
     "nearest",
     "parquet_parts",
     "read_csv",
@@ -35,6 +37,7 @@ __all__ = [
 SURROGATE = re.compile("[\ud800-\udfff]")
 LONGEST_CELL = 2**31 - 1  # characters; Python's own limit of 131,072 refuses long texts
 PART = 20_000  #: rows of a part of a file
+BLOCK = 2**22  # bytes
 
 
 def read_text(path: str | Path) -> str:
@@ -46,6 +49,17 @@ def read_text(path: str | Path) -> str:
             begins with two byte-order marks.
     """
     return "".join(_lines(Path(path), newline="\n", ends=True))
+
+
+def most_rows(path: Path) -> int:
+    """The most rows that a file may have: its lines, or as many as a Parquet file says; 0 where it says nothing."""
+    if path.suffix.lower() == ".parquet":
+        try:
+            return pyarrow.parquet.read_metadata(path).num_rows
+        except (pyarrow.ArrowException, OSError):
+            return 0  # its reader tells what is wrong with it
+    with path.open("rb") as file:
+        return 1 + sum(block.count(b"\n") for block in iter(lambda: file.read(BLOCK), b""))
 
 
 def read_csv(

@@ -26,6 +26,8 @@ WITHOUT_EFFECT = (
     "name", "overwrite",
 )  # fmt: skip
 WITHOUT_EFFECT_IN_TRAINER = ("logger", "default_root_dir", "enable_progress_bar", "enable_model_summary", "profiler")
+#: Where the data lie, and where batches of them are made: the batches are the same.
+WITHOUT_EFFECT_IN_DATA = ("map_from", "cache_dir", "on_device")
 #: Settings of parts that came after the first addresses, with the values that change nothing and count for nothing.
 LATER = {"data": {"global_batch_size": None}}
 
@@ -94,6 +96,7 @@ def address_of(config: Mapping[str, Any], data: Mapping[str, str]) -> str:
     counted = {key: value for key, value in config.items() if key not in WITHOUT_EFFECT}
     trainer = counted.get("trainer") or {}
     counted["trainer"] = {key: value for key, value in trainer.items() if key not in WITHOUT_EFFECT_IN_TRAINER}
+    counted["data"] = _with_effect(config.get("data"))
     for part, settings in LATER.items():
         given = counted.get(part, {}).get("init_args") or {}
         kept = {key: value for key, value in given.items() if key not in settings or value != settings[key]}
@@ -110,6 +113,13 @@ def address_of(config: Mapping[str, Any], data: Mapping[str, str]) -> str:
     return (
         "r" + hashlib.sha256(text.encode()).hexdigest()[:19]
     )  # a letter first: digits alone would be read as a number
+
+
+def _with_effect(data: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The settings of the data without those that change no batch."""
+    given = (data or {}).get("init_args") or {}
+    kept = {key: value for key, value in given.items() if key not in WITHOUT_EFFECT_IN_DATA}
+    return {**(data or {}), "init_args": kept}
 
 
 def _canonical(path: str) -> str:
@@ -131,7 +141,7 @@ def data_checksums(config: Mapping[str, Any]) -> dict[str, str]:
         elif isinstance(value, str) and Path(value).is_absolute() and Path(value).exists():
             yield value
 
-    counted = [config.get("data"), config.get("model"), (config.get("trainer") or {}).get("callbacks")]
+    counted = [_with_effect(config.get("data")), config.get("model"), (config.get("trainer") or {}).get("callbacks")]
     return {path: checksum(path) for path in sorted(set(paths(counted)))}
 
 

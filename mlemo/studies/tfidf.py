@@ -133,7 +133,7 @@ def tfidf(data: EmotionDataModule, regularization: Sequence[float] = REGULARIZAT
     }
 
 
-def _texts(data: EmotionDataModule, corpus: Corpus) -> list[str]:
+def _texts(data: EmotionDataModule, corpus: Corpus) -> Sequence[str]:
     if corpus.texts is None:
         raise ValueError(f"TF-IDF needs texts, and {type(data).__name__} has features only")
     return corpus.texts

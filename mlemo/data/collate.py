@@ -66,12 +66,15 @@ class BatchedCorpus(Dataset[Batch], ABC):
     def _there(self, rows: Tensor) -> Tensor:
         """Numbers of rows, from the CPU to where the columns are."""
         device = self.labels.device
+        if device.type == "cpu":
+            return rows
         if device.type == "cuda":
             rows = rows.pin_memory()  # from pageable memory the copy would wait for the device
         return rows.to(device, non_blocking=True)
 
     def _labels(self, index: Tensor) -> Batch:
-        return {"labels": self.labels[index], "label_mask": self.mask[index], "index": index}
+        labels, mask = self.labels.index_select(0, index), self.mask.index_select(0, index)
+        return {"labels": labels, "label_mask": mask, "index": index}
 
 
 def batched(corpus: Corpus, data_input: DataInput, cache: ArrowCache | None = None) -> BatchedCorpus:
@@ -114,7 +117,7 @@ class FeatureCorpus(BatchedCorpus):
     def __getitems__(self, rows: Sequence[int] | Tensor) -> Batch:
         """The rows as one batch."""
         index = self._there(torch.as_tensor(rows, dtype=torch.long))
-        return {"features": self.features[index], **self._labels(index)}
+        return {"features": self.features.index_select(0, index), **self._labels(index)}
 
 
 class TokenizedCorpus(BatchedCorpus):
@@ -187,7 +190,7 @@ class TokenizedCorpus(BatchedCorpus):
         device, longest = self.tokens.device, int(lengths.max())  # of the CPU: the device is not waited for
         index, lengths = self._there(index), self._there(lengths)
         if self.fixed_length is None:
-            places = max(1, longest) + len(self.suffix)
+            places = max(1, longest + len(self.suffix))
             column = torch.arange(places, device=device).expand(size, -1)  # (B, T), place in the text
             present = column < lengths
         else:

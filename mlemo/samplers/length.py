@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -72,11 +72,11 @@ class ShuffledBatchSampler(Sampler[list[int]]):
         self._resumed = None
         rows, order = self._order()
         for place in range(self.drawn, len(self)):
-            batch = int(order[(place * self.world_size + self.rank) % len(order)])
+            batch = order[(place * self.world_size + self.rank) % len(order)]
             self.drawn += 1
             yield rows[batch * self.batch_size : (batch + 1) * self.batch_size].tolist()
 
-    def _order(self) -> tuple[Tensor, Tensor]:
+    def _order(self) -> tuple[Tensor, Sequence[int]]:
         """The rows, batch behind batch, ``(n,)``, and the order of the batches."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         rows = torch.randperm(self.n, generator=generator)
@@ -85,7 +85,9 @@ class ShuffledBatchSampler(Sampler[list[int]]):
             by_length = self.lengths[rows].argsort(stable=True)
             rows = rows[by_length[window[by_length].argsort(stable=True)]]
         batches = math.ceil(self.n / self.batch_size)
-        return rows, torch.arange(batches) if self.lengths is None else torch.randperm(batches, generator=generator)
+        if self.lengths is None:
+            return rows, range(batches)
+        return rows, torch.randperm(batches, generator=generator).tolist()
 
     def state_dict(self) -> dict[str, Any]:
         """Epoch, and batches drawn in it."""

@@ -18,7 +18,7 @@ from mlemo.data.base import SPLITS, EmotionDataModule, Split
 from mlemo.data.checks import listing
 from mlemo.data.columns import Columns
 from mlemo.data.corpus import Corpus
-from mlemo.data.kept import add_corpus, code_of, corpus_of
+from mlemo.data.kept import CODE, add_corpus, code_of, corpus_of
 from mlemo.data.splits import stratified_split
 from mlemo.data.tables import Table, csv_parts, json_lines_parts, most_rows, parquet_parts
 from mlemo.labels import LabelSpace
@@ -156,9 +156,11 @@ class TextFiles(EmotionDataModule):
             "empty": self.empty,
             "pyarrow": pyarrow.__version__,
         }
-        code = code_of(*(Path(__file__).with_name(f"{name}.py") for name in ("files", "table", "tables", "compressed")))
+        readers = (Path(__file__).with_name(f"{name}.py") for name in ("files", "table", "tables", "compressed"))
         with path.open("rb") as file:
-            return content_key("file", json.dumps(settings), code, iter(lambda: file.read(BLOCK), b""))
+            return content_key(
+                "file", json.dumps(settings), code_of(*CODE, *readers), iter(lambda: file.read(BLOCK), b"")
+            )
 
     def _parts(self, path: Path) -> Iterator[Corpus]:
         """The rows of a file, some thousands at a time."""

@@ -17,7 +17,10 @@ from mlemo.data.corpus import Corpus
 from mlemo.data.strings import PART, Strings, parts_of
 from mlemo.labels import LabelSpace
 
-__all__ = ["add_corpus", "code_of", "corpus_of", "keep", "text_pieces"]
+__all__ = ["CODE", "add_corpus", "code_of", "corpus_of", "keep", "text_pieces"]
+
+#: The source of this file and of `Columns`, which say how a corpus lies in its file.
+CODE = (Path(__file__), Path(__file__).with_name("columns.py"))
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +36,8 @@ def keep(corpus: Corpus, cache: ArrowCache) -> Corpus:
     if texts is None or (isinstance(texts, Strings) and texts.key is not None):
         return corpus
     numbers = (corpus.labels.numpy().tobytes(), corpus.mask.numpy().tobytes())
-    key = content_key("corpus", *corpus.label_space.names, text_pieces(corpus.ids), text_pieces(texts), *numbers)
+    names = corpus.label_space.names
+    key = content_key("corpus", code_of(*CODE), *names, text_pieces(corpus.ids), text_pieces(texts), *numbers)
     try:
         batch = cache.get(key, lambda columns: add_corpus(columns, corpus))
     except UnicodeEncodeError:

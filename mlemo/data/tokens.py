@@ -8,7 +8,6 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from torch import Tensor
 import mlemo.text
 from mlemo.data.arrow_cache import ArrowCache, content_key
 from mlemo.data.columns import Columns, as_tensor, narrow
-from mlemo.data.kept import code_of, text_pieces
+from mlemo.data.kept import CODE, code_of, text_pieces
 from mlemo.data.strings import Strings, parts_of
 from mlemo.text import TextCleaning, cleaning_to_dict
 from mlemo.text.readable import readable
@@ -73,7 +72,7 @@ def tokenize(
             readables = [readable(text) for text in part]
             cleaned = readables if cleaning is None else [cleaning(text) for text in readables]
             encoded = tokenizer(cleaned, add_special_tokens=False, truncation=True, max_length=room)["input_ids"]
-            ids = np.fromiter(chain.from_iterable((*text, *after) for text in encoded), np.int64)
+            ids = np.array([token for text in encoded for token in (*text, *after)], dtype=np.int64)
             lengths = np.fromiter(map(len, encoded), np.int64, len(encoded)) + len(after)
             columns.add_lists("tokens", narrow(ids), lengths)
 
@@ -99,7 +98,7 @@ def _key(
 
     A prompt and its words count by the room that they leave: they are put before the text in each batch.
     """
-    description, code = "", [Path(mlemo.text.__file__).parent]
+    description, code = "", [*CODE, Path(__file__), Path(mlemo.text.__file__).parent]
     if isinstance(cleaning, TextCleaning):
         description = json.dumps(cleaning_to_dict(cleaning), sort_keys=True)
         code.append(Path(inspect.getfile(type(cleaning))))

@@ -3,9 +3,9 @@
 OMP_NUM_THREADS=1 python tests/benchmarks/large_corpus.py --rows 1000000
 
 Invented texts of the grammar of `SyntheticEmotions` are written to a CSV file, which `mlemo fit` trains a tiny encoder
-on for a few steps, in two processes on the CPU (gloo): with an empty cache (cold), again (warm), and with few rows, whose
-memory counts as that of the model. Memory is PSS, in which a page that several processes share counts once. The time to
-the first batch begins when a process has imported everything.
+on for a few steps, in two processes on the CPU (gloo): with an empty cache (cold), again (warm), and with few rows, as
+which the memory of the model counts. Memory is PSS, in which a page that several processes share counts once. The time
+to the first batch begins when a process has imported everything.
 """
 
 from __future__ import annotations

@@ -66,6 +66,17 @@ def test_batches_are_those_of_memory(tokenizer: Any, corpus: Corpus, cache: Arro
         assert len(files(cache)) == 2
 
 
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux tells what is mapped")
+def test_columns_are_pages_of_the_files(tokenizer: Any, corpus: Corpus, cache: ArrowCache) -> None:
+    mapped = batched(keep(corpus, cache), TextInput(tokenizer, 64), cache)
+    lines = [line for line in Path("/proc/self/maps").read_text().splitlines() if str(cache.folder) in line]
+    spans = [[int(end, 16) for end in line.split()[0].split("-")] for line in lines]
+    for column in (mapped.tokens, mapped.starts, mapped.labels, mapped.mask):
+        assert any(begin <= column.data_ptr() < end for begin, end in spans)
+    addresses = [mapped.corpus.texts.array.buffers()[2].address, mapped.corpus.ids.array.buffers()[2].address]
+    assert all(any(begin <= address < end for begin, end in spans) for address in addresses)
+
+
 def test_batches_of_features_are_those_of_memory(corpus: Corpus, cache: ArrowCache) -> None:
     count = FeatureInput(lambda texts: torch.tensor([[len(text), len(text.split())] for text in texts]))
     equal(batched(keep(corpus, cache), count, cache).__getitems__(ROWS), batched(corpus, count).__getitems__(ROWS))

@@ -10,6 +10,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 import json
 import random
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,12 @@ def trainer(tmp_path: Path) -> Callable[..., Trainer]:
 def unlogged(monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps can be called without a trainer: what they log is let go."""
     monkeypatch.setattr(LightningModule, "log", lambda *args, **kwargs: None)
+
+
+@pytest.fixture
+def no_autocast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Code with ``torch.autocast`` runs on the meta device, which torch's own knows nothing of."""
+    monkeypatch.setattr(torch, "autocast", lambda *args, **kwargs: nullcontext())
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,6 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.trainer.states import TrainerFn
-from torch import Tensor
 
 __all__ = ["EMAWeights"]
 
@@ -45,16 +44,13 @@ class EMAWeights(WeightAveraging):
             raise ValueError(f"EMAWeights.decay must lie between 0 and 1, found {decay}")
         if every_n_steps < 1:
             raise ValueError(f"EMAWeights.every_n_steps must be at least 1, found {every_n_steps}")
-        super().__init__(use_buffers=False, multi_avg_fn=self._update)
+        super().__init__(use_buffers=False)
         self.decay, self.every_n_steps, self.start_step, self.warmup = decay, every_n_steps, start_step, warmup
         self._swapped = False
 
     def decay_at(self, update: int) -> float:
         """d_t, the share of the old average that stays in update t (from 1)."""
         return min(self.decay, (1 + update) / (10 + update)) if self.warmup else self.decay
-
-    def _update(self, averages: list[Tensor], weights: list[Tensor], updates: Tensor | int) -> None:
-        torch._foreach_lerp_(averages, weights, 1 - self.decay_at(int(updates)))
 
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
         """Whether the average takes up the weights after this optimizer step."""
@@ -66,11 +62,34 @@ class EMAWeights(WeightAveraging):
         return self._average_model is not None and int(self._average_model.n_averaged) > 0
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Make the average when training begins."""
+        """Make the average when training begins, on the device where the model is going to be."""
+        self._device = trainer.strategy.root_device
         with warnings.catch_warnings():
             # a warning about sharded layers, which mlemo has none of
             warnings.filterwarnings("ignore", message=".*overrides the configure_model callback")
             super().setup(trainer, pl_module, stage)
+        if self._average_model is not None:
+            # counted by the host, which would wait for the device to read it
+            self._average_model.n_averaged = torch.zeros_like(self._average_model.n_averaged, device="cpu")
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Take up the weights after an optimizer step, where it is time.
+
+        As ``AveragedModel.update_parameters``, which has the host read the number of updates on the device.
+        """
+        average, step = self._average_model, trainer.global_step
+        if average is None or step <= self._latest_update_step or not self.should_update(step_idx=step - 1):
+            return
+        self._latest_update_step = step
+        updates = int(average.n_averaged)
+        with torch.no_grad():
+            share = 1 - self.decay_at(updates) if updates else 1.0
+            torch._foreach_lerp_(list(average.module.parameters()), list(pl_module.parameters()), share)
+            for buffer, present in zip(average.module.buffers(), pl_module.buffers(), strict=True):
+                buffer.copy_(present)
+        average.n_averaged += 1
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Swap the average in; only in training: otherwise the weights are those of a checkpoint already."""

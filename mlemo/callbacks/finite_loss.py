@@ -40,8 +40,11 @@ class FiniteLoss(Callback):
         loss = outputs["loss"].detach().double()
         finite = loss.isfinite()
         if self._first is None or self._finite is None:
-            self._first, self._finite = loss.new_tensor([-1.0, 0.0]), finite.new_zeros(())
-        here = torch.stack([loss.new_tensor(batch_idx), loss])
+            self._first, self._finite = (
+                torch.stack([-torch.ones_like(loss), torch.zeros_like(loss)]),
+                finite.new_zeros(()),
+            )
+        here = torch.stack([torch.full_like(loss, batch_idx), loss])  # filled there; a copy would wait for the device
         self._first = torch.where(finite | (self._first[0] >= 0), self._first, here)
         self._finite = self._finite | finite
         if (batch_idx + 1) % self._interval(trainer) == 0:
@@ -71,5 +74,5 @@ class FiniteLoss(Callback):
             f"the training loss is {first[1]} in epoch {trainer.current_epoch + 1}, batch {int(first[0]) + 1} of "
             f"{trainer.num_training_batches} (expected a finite number). Likely causes: a learning rate that is too "
             "high or without warm-up, no gradient clipping (trainer.gradient_clip_val), too low a precision "
-            "(trainer.precision), or NaN among the features"
+            "(trainer.precision), or NaN among the features or labels"
         )

@@ -60,10 +60,14 @@ class ProgressBar(TQDMProgressBar):
         return "predicting"
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
-        """Logged values beside the bar, without the logger's version number."""
+        """Training loss and logged values beside the bar, without the logger's version number.
+
+        The loss is read here, when the bar is drawn; Lightning would read it, and wait for the device, in every step.
+        """
         metrics = super().get_metrics(trainer, pl_module)
         metrics.pop("v_num", None)
-        return metrics
+        loss = trainer.callback_metrics.get("train/loss")
+        return metrics if loss is None else {"train/loss": float(loss), **metrics}
 
     def on_train_epoch_start(self, trainer: Trainer, *args: Any) -> None:
         """Name the epoch."""

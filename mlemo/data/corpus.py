@@ -29,7 +29,8 @@ class Corpus:
         warnings: What a reader found to differ from the official release, one line each.
 
     Raises:
-        ValueError: The parts differ in length, or neither texts nor features (or both) are given.
+        ValueError: The parts differ in length, neither texts nor features (or both) are given, or an annotated label is
+            outside [0, 1].
     """
 
     label_space: LabelSpace
@@ -51,6 +52,13 @@ class Corpus:
         for name, tensor in (("labels", self.labels), ("mask", self.mask)):
             if tuple(tensor.shape) != expected:
                 raise ValueError(f"{name} have shape {tuple(tensor.shape)}, expected {expected} (rows, labels)")
+        wrong = self.mask & ~((self.labels >= 0) & (self.labels <= 1))  # written so that NaN is wrong too
+        if wrong.any():
+            row, label = wrong.nonzero()[0].tolist()
+            raise ValueError(
+                f"labels must lie in [0, 1], found {self.labels[row, label].item()} for "
+                f"{self.label_space.names[label]!r} in row {row} (id {self.ids[row]!r})"
+            )
         content = self.texts if self.texts is not None else self.features
         if len(content) != rows:  # type: ignore[arg-type]
             raise ValueError(f"{len(content)} texts or feature rows for {rows} ids")  # type: ignore[arg-type]

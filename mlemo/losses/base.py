@@ -53,8 +53,9 @@ class Loss(nn.Module, ABC):
             Scalar, float32 (float64 for float64 logits); 0, with a gradient of zero, where nothing is annotated.
 
         Raises:
-            ValueError: Shapes that do not fit, a mask that is not bool, annotated targets that are NaN or outside [0,
-                1].
+            ValueError: Shapes that do not fit, a mask that is not bool, or, on the CPU, annotated targets that are NaN
+                or outside [0, 1]. An accelerator would have to be waited for; the labels of a corpus are checked when
+                it is read (`mlemo.data.Corpus`).
         """
 
     def per_sample(self, logits: Tensor, targets: Tensor, mask: Tensor | None = None, **context: Any) -> Tensor | None:
@@ -197,7 +198,7 @@ class MultiTermLoss(Loss):
 
 
 def check_inputs(logits: Tensor, targets: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-    """Check a batch and bring it to computing precision; costs one synchronisation with the device.
+    """Check a batch and bring it to computing precision, without waiting for an accelerator.
 
     Args:
         logits: ``(N, C)``, see `Loss.forward`; so are ``targets`` and ``mask``.
@@ -228,14 +229,15 @@ def check_targets(targets: Tensor, mask: Tensor | None = None) -> Tensor:
     """Check targets and mask alone.
 
     Args:
-        targets: ``(N, C)``.
+        targets: ``(N, C)``; their values are checked on the CPU alone.
         mask: ``(N, C)`` bool, or ``None``.
 
     Returns:
         The mask, ``(N, C)`` bool.
 
     Raises:
-        ValueError: Targets that are no matrix, a mask of another shape or dtype, an annotated target outside [0, 1].
+        ValueError: Targets that are no matrix, a mask of another shape or dtype, an annotated target outside [0, 1] on
+            the CPU.
     """
     if targets.ndim != 2:
         raise ValueError(f"targets must have shape (N, C), found {tuple(targets.shape)}")
@@ -245,10 +247,12 @@ def check_targets(targets: Tensor, mask: Tensor | None = None) -> Tensor:
         raise ValueError(f"mask has shape {tuple(mask.shape)}, expected that of the targets, {tuple(targets.shape)}")
     if mask.dtype != torch.bool:
         raise ValueError(f"mask must be bool (False = not annotated), found {mask.dtype}")
-    wrong = mask & ~((targets >= 0) & (targets <= 1))  # written so that NaN is wrong too
-    if wrong.any():
-        row, label = wrong.nonzero()[0].tolist()
-        raise ValueError(f"targets must lie in [0, 1], found {targets[row, label].item()} at row {row}, label {label}")
+    if targets.is_cpu:  # an accelerator would have to be waited for
+        wrong = mask & ~((targets >= 0) & (targets <= 1))  # written so that NaN is wrong too
+        if wrong.any():
+            row, label = wrong.nonzero()[0].tolist()
+            found = targets[row, label].item()
+            raise ValueError(f"targets must lie in [0, 1], found {found} at row {row}, label {label}")
     return mask
 
 

@@ -171,7 +171,8 @@ class MultiLabelModel(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> StepOutput:
         """Logits and loss of one batch."""
         output = self._step(batch)
-        self.log("train/loss", output["loss"].detach(), prog_bar=True, batch_size=len(batch["index"]))
+        # not for Lightning's bar, which reads what it is to show in every step; that of mlemo shows it (ProgressBar)
+        self.log("train/loss", output["loss"].detach(), batch_size=len(batch["index"]))
         for name, value in output.get("diagnostics", {}).items():
             self.log(f"model/{name}", value, batch_size=len(batch["index"]))
         return output

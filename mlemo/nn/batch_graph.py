@@ -140,7 +140,7 @@ class BatchGraph(nn.Module):
         if self.construction in UNTHRESHOLDED or len(similarity) < 2:
             return None
         if self.threshold is not None:
-            return similarity.new_tensor(self.threshold)
+            return similarity.new_full((), self.threshold)
         return between(similarity).quantile(self.percentile / 100)
 
     def _draw(self, embeddings: Tensor, labels: Tensor | None) -> Tensor:

@@ -28,6 +28,8 @@ def test_everything_is_annotated_unless_a_mask_is_given() -> None:
         ({"ids": ["a", "b"]}, r"labels have shape \(3, 2\), expected \(2, 2\)"),
         ({"labels": LABELS[:, :1]}, r"labels have shape \(3, 1\), expected \(3, 2\)"),
         ({"mask": torch.ones(2, 2, dtype=torch.bool)}, r"mask have shape \(2, 2\), expected \(3, 2\)"),
+        ({"labels": 2 * LABELS}, r"labels must lie in \[0, 1\], found 2.0 for 'joy' in row 0 \(id 'a'\)"),
+        ({"labels": LABELS / LABELS}, r"labels must lie in \[0, 1\], found nan for 'anger' in row 0 \(id 'a'\)"),
         ({"texts": ["one"]}, "1 texts or feature rows for 3 ids"),
         ({"texts": None, "features": torch.zeros(4, 5)}, "4 texts or feature rows for 3 ids"),
     ],

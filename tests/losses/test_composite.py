@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from typing import ClassVar
 
 import pytest
@@ -10,7 +9,7 @@ from mlemo.losses.adaptive_focal import AdaptiveFocalLoss
 
 from .test_hybrid import cross_entropy
 from .test_pairwise_ranking import ranking
-from .tester import CountSynchronisations, LossTester, Matrix, make_batch
+from .tester import LossTester, Matrix, make_batch
 
 
 def terms() -> dict[str, Loss]:
@@ -31,13 +30,6 @@ class TestCompositeLoss(LossTester):
         inputs = (logits, targets, mask)
         bce, rank = loss.controller.base.tolist()
         return bce * cross_entropy(*inputs) + rank * ranking(0.7, *inputs)
-
-    def test_the_host_waits_for_the_device_at_most_once(self, make: Callable[[], Loss]) -> None:
-        # every term checks its own inputs, as it does where it stands alone
-        loss = make()
-        with CountSynchronisations() as synchronisations:
-            loss(*make_batch(masked=True))
-        assert synchronisations.count <= len(terms())
 
 
 def test_a_term_of_the_batch_as_a_whole_has_no_samples() -> None:

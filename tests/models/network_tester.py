@@ -201,6 +201,15 @@ class NetworkTester:
                 assert layer.bias.min() >= 0
                 assert 0.05 < layer.bias.max() <= 0.1
 
+    @pytest.mark.usefixtures("no_autocast")
+    def test_a_training_step_reads_nothing_from_the_device(self) -> None:
+        # a tensor on the meta device has no value: reading it raises
+        model = self.build().to("meta").train()
+        batch = {name: part.to("meta") for name, part in make_batch(masked=True).items()}
+        output = model.outputs(batch)
+        model.sample_losses(batch, output)
+        model.objective(batch, output).backward()
+
     def test_adam_trains_it_unless_told_otherwise(self) -> None:
         found = self.network(names(2)).optimization
         assert (found.optimizer, found.learning_rate, found.weight_decay) == ("adam", 1e-3, 1e-4)

@@ -50,6 +50,7 @@ from mlemo.runs.files import LAST
 from mlemo.runs.loading import ReadAlready, find_checkpoint, read_checkpoint, take_over
 from mlemo.runs.place import check_name
 from mlemo.runs.stored_config import INFERENCE, only_known_imports, own_modules, stored_config
+from mlemo.sharding import check_sharded
 
 __all__ = ["MlemoCLI", "default_precision", "instantiate", "make_cli", "run"]
 
@@ -147,6 +148,7 @@ class MlemoCLI(LightningCLI):
     def instantiate_classes(self) -> None:
         """Make trainer, data and model; a checkpoint brings its encoder, whose files need not be there any more."""
         super().instantiate_classes()
+        check_sharded(self.trainer, self.model, resumed=self.subcommand == "fit" and self._checkpoint is not None)
         if self._checkpoint is None:
             return
         take_over(self.model, self._checkpoint, self._get(self.config, "ckpt_path"))

@@ -10,6 +10,7 @@ import torch
 
 __all__ = ["check_trainer"]
 
+SHARDED = "fsdp2"  #: the strategy of `mlemo.sharding`
 LEAST_PROCESSES = 2  #: allowed on any machine, so that training in several processes can be tried
 
 
@@ -21,7 +22,8 @@ def check_trainer(settings: Mapping[str, Any]) -> None:
 
     Raises:
         ValueError: Batches are accumulated by fewer than one, gradients are clipped at a negative value, training has
-            no batch or no epoch, or more processes would be started on a CPU than it has processors.
+            no batch or no epoch, the weights would be shared out among processes in a way that is not tested, or more
+            processes would be started on a CPU than it has processors.
 
     Example:
         >>> check_trainer({"accumulate_grad_batches": 0})
@@ -38,6 +40,13 @@ def check_trainer(settings: Mapping[str, Any]) -> None:
     for name in ("limit_train_batches", "max_epochs", "max_steps"):
         if settings.get(name) == 0:
             raise ValueError(f"trainer.{name} is 0, which trains nothing; `mlemo test` scores a model without training")
+    strategy = settings.get("strategy") or "auto"
+    name = strategy if isinstance(strategy, str) else str(strategy["class_path"]).rsplit(".", 1)[-1]
+    if name != SHARDED and any(word in name.lower() for word in ("fsdp", "deepspeed", "modelparallel")):
+        raise ValueError(
+            f"trainer.strategy {name} has not been shown to train as one process does; use ddp, or {SHARDED}, which "
+            "shares out the weights among the processes (docs/scale.md)"
+        )
     devices = str(settings.get("devices"))
     on_processor = settings.get("accelerator") == "cpu" or not (torch.cuda.is_available() or torch.mps.is_available())
     most = max(os.cpu_count() or 1, LEAST_PROCESSES)

@@ -14,15 +14,15 @@ from torch import distributed, nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
 from torch.distributed.fsdp import FSDPModule, fully_shard
 
-from mlemo.callbacks import PromptOrders, Trajectory
+from mlemo.callbacks import Compile, PromptOrders, Trajectory
 from mlemo.models import BertWDL, MultiLabelModel, TransformerClassifier
 
 __all__ = ["FullySharded", "check_sharded"]
 
 #: Models whose training in shards equals that of `DistributedDataParallel` in the tests.
 PROVEN = (TransformerClassifier, BertWDL)
-#: Callbacks that average the weights, or compute with them at times of their own.
-UNPROVEN = (WeightAveraging, Trajectory, PromptOrders)
+#: Callbacks that compile the encoder, average its weights, or compute with them at times of their own.
+UNPROVEN = (Compile, WeightAveraging, Trajectory, PromptOrders)
 PRECISIONS = ("32-true",)
 
 

@@ -2,6 +2,7 @@
 
 from mlemo.callbacks.batch_selection import BatchSelection
 from mlemo.callbacks.best_checkpoint import BestCheckpoint, RunCheckpoint
+from mlemo.callbacks.compile import Compile
 from mlemo.callbacks.cost import Cost
 from mlemo.callbacks.early_stopping import EarlyStopping
 from mlemo.callbacks.ema import EMAWeights
@@ -22,6 +23,7 @@ from mlemo.callbacks.trajectory import Trajectory
 __all__ = [
     "BatchSelection",
     "BestCheckpoint",
+    "Compile",
     "Cost",
     "EMAWeights",
     "EarlyStopping",

@@ -16,6 +16,7 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 
 from mlemo.callbacks import Compile, PromptOrders, Trajectory
 from mlemo.models import BertWDL, MultiLabelModel, TransformerClassifier
+from mlemo.nn.lora import Lora
 
 __all__ = ["FullySharded", "check_sharded"]
 
@@ -152,6 +153,7 @@ def check_sharded(trainer: Trainer, model: MultiLabelModel, resumed: bool = Fals
     refused = {
         f"{type(model).__name__} (only {names})": not isinstance(model, PROVEN),
         f"{type(model.loss).__name__} with learned weights": bool(model.loss.weight_parameters()),
+        "adapters (Lora)": isinstance(getattr(model, "source", None), Lora),
         f"with {', '.join(unproven)}": bool(unproven),
         f"in precision {trainer.precision} (only {' or '.join(PRECISIONS)})": trainer.precision not in PRECISIONS,
         "on from a checkpoint": resumed,

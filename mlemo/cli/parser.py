@@ -87,7 +87,9 @@ class Parser(LightningArgumentParser):
             return {cls.__name__ for base in BASES for cls in _subclasses(base)}
         if owner:
             module, _, name = owner.rpartition(".")
-            return inspect.signature(getattr(sys.modules.get(module), name, object)).parameters
+            short = {cls.__name__: cls for base in BASES for cls in _subclasses(base)}
+            kind = getattr(sys.modules.get(module), name, object) if module else short.get(name, object)
+            return inspect.signature(kind).parameters
         parsers = [self, *(sub for action in self._actions for sub in _subparsers(action))]
         names = {action.dest for parser in parsers for action in parser._actions}
         return {name for name in names if not name.endswith(".help")}

@@ -34,6 +34,10 @@ FAULTS: dict[str, tuple[list[str], tuple[str, ...]]] = {
         [*FIT, "--model.optimization.learning_rat=1"],
         ("model.optimization.learning_rat", "did you mean learning_rate"),
     ),
+    "misspelled setting of a loss by its short name": (
+        [*FIT, "--model.loss=FocalLoss", "--model.loss.gama=3"],
+        ("model.loss.gama: FocalLoss has no such setting; did you mean gamma?",),
+    ),
     "misspelled setting of the trainer": ([*FIT, "--trainer.acelerator=cpu"], ("did you mean trainer.accelerator",)),
     "misspelled top-level setting": ([*FIT, "--chekpoint.monitor=x"], ("did you mean checkpoint.monitor",)),
     "word for a number": ([*FIT, "--trainer.max_epochs=many"], ("trainer.max_epochs", "expected int", "'many'")),

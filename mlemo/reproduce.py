@@ -46,7 +46,7 @@ def reproduce(
         study: The study.
         scale: One of its scales.
         folder: Where runs are kept, in ``folder/runs``; ``folder/<name>_<scale>.json`` lists those of the study.
-        variables: Values of ``${name}`` in the study's words.
+        variables: Values of ``${name}`` in the study's settings.
         only: Labels of settings, and seeds, that are run now; see ``Study.only``.
         executor: Where runs are done, closed at the end; by default on this machine, one at a time.
         retry_failed: Try failed runs again.

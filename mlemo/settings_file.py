@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-__all__ = ["read_settings"]
+__all__ = ["line_of", "read_settings"]
+
+MERGE = "tag:yaml.org,2002:merge"
 
 
 def read_settings(path: str | Path) -> Any:
@@ -35,13 +37,46 @@ def read_settings(path: str | Path) -> Any:
         raise ValueError(f"{path}: not valid YAML: {error}") from error
 
 
+def line_of(path: str | Path, key: str) -> int | None:
+    """The line of a YAML file in which a key stands, or the last part of it that is there; ``None`` without a file.
+
+    Args:
+        path: The file.
+        key: Keys and places in lists, as in ``published[0].rows``; keys may have dots in them.
+    """
+    try:
+        node = yaml.compose(Path(path).read_text(encoding="utf-8"), Loader=_Loader)
+    except (OSError, yaml.YAMLError):
+        return None
+    line, rest = 1, key
+    while (found := max(_parts(node, rest), key=lambda part: len(part[0]), default=None)) is not None:
+        name, line, node = found
+        rest = rest.removeprefix(name).removeprefix(".")
+    return line
+
+
+def _parts(node: yaml.Node | None, key: str) -> Iterator[tuple[str, int, yaml.Node]]:
+    """Name, line and value of everything below a node with which a key begins."""
+    if isinstance(node, yaml.SequenceNode):
+        for place, item in enumerate(node.value):
+            if key.startswith(f"[{place}]"):
+                yield f"[{place}]", item.start_mark.line + 1, item
+    elif isinstance(node, yaml.MappingNode):
+        for name, value in node.value:
+            if name.tag == MERGE:
+                for merged in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                    yield from _parts(merged, key)
+            elif key == name.value or key.startswith((f"{name.value}.", f"{name.value}[")):
+                yield name.value, name.start_mark.line + 1, value
+
+
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # ten times as fast where it is built
     """The safe loader, which refuses a key that occurs twice in one mapping."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         first: dict[Hashable, yaml.Node] = {}
         for key, _ in node.value:
-            if key.tag == "tag:yaml.org,2002:merge":
+            if key.tag == MERGE:
                 continue
             name = self.construct_object(key, deep=True)
             if isinstance(name, Hashable) and first.setdefault(name, key) is not key:

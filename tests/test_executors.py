@@ -173,7 +173,7 @@ SEEDS = [1, 2] if "MLEMO_LONG" in os.environ else [1]
 @pytest.fixture(scope="module")
 def on_this_machine(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("local")
-    file = study(folder, scales={"tiny": {"words": HEAD, "seeds": SEEDS}})
+    file = study(folder, scales={"tiny": {"set": HEAD, "seeds": SEEDS}})
     main(["reproduce", file, "--scale=tiny", f"--folder={folder}", "--workers=2"])
     return records(folder)
 
@@ -185,7 +185,7 @@ def test_a_study_has_the_same_records_on_each_executor(
     pytest.importorskip(place)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     chosen = ["--submitit", "local"] if place == "submitit" else ["--ray=local"]
-    file = study(tmp_path, scales={"tiny": {"words": HEAD, "seeds": SEEDS}})
+    file = study(tmp_path, scales={"tiny": {"set": HEAD, "seeds": SEEDS}})
     main(["reproduce", file, "--scale=tiny", f"--folder={tmp_path}", "--workers=2", *chosen])
     found = records(tmp_path)
     assert found.keys() == on_this_machine.keys()

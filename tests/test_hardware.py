@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import re
 import subprocess
 import sys
 from multiprocessing.connection import Connection
@@ -93,7 +94,7 @@ def test_a_run_has_one_device_and_float32_unless_its_words_say_otherwise_and_no_
 ) -> None:
     for name, value in {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}.items():
         monkeypatch.setenv(name, value)  # as torchrun sets them
-    file = study(tmp_path, scales={"tiny": {"words": HEAD, "seeds": [1]}})
+    file = study(tmp_path, scales={"tiny": {"set": HEAD, "seeds": [1]}})
     main(["reproduce", file, "--scale=tiny", f"--folder={tmp_path}"])
     (record,) = records(tmp_path).values()
     assert (record["world_size"], record["global_batch"], record["precision"]) == (1, 8, "32-true")
@@ -101,15 +102,16 @@ def test_a_run_has_one_device_and_float32_unless_its_words_say_otherwise_and_no_
 
 
 def test_a_run_on_two_devices_is_one_training_of_two_processes(tmp_path: Path) -> None:
-    two = f"{HEAD} --trainer.devices=2 --trainer.precision=32-true"
-    file = study(tmp_path, scales={"tiny": {"words": two, "seeds": [1]}})
+    two = HEAD | {"trainer.devices": 2, "trainer.precision": "32-true"}
+    file = study(tmp_path, scales={"tiny": {"set": two, "seeds": [1]}})
     main(["reproduce", file, "--scale=tiny", f"--folder={tmp_path}"])
     (record,) = records(tmp_path).values()
     assert (record["world_size"], record["global_batch"]) == (2, 16)
     log = (tmp_path / "runs" / record["address"] / "log.txt").read_text(encoding="utf-8")
     assert log.count("GLOBAL_RANK: ") == 2
     assert "epoch 2/2" in log
-    words = [*two.split(), "--model.loss=BinaryCrossEntropy", "--seed_everything=1", "--data.seed=1"]
+    words = record["words"]
+    assert words[-3:] == ["--model.loss=BinaryCrossEntropy", "--seed_everything=1", "--data.seed=1"]
     place = f"--trainer.logger.save_dir={tmp_path / 'fit'}"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run([sys.executable, "-m", "mlemo", "fit", *words, place], env=environment, check=True)
@@ -119,13 +121,15 @@ def test_a_run_on_two_devices_is_one_training_of_two_processes(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
-    [("--trainer.devices=auto", "needs a number of devices"), ("--trainer.num_nodes=2", "is on one machine, found 2")],
+    ("key", "value", "message"),
+    [("devices", "auto", "needs a number of devices"), ("num_nodes", 2, "is on one machine, found 2")],
 )
 def test_hardware_that_depends_on_the_machine_is_refused(
-    words: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    key: str, value: object, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = study(tmp_path, scales={"tiny": {"words": HEAD + words, "seeds": [1]}})
+    file = study(tmp_path, scales={"tiny": {"set": HEAD | {f"trainer.{key}": value}, "seeds": [1]}})
     with pytest.raises(SystemExit):
         main(["reproduce", file, "--scale=tiny", f"--folder={tmp_path}"])
-    assert message in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert message in err
+    assert re.search(rf"tests.yaml:\d+: scales.tiny.set.trainer.{key}, scale tiny, BCE, seed 1: ", err)

@@ -63,8 +63,10 @@ def paper_runs(name: str) -> list[PlannedRun]:
     study = load_study(name)
     size = study.scales["paper"]
     options = [study.varies[setting][label] for case in study.cases for setting, label in case]
-    words = [word for option in options for word in (option.get("paper", ()) if isinstance(option, dict) else option)]
-    names = set(re.findall(r"\$\{(\w+)\}", " ".join([*size.words, *words]))) - size.variables.keys() - {"seed"}
+    at_scale = [option.get("paper", ()) if isinstance(option, dict) else option for option in options]
+    own = [setting for settings in at_scale for setting in settings]
+    words = " ".join(setting.word for setting in (*size.settings, *own))
+    names = set(re.findall(r"\$\{(\w+)\}", words)) - size.variables.keys() - {"seed"}
     return study.expand("paper", {name: f"/nowhere/{name}" for name in names})
 
 

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tiny_study import WORDS, records, study
+from tiny_study import SETTINGS, records, study
 
 from mlemo.cli import main
 from mlemo.reproduce import _write_list
@@ -92,9 +92,8 @@ def test_a_failed_run_is_shown_and_tried_again_when_asked(
     )
     (tmp_path / "flag").touch()
     monkeypatch.syspath_prepend(str(tmp_path))
-    words = f"{WORDS} --trainer.max_epochs=1 --trainer.callbacks+=breaking.Break"
-    varies = {"loss": {"BCE": "--model.loss=BinaryCrossEntropy"}}
-    path = study(tmp_path, scales={"tiny": {"words": words, "seeds": [1]}}, varies=varies)
+    settings = SETTINGS | {"trainer.max_epochs": 1, "trainer.callbacks+": "breaking.Break"}
+    path = study(tmp_path, scales={"tiny": {"set": settings, "seeds": [1]}})
     command = ["reproduce", path, "--scale=tiny", f"--folder={tmp_path / 'runs'}"]
     for _ in range(2):  # the second time it is not run, but shown
         with pytest.raises(SystemExit) as stopped:
@@ -123,9 +122,12 @@ def test_a_run_that_was_killed_after_it_stopped_early_is_tested_and_not_trained_
     monkeypatch.syspath_prepend(str(tmp_path))
     make = runpy.run_path(str(Path(__file__).parent / "data" / "goemotions" / "make.py"))
     make["write_hub"](tmp_path / "hub")
-    words = f"{WORDS} --data=GoEmotions --data.hub={tmp_path / 'hub'} --data.batch_size=20 --trainer.max_epochs=9"
-    words += " --early_stopping.patience=1 --early_stopping.min_delta=1 --trainer.callbacks+=killing.Kill"
-    path = study(tmp_path, scales={"tiny": {"words": words, "seeds": [1]}})
+    settings = SETTINGS | {
+        "data": {"class_path": "GoEmotions", "init_args": {"hub": str(tmp_path / "hub"), "batch_size": 20}},
+        "trainer": SETTINGS["trainer"] | {"max_epochs": 9, "callbacks+": "killing.Kill"},
+        "early_stopping": {"patience": 1, "min_delta": 1},
+    }
+    path = study(tmp_path, scales={"tiny": {"set": settings, "seeds": [1]}})
 
     def reproduce(folder: str, *words: str) -> Path:
         main(["reproduce", path, "--scale=tiny", f"--folder={tmp_path / folder}", *words])
@@ -165,7 +167,7 @@ def test_a_run_that_was_killed_after_it_stopped_early_is_tested_and_not_trained_
 
 
 def test_a_dry_run_lists_and_runs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    two = study(tmp_path, scales={"tiny": {"words": WORDS, "seeds": [1, 2]}})
+    two = study(tmp_path, scales={"tiny": {"set": SETTINGS, "seeds": [1, 2]}})
     outcome = main(["reproduce", two, "--scale=tiny", f"--folder={tmp_path / 'runs'}", "--dry-run"])
     out = capsys.readouterr().out
     assert "2 to run; nothing to estimate it from yet" in out
@@ -179,8 +181,8 @@ def test_a_dry_run_lists_and_runs_nothing(tmp_path: Path, capsys: pytest.Capture
 
 
 def test_a_part_is_run_and_the_rest_is_added_to_it_later(tmp_path: Path) -> None:
-    losses = {name: f"--model.loss={name}" for name in ("BinaryCrossEntropy", "FocalLoss")}
-    scales = {"tiny": {"words": WORDS + "--trainer.max_epochs=1", "seeds": [1, 2]}}
+    losses = {name: {"model.loss": name} for name in ("BinaryCrossEntropy", "FocalLoss")}
+    scales = {"tiny": {"set": SETTINGS | {"trainer.max_epochs": 1}, "seeds": [1, 2]}}
     words = ["reproduce", study(tmp_path, varies={"loss": losses}, scales=scales), "--scale=tiny"]
     words.append(f"--folder={tmp_path}")
     for loss, seed in (("FocalLoss", 2), ("BinaryCrossEntropy", 1)):
@@ -236,7 +238,8 @@ def test_a_wrong_place_is_said_before_anything_is_run(tmp_path: Path, capsys: py
     file.touch()
     assert f"mlemo reproduce: [Errno 17] File exists: '{file}'" in said(study(tmp_path), file)
     assert "mlemo reproduce: [Errno 20] Not a directory" in said(study(tmp_path), file / "runs")
-    scales = {"tiny": {"words": f"{WORDS} --data=GoEmotions --data.data_dir=/nowhere", "seeds": [1]}}
+    data = {"class_path": "GoEmotions", "init_args": {"data_dir": "/nowhere"}}
+    scales = {"tiny": {"set": SETTINGS | {"data": data}, "seeds": [1]}}
     message = said(study(tmp_path, scales=scales), tmp_path / "new")
     assert "BCE, seed 1: data_dir /nowhere is not a folder" in message
     assert not (tmp_path / "new").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -27,14 +28,17 @@ from mlemo.sweep import sweep
 from mlemo.sweeps.search import counted
 from mlemo.sweeps.sweep_file import load_sweep
 
-WORDS = """
---data=SyntheticEmotions --data.size=${size} --data.val_size=40 --data.batch_size=16 --model=FrozenHead
---model.features=Tfidf --model.features.width=8 --model.features.terms=200 --seed_everything=1
---trainer.max_epochs=3 --trainer.precision=32-true --trainer.accelerator=cpu --figures.every_n_epochs=100
-"""
+SETTINGS = {
+    "data": {"class_path": "SyntheticEmotions", "init_args": {"size": "${size}", "val_size": 40, "batch_size": 16}},
+    "model": "FrozenHead",
+    "model.features": {"class_path": "Tfidf", "init_args": {"width": 8, "terms": 200}},
+    "seed_everything": 1,
+    "trainer": {"max_epochs": 3, "precision": "32-true", "accelerator": "cpu"},
+    "figures.every_n_epochs": 100,
+}
 SWEEP: dict[str, Any] = {
-    "words": WORDS,
-    "space": {
+    "set": SETTINGS,
+    "search": {
         "model.optimization.learning_rate": {"low": "1e-2", "high": 0.1, "log": True},
         "model.hidden_width": {"low": 4, "high": 16},
     },
@@ -142,8 +146,8 @@ def test_a_killed_trial_continues_from_its_checkpoint(tmp_path: Path, monkeypatc
     )
     (tmp_path / "flag").touch()
     monkeypatch.syspath_prepend(str(tmp_path))
-    words = f"{WORDS} --trainer.callbacks+=killing.Kill"
-    study = sweep(write(tmp_path, SWEEP | {"words": words, "trials": 1}), tmp_path)
+    settings = SETTINGS | {"trainer.callbacks+": "killing.Kill"}
+    study = sweep(write(tmp_path, SWEEP | {"set": settings, "trials": 1}), tmp_path)
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE]
     assert list(study.trials[0].intermediate_values) == [0, 1, 2]
     log = (tmp_path / "mine" / "trials" / "trial_0000" / "log.txt").read_text()
@@ -162,8 +166,8 @@ def test_bad_trials_are_pruned_and_failed_ones_shown_with_their_last_lines(
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     content = SWEEP | {
-        "words": f"{WORDS} --trainer.callbacks+=breaking.Break",
-        "space": {"model.hidden_width": {"choices": [4, 5]}},
+        "set": SETTINGS | {"trainer.callbacks+": "breaking.Break"},
+        "search": {"model.hidden_width": {"choices": [4, 5]}},
         "metric": "loss",
         "direction": "minimize",
         "trials": 3,
@@ -195,20 +199,21 @@ def test_bad_trials_are_pruned_and_failed_ones_shown_with_their_last_lines(
 @pytest.mark.parametrize(
     ("keys", "value", "message"),
     [
-        (["colour"], 1, "colour: unknown key; there are words, space"),
-        (["space"], None, "space: expected a mapping, found None"),
-        (["space", "model.dropout"], {"low": 0.5, "high": 0.1}, "space.model.dropout: .*low.*<= high"),
-        (["space", "model.dropout"], {"low": 0.5}, "space.model.dropout: expected low, high and perhaps log or step"),
-        (["space", "model.dropout"], {"low": "a", "high": 1}, "space.model.dropout: could not convert .*'a'"),
-        (["space", "model.dropout"], {"low": 1, "high": 2, "log": 1}, "space.model.dropout: log: expected true"),
-        (["space", "model.loss"], {"choices": []}, "space.model.loss: choices: expected a list, found"),
-        (["space", "model.loss"], {"choices": [["a"]]}, "space.model.loss: choices: expected text, numbers"),
-        (["space", "model.loss"], {"choices": ["${x}"]}, "space.model.loss: '.*' needs a value of x; give --set x="),
+        (["colour"], 1, "colour: unknown key; there are base, direction"),
+        (["search"], None, "search: expected a mapping, found None"),
+        (["search", "model.dropout"], {"low": 0.5, "high": 0.1}, "search.model.dropout: .*low.*<= high"),
+        (["search", "model.dropout"], {"low": 0.5}, "search.model.dropout: expected low, high and perhaps log or step"),
+        (["search", "model.dropout"], {"low": "a", "high": 1}, "search.model.dropout: could not convert .*'a'"),
+        (["search", "model.dropout"], {"low": 1, "high": 2, "log": 1}, "search.model.dropout: log: expected true"),
+        (["search", "model.loss"], {"choices": []}, "search.model.loss: choices: expected a list, found"),
+        (["search", "model.loss"], {"choices": [["a"]]}, "search.model.loss: choices: expected text, numbers"),
+        (["search", "model.loss"], {"choices": ["${x}"]}, "search.model.loss: needs a value of x; give --set x="),
         (["metric"], "macro_f", "metric: no metric 'macro_f'; did you mean macro_f1"),
         (["direction"], "up", "direction: expected maximize or minimize, found 'up'"),
         (["trials"], 0, "trials: expected a whole number from 1, found 0"),
-        (["words"], ["--a"], "words: expected words as on the command line"),
-        (["words"], "--a='1", "words: .*No closing quotation"),
+        (["set"], ["--a"], "set: expected a mapping, found"),
+        (["words"], "--a=1", "words: expected settings such as .* found the words '--a=1'"),
+        (["base"], "no.yaml", "base: there is no file .*no.yaml"),
         (["pruner"], {"class_path": "MedianPrune"}, "pruner: expected class_path .* did you mean MedianPruner"),
         (["pruner"], {"class_path": "MedianPruner", "init_args": {"warm": 1}}, "pruner: .*unexpected keyword .*warm"),
     ],
@@ -219,7 +224,7 @@ def test_what_is_wrong_is_named_with_file_and_key(keys: list[str], value: Any, m
     for key in keys[:-1]:
         inner = inner[key]
     inner[keys[-1]] = value
-    with pytest.raises(ValueError, match=r"mine\.yaml: " + message):
+    with pytest.raises(ValueError, match=r"mine\.yaml:\d+: " + message):
         load_sweep(write(tmp_path, content))
 
 
@@ -247,12 +252,12 @@ def test_numbers_are_searched_as_they_are_written(tmp_path: Path) -> None:
 def test_a_wrong_key_is_answered_before_any_trial(
     key: str, value: Any, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = write(tmp_path, SWEEP | {"space": {key: value}})
+    path = write(tmp_path, SWEEP | {"search": {key: value}})
     with pytest.raises(SystemExit) as stopped:
         main(["sweep", str(path), f"--folder={tmp_path / 'none'}"])
     assert stopped.value.code == 2
     err = capsys.readouterr().err
-    assert f"mine.yaml: space.{key}: " in err
+    assert re.search(rf"mine\.yaml:\d+: search\.{re.escape(key)}: ", err)
     assert message in err
     assert not (tmp_path / "none").exists()
 

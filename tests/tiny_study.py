@@ -8,19 +8,26 @@ from typing import Any
 
 import yaml
 
-WORDS = """
---data=SyntheticEmotions --data.size=32 --data.val_size=16 --data.test_size=16 --data.batch_size=8
---model=BertWDL --model.encoder=FromScratch --model.encoder.layers=1 --model.encoder.width=32
---model.encoder.heads=2 --model.encoder.vocabulary=300 --model.optimization.learning_rate=1e-2
---trainer.max_epochs=3 --trainer.precision=32-true --trainer.accelerator=cpu --figures.every_n_epochs=100
-"""
+SETTINGS: dict[str, Any] = {
+    "data": {"class_path": "SyntheticEmotions",
+             "init_args": {"size": 32, "val_size": 16, "test_size": 16, "batch_size": 8}},
+    "model": "BertWDL",
+    "model.encoder": {"class_path": "FromScratch", "init_args": {"layers": 1, "width": 32, "heads": 2,
+                                                                 "vocabulary": 300}},
+    "model.optimization.learning_rate": 1e-2,
+    "trainer": {"max_epochs": 3, "precision": "32-true", "accelerator": "cpu"},
+    "figures.every_n_epochs": 100,
+}  # fmt: skip
 
 #: Runs of few seconds, of a network over the words of a text.
-HEAD = """
---data=SyntheticEmotions --data.size=64 --data.val_size=16 --data.test_size=16 --data.batch_size=8
---model=FrozenHead --model.features=Tfidf --model.features.width=8 --model.features.terms=200
---trainer.max_epochs=2 --trainer.accelerator=cpu --figures.every_n_epochs=100
-"""
+HEAD: dict[str, Any] = {
+    "data": {"class_path": "SyntheticEmotions",
+             "init_args": {"size": 64, "val_size": 16, "test_size": 16, "batch_size": 8}},
+    "model": "FrozenHead",
+    "model.features": {"class_path": "Tfidf", "init_args": {"width": 8, "terms": 200}},
+    "trainer": {"max_epochs": 2, "accelerator": "cpu"},
+    "figures.every_n_epochs": 100,
+}  # fmt: skip
 
 
 def study(folder: Path, **changes: Any) -> str:
@@ -28,12 +35,12 @@ def study(folder: Path, **changes: Any) -> str:
         "title": "A study of tests",
         "paper": "none",
         "metrics": {"Jaccard": "jaccard"},
-        "scales": {"tiny": {"words": WORDS, "seeds": [1]}},
-        "varies": {"loss": {"BCE": "--model.loss=BinaryCrossEntropy"}},
+        "scales": {"tiny": {"set": SETTINGS, "seeds": [1]}},
+        "varies": {"loss": {"BCE": {"model.loss": "BinaryCrossEntropy"}}},
         **changes,
     }
     path = folder / "tests.yaml"
-    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     return str(path)
 
 

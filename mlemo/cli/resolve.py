@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
 from functools import cache
 from typing import Any
@@ -13,7 +14,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from mlemo.training import MlemoCLI, make_cli
 
-__all__ = ["resolve"]
+__all__ = ["first_refused", "resolve"]
 
 
 class _ParserMade(Exception):
@@ -53,6 +54,28 @@ def resolve(words: Sequence[str]) -> dict[str, Any]:
         with redirect_stderr(errors):
             config = parser.parse_args(list(words))
     except SystemExit:
-        raise ValueError(errors.getvalue().strip()) from None
+        mistake, *_ = errors.getvalue().strip().rpartition("\n")  # the last line says how to ask for help
+        raise ValueError(mistake.removeprefix("mlemo: ")) from None
     content: dict[str, Any] = yaml.safe_load(parser.dump(config, skip_none=False))
     return content
+
+
+def first_refused(words: Sequence[str], check: Callable[[Sequence[str]], object]) -> int | None:
+    """The place of the word for which a command line is refused; ``None`` where it is not the fault of one.
+
+    Args:
+        words: The command line.
+        check: Raises ``ValueError`` for it.
+    """
+
+    def refusal(count: int) -> str:
+        try:
+            check(words[:count])
+        except ValueError as error:
+            return str(error)
+        return ""
+
+    whole = refusal(len(words))
+    # without the words behind the wrong one the refusal is the same
+    count = bisect_left(range(len(words) + 1), True, key=lambda count: refusal(count) == whole)
+    return count - 1 if whole and count and refusal(count) == whole else None

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import shlex
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from mlemo.cli.errors import nearest
+from mlemo.settings_file import line_of, read_settings
+from mlemo.settings_words import Setting, words_of
 
 __all__ = ["KeyedReader"]
 
 
 class KeyedReader:
-    """Gives values as what they should be; every complaint names the file, the key, what was found and expected.
+    """Gives values as what they should be; every complaint names file, line and key, what was found and expected.
 
     Args:
         path: The file.
@@ -21,8 +26,8 @@ class KeyedReader:
         self.path = path
 
     def wrong(self, key: str, message: str) -> ValueError:
-        """The complaint about a key, to be raised."""
-        return ValueError(f"{self.path}: {key}: {message}")
+        """The complaint about a key, to be raised; the key of the whole file is empty."""
+        return ValueError(f"{self.path}:{line_of(self.path, key)}: {f'{key}: ' if key else ''}{message}")
 
     def mapping(self, key: str, value: Any, keys: set[str] | None = None) -> dict[str, Any]:
         """A mapping with at least one key, all of them text, and of these where ``keys`` are given."""
@@ -32,7 +37,8 @@ class KeyedReader:
             if not isinstance(name, str):
                 raise self.wrong(key, f"names are text, found {name!r}; put it in quotes")
             if keys is not None and name not in keys:
-                raise self.wrong(key, f"unknown key {name!r}, expected some of {', '.join(sorted(keys))}")
+                known = nearest(name, keys) or f"; there are {', '.join(sorted(keys))}"
+                raise self.wrong(f"{key}.{name}" if key else name, f"unknown key{known}")
         return value
 
     def text(self, key: str, value: Any) -> str:
@@ -41,14 +47,29 @@ class KeyedReader:
             raise self.wrong(key, f"expected text, found {value!r}")
         return value
 
-    def words(self, key: str, value: Any) -> tuple[str, ...]:
-        """Text split like a command line."""
-        if not isinstance(value, str):
-            raise self.wrong(key, f"expected words as on the command line, found {value!r}")
-        try:
-            return tuple(shlex.split(value))
-        except ValueError as error:
-            raise self.wrong(key, f"{error} in {value!r}") from None
+    def settings(self, key: str, value: Any) -> tuple[Setting, ...]:
+        """Settings as in a config file, with dotted or nested keys; none of them in an empty mapping."""
+        if isinstance(value, str):
+            raise self.wrong(key, f"expected settings such as {{model.loss.order: 2}}, found the words {value!r}; "
+                             "write KEY: VALUE for --KEY=VALUE")  # fmt: skip
+        content = self.mapping(key, value) if value != {} else {}
+        return tuple(Setting(word, self.path, own) for word, own in words_of(content, key=key))
+
+    def base(self, key: str, value: Any) -> tuple[Setting, ...]:
+        """The settings of a config file, or of several, each over those before it."""
+        found: list[Setting] = []
+        for place, name in self.items(key, value) if isinstance(value, list) else [(key, value)]:
+            path = self.path.parent / self.text(place, name)
+            if not path.is_file():
+                raise self.wrong(place, f"there is no file {path}")
+            for setting in KeyedReader(path).settings("", read_settings(path)):
+                found.append(replace(setting, word=re.sub(r"\$(?!{)", "$$", setting.word)))
+        return tuple(found)
+
+    def part(self, key: str, value: Any) -> tuple[Setting, ...]:
+        """The settings of ``base`` and, over them, those of ``set``, as far as a mapping has these keys."""
+        base = self.base(f"{key}.base", value["base"]) if "base" in value else ()
+        return (*base, *(self.settings(f"{key}.set", value["set"]) if "set" in value else ()))
 
     def items(self, key: str, value: Any) -> list[tuple[str, Any]]:
         """Key and value of each entry of a list; none where there is no list."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from pydoc import locate
 from typing import Any
 
-from mlemo.cli.resolve import resolve
+from mlemo.cli.resolve import first_refused, resolve
 from mlemo.hardware import world_size
 from mlemo.paths import class_path
 from mlemo.studies.study import Study
@@ -59,15 +59,16 @@ def study_runs(study: Study, scale: str, variables: Mapping[str, str] | None = N
     """The runs of a study at a scale with their addresses.
 
     Raises:
-        ValueError: As for ``Study.expand``, or the words of a run are no command line of ``mlemo fit``, or name devices
-            whose number depends on the machine.
+        ValueError: As for ``Study.expand``, or ``mlemo fit`` has no such settings, or they name devices whose number
+            depends on the machine; the message begins with file and line.
     """
     for planned in study.expand(scale, variables):
         try:
-            config = resolve([*HARDWARE, *planned.words])
-            world_size(config)
+            config = _config([*HARDWARE, *planned.words])
         except ValueError as error:
-            raise ValueError(f"{study.path}, scale {scale}, {planned.name}: {error}") from error
+            wrong = first_refused([*HARDWARE, *planned.words], _config)
+            place = study.path if wrong is None else planned.settings[wrong - len(HARDWARE)].place
+            raise ValueError(f"{place}, scale {scale}, {planned.name}: {error}") from error
         data = data_checksums(config)
         yield StudyRun(
             name=planned.name,
@@ -78,6 +79,12 @@ def study_runs(study: Study, scale: str, variables: Mapping[str, str] | None = N
             data=data,
             address=address_of(config, data),
         )
+
+
+def _config(words: Sequence[str]) -> dict[str, Any]:
+    config = resolve(words)
+    world_size(config)
+    return config
 
 
 def address_of(config: Mapping[str, Any], data: Mapping[str, str]) -> str:

@@ -10,6 +10,7 @@ from string import Template
 from typing import Any
 
 from mlemo import thresholds
+from mlemo.settings_words import Setting
 from mlemo.studies.published import Labels, PublishedRow, PublishedTest
 from mlemo.thresholds import ThresholdRule
 
@@ -23,16 +24,16 @@ class Scale:
     """A size of a study.
 
     Args:
-        words: What all its runs have in common, as on the command line of ``mlemo fit``.
+        settings: What all its runs have in common.
         seeds: A run of every combination for each of them.
-        variables: Values of ``${name}`` in words, unless the user gives others.
-        seed_words: Words with ``${seed}`` that give a run its seed, such as a fold where folds are the seeds.
+        variables: Values of ``${name}`` in settings, unless the user gives others.
+        seed_settings: Settings with ``${seed}`` that give a run its seed, such as a fold where folds are the seeds.
     """
 
-    words: tuple[str, ...]
+    settings: tuple[Setting, ...]
     seeds: tuple[int, ...]
     variables: Mapping[str, str]
-    seed_words: tuple[str, ...]
+    seed_settings: tuple[Setting, ...]
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,17 @@ class PlannedRun:
     Args:
         labels: Setting and label, for each setting that varies.
         seed: Its seed.
-        words: Its command line behind ``mlemo fit``.
+        settings: What the file sets for it, with values in place of variables; later ones count.
     """
 
     labels: Labels
     seed: int
-    words: tuple[str, ...]
+    settings: tuple[Setting, ...]
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Its command line behind ``mlemo fit``."""
+        return tuple(setting.word for setting in self.settings)
 
     @property
     def name(self) -> str:
@@ -120,7 +126,7 @@ class Study:
         metrics: Name shown -> key in a run's ``results_test.json``, or ``cost.<key>`` for one of its ``cost.json``.
         class_metrics: Name shown -> column of a run's ``per_class_test.csv``, for tables with a row a class.
         scales: Its sizes.
-        varies: Setting -> label -> words, or words by scale.
+        varies: Setting -> label -> what it sets, or that by scale.
         cases: Combinations of labels; all of them where the file gives none.
         rules: Decision rules that every run is scored under after the fact, by their label of the setting
             ``threshold``, which makes no runs; empty where each run is scored under its own rule.
@@ -137,7 +143,7 @@ class Study:
     metrics: Mapping[str, str]
     class_metrics: Mapping[str, str]
     scales: Mapping[str, Scale]
-    varies: Mapping[str, Mapping[str, tuple[str, ...] | Mapping[str, tuple[str, ...]]]]
+    varies: Mapping[str, Mapping[str, tuple[Setting, ...] | Mapping[str, tuple[Setting, ...]]]]
     cases: tuple[Labels, ...]
     rules: Mapping[str, Rule]
     compare: str
@@ -209,7 +215,7 @@ class Study:
 
         Args:
             scale: ``tiny``, ``small`` or ``paper``.
-            variables: Values of ``${name}`` in words. ``${here}`` is the folder of the study's file.
+            variables: Values of ``${name}`` in settings. ``${here}`` is the folder of the study's file.
 
         Raises:
             ValueError: The study has no such scale, or a variable has no value or is not used.
@@ -224,9 +230,9 @@ class Study:
             if templates is None:
                 continue
             for seed in size.seeds:
-                words = tuple(self._fill(word, {**values, "seed": str(seed)}, scale) for word in templates)
-                runs.append(PlannedRun(case, seed, words))
-            used |= {name for word in templates for name in Template(word).get_identifiers()}
+                own = {**values, "seed": str(seed)}
+                runs.append(PlannedRun(case, seed, tuple(template.fill(own) for template in templates)))
+            used |= {name for template in templates for name in Template(template.word).get_identifiers()}
         if unknown := sorted(given.keys() - used):
             raise ValueError(f"{self.path}, scale {scale}: no run uses {', '.join(unknown)}; used are {sorted(used)}")
         return runs
@@ -243,33 +249,22 @@ class Study:
         templates = self._templates(case, scale)
         if templates is None:
             return None
-        found = re.fullmatch(_pattern("\0".join(templates)), "\0".join(words))
+        found = re.fullmatch(_pattern("\0".join(template.word for template in templates)), "\0".join(words))
         if found is None or found.groupdict().get("seed", str(seed)) != str(seed):
             return None
         return {name: value for name, value in found.groupdict().items() if name not in ("seed", "here")}
 
-    def _templates(self, case: Labels, scale: str) -> list[str] | None:
-        """The words of a combination before they are filled in; None where the scale does not have it."""
+    def _templates(self, case: Labels, scale: str) -> list[Setting] | None:
+        """The settings of a combination before they are filled in; None where the scale does not have it."""
         size = self.scales[scale]
         options = [self._option(setting, label, scale) for setting, label in case]
         if any(option is None for option in options):
             return None
-        return [*size.words, *(word for option in options for word in option or ()), *size.seed_words]
+        return [*size.settings, *(own for option in options for own in option or ()), *size.seed_settings]
 
-    def _option(self, setting: str, label: str, scale: str) -> tuple[str, ...] | None:
+    def _option(self, setting: str, label: str, scale: str) -> tuple[Setting, ...] | None:
         option = self.varies[setting][label]
         return option.get(scale) if isinstance(option, Mapping) else option
-
-    def _fill(self, word: str, values: Mapping[str, str], scale: str) -> str:
-        try:
-            return Template(word).substitute(values)
-        except KeyError as error:
-            name = error.args[0]
-            raise ValueError(
-                f"{self.path}, scale {scale}: {word!r} needs a value of {name}; give --set {name}=VALUE"
-            ) from None
-        except ValueError as error:
-            raise ValueError(f"{self.path}, scale {scale}: {word!r}: {error}") from None
 
 
 def _within(chosen: Mapping[str, Collection[str]], labels: Mapping[str, str]) -> bool:
@@ -277,7 +272,7 @@ def _within(chosen: Mapping[str, Collection[str]], labels: Mapping[str, str]) ->
 
 
 def _pattern(template: str) -> str:
-    """What a template may become, as a regular expression with a group for each variable."""
+    """What a template may become, as a regular expression with a group for each variable; 0.5 may be 0.50."""
     pattern, end = "", 0
     for found in Template.pattern.finditer(template):
         name = found["named"] or found["braced"]
@@ -285,4 +280,4 @@ def _pattern(template: str) -> str:
         again = name is not None and f"(?P<{name}>" in pattern
         pattern += re.escape(template[end : found.start()]) + (f"(?P={name})" if again else group)
         end = found.end()
-    return pattern + re.escape(template[end:])
+    return re.sub(r"(=\d+\\\.\d+)(?=\0|\Z)", r"\g<1>0*", pattern + re.escape(template[end:]))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mlemo.settings_file import read_settings
+from mlemo.settings_words import Setting, as_text
 from mlemo.studies.keyed_reader import KeyedReader
 from mlemo.studies.published import PublishedRow, PublishedTest
 from mlemo.studies.study import RULE_SETTING, Figure, Labels, Rule, Scale, Study
@@ -16,7 +17,8 @@ from mlemo.studies.study import RULE_SETTING, Figure, Labels, Rule, Scale, Study
 __all__ = ["DEFINITIONS", "load_study"]
 
 DEFINITIONS = Path(__file__).parent / "definitions"
-SEED_WORDS = "--seed_everything=${seed} --data.seed=${seed}"
+SEED_SET = {"seed_everything": "${seed}", "data.seed": "${seed}"}
+NO_RUNS = "no runs"
 KEYS = {"title", "paper", "metrics", "class_metrics", "scales", "varies", "cases", "rules", "compare", "published",
         "published_tests", "figures", "notes"}  # fmt: skip
 EVERY_FIGURE = {"kind", "title", "source", "where"}
@@ -59,7 +61,7 @@ class _StudyReader(KeyedReader):
     """Turns the content of a file into a study."""
 
     def study(self, content: Any) -> Study:
-        content = self.mapping("the file", content, KEYS)
+        content = self.mapping("", content, KEYS)
         if missing := sorted({"title", "paper", "metrics", "scales", "varies"} - content.keys()):
             raise self.wrong(missing[0], "is missing")
         scales = self.mapping("scales", content["scales"])
@@ -114,7 +116,9 @@ class _StudyReader(KeyedReader):
         )
 
     def scale(self, key: str, value: Any) -> Scale:
-        value = self.mapping(key, value, {"words", "seeds", "variables", "seed_words"})
+        if isinstance(value, dict) and "words" in value:  # as it was once
+            self.settings(f"{key}.words", value["words"])
+        value = self.mapping(key, value, {"base", "set", "seeds", "variables", "seed_set"})
         seeds = value.get("seeds")
         if not isinstance(seeds, list) or not seeds or not all(type(seed) is int and seed >= 0 for seed in seeds):
             raise self.wrong(f"{key}.seeds", f"expected a list of integers from 0, found {seeds!r}")
@@ -122,19 +126,28 @@ class _StudyReader(KeyedReader):
             raise self.wrong(f"{key}.seeds", f"a seed stands twice in {seeds!r}")
         variables = self.mapping(f"{key}.variables", value["variables"]) if "variables" in value else {}
         return Scale(
-            words=self.words(f"{key}.words", value.get("words", "")),
+            settings=self.part(key, value),
             seeds=tuple(seeds),
-            variables={name: str(default) for name, default in variables.items()},
-            seed_words=self.words(f"{key}.seed_words", value.get("seed_words", SEED_WORDS)),
+            variables={name: as_text(default) for name, default in variables.items()},
+            seed_settings=self.settings(f"{key}.seed_set", value.get("seed_set", SEED_SET)),
         )
 
-    def option(self, key: str, value: Any) -> tuple[str, ...] | dict[str, tuple[str, ...]]:
-        if value == {}:  # published, and not run here at any scale
+    def option(self, key: str, value: Any) -> tuple[Setting, ...] | dict[str, tuple[Setting, ...]]:
+        """Settings at every scale, or by scale; published alone, an option has none of the scales."""
+        if value == NO_RUNS:
             return {}
-        if isinstance(value, dict):
-            by_scale = self.mapping(key, value, self.scales)
-            return {scale: self.words(f"{key}.{scale}", words) for scale, words in by_scale.items()}
-        return self.words(key, value)
+        if value is None:
+            raise self.wrong(key, f"expected settings, {{}} for none, or {NO_RUNS!r} where only the paper has it")
+        if isinstance(value, dict) and (known := value.keys() & self.scales):
+            if other := sorted(value.keys() - known):
+                raise self.wrong(f"{key}.{other[0]}", f"no scale, beside {', '.join(sorted(known))}")
+            return {scale: self.own_settings(f"{key}.{scale}", own) for scale, own in value.items()}
+        return self.own_settings(key, value)
+
+    def own_settings(self, key: str, value: Any) -> tuple[Setting, ...]:
+        if isinstance(value, dict) and value and value.keys() <= {"base", "set"}:
+            return self.part(key, value)
+        return self.settings(key, value)
 
     def cases(self, value: Any, varies: Mapping[str, Mapping[str, Any]]) -> tuple[Labels, ...]:
         """Each case names a label, or several, of every setting; without cases it is the whole grid."""

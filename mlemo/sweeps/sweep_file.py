@@ -1,12 +1,9 @@
-"""A sweep as data: the command line that it starts from, the settings that are searched, and what is to be improved."""
+"""A sweep as data: the settings that it starts from, those that are searched, and what is to be improved."""
 
 from __future__ import annotations
 
-import json
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from string import Template
 from typing import Any, Literal
@@ -14,16 +11,26 @@ from typing import Any, Literal
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from mlemo.cli.resolve import resolve
+from mlemo.cli.errors import nearest
+from mlemo.cli.resolve import first_refused, resolve
 from mlemo.hardware import on_gpu, world_size
 from mlemo.metrics.weighted import DECISION_METRICS, PROBABILITY_METRICS
-from mlemo.settings_file import read_settings
+from mlemo.settings_file import line_of, read_settings
+from mlemo.settings_words import Setting, as_text
+from mlemo.studies.keyed_reader import KeyedReader
 from mlemo.studies.runs import HARDWARE
 
 __all__ = ["Sweep", "load_sweep"]
 
-NEEDED = ("words", "space", "metric", "direction", "trials")
-DEFAULTS = {"variables": {}, "seed": 0, "startup_trials": 10, "pruner": {"class_path": "NopPruner"}}
+NEEDED = ("search", "metric", "direction", "trials")
+DEFAULTS = {
+    "base": [],
+    "set": {},
+    "variables": {},
+    "seed": 0,
+    "startup_trials": 10,
+    "pruner": {"class_path": "NopPruner"},
+}
 METRICS = (
     *(prefix + name for prefix in ("", "tuned_", "cross_fitted_") for name in DECISION_METRICS),
     *PROBABILITY_METRICS,
@@ -37,18 +44,18 @@ class Sweep:
 
     Args:
         path: Its file.
-        words: What all trials have in common, as on the command line of ``mlemo fit``.
+        settings: What all trials have in common.
         space: Dotted config key -> the values among which is searched.
         metric: A key of ``results_val.json``.
         direction: ``maximize`` or ``minimize``.
         trials: How many are to be finished.
-        seed: Seed of the search; that of the trainings stands in ``words``.
+        seed: Seed of the search; that of the trainings is among the settings.
         startup_trials: How many are drawn at random before what was found guides the search.
         pruner: Breaks off trials that do badly.
     """
 
     path: Path
-    words: tuple[str, ...]
+    settings: tuple[Setting, ...]
     space: Mapping[str, BaseDistribution]
     metric: str
     direction: Literal["maximize", "minimize"]
@@ -70,6 +77,11 @@ class Sweep:
             for key, part in parts.items()
         }
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What all trials have in common, as on the command line of ``mlemo fit``."""
+        return tuple(setting.word for setting in self.settings)
+
     def command(self, values: Mapping[str, Any]) -> tuple[str, ...]:
         """Words behind ``mlemo fit`` that train with these values of the searched settings."""
         return *HARDWARE, *self.words, *(f"--{key}={_text(value)}" for key, value in values.items())
@@ -85,35 +97,30 @@ class Sweep:
                 file, key and the nearest names.
         """
         first = {key: _examples(options)[0] for key, options in self.space.items()}
-        try:
-            config = resolve(self.command(first))
-        except ValueError:
-            self._find_wrong_key(first)
-            raise
+        config = self._resolve(first)
         for key, options in self.space.items():
             for choice in _examples(options)[1:]:
-                self._resolve(f"space.{key}", {**first, key: choice})
-        try:
-            processes = world_size(config)
-        except ValueError as error:
-            raise self._wrong("words", str(error)) from None
-        if processes > 1:
-            raise self._wrong("words", f"trainer.devices: a trial is trained on one device, found {processes}")
+                self._resolve({**first, key: choice})
         return on_gpu(config)
 
-    def _wrong(self, key: str, message: str) -> ValueError:
-        return ValueError(f"{self.path}: {key}: {message}")
-
-    def _find_wrong_key(self, first: Mapping[str, Any]) -> None:
-        self._resolve("words", {})
-        for number, key in enumerate(first, start=1):
-            self._resolve(f"space.{key}", dict(list(first.items())[:number]))
-
-    def _resolve(self, key: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    def _resolve(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        words = self.command(values)
         try:
-            return resolve(self.command(values))
+            return _config(words)
         except ValueError as error:
-            raise ValueError(f"{self.path}: {key}: mlemo fit refuses it\n{error}") from None
+            place, wrong = str(self.path), first_refused(words, _config)
+            if wrong is not None:
+                keys = [*HARDWARE, *(setting.place for setting in self.settings)]
+                keys += [f"{self.path}:{line_of(self.path, f'search.{key}')}: search.{key}" for key in values]
+                place = keys[wrong]
+            raise ValueError(f"{place}: {error}") from None
+
+
+def _config(words: Sequence[str]) -> dict[str, Any]:
+    config = resolve(words)
+    if (processes := world_size(config)) > 1:
+        raise ValueError(f"trainer.devices: a trial is trained on one device, found {processes}")
+    return config
 
 
 def load_sweep(path: Path, variables: Mapping[str, str] | None = None) -> Sweep:
@@ -121,7 +128,7 @@ def load_sweep(path: Path, variables: Mapping[str, str] | None = None) -> Sweep:
 
     Args:
         path: A YAML file.
-        variables: Values of ``${name}`` in its words and choices, before its own ``variables``; ``${here}`` is the
+        variables: Values of ``${name}`` in its settings and choices, before its own ``variables``; ``${here}`` is the
             folder of the file.
 
     Raises:
@@ -133,23 +140,19 @@ def load_sweep(path: Path, variables: Mapping[str, str] | None = None) -> Sweep:
     return _Reader(path, dict(variables or {})).sweep(read_settings(path))
 
 
-class _Reader:
-    """Turns the content of a file into a sweep; every complaint names the file and the key."""
+class _Reader(KeyedReader):
+    """Turns the content of a file into a sweep."""
 
     def __init__(self, path: Path, given: dict[str, str]) -> None:
-        self.path, self.given = path, given
+        super().__init__(path)
+        self.given = given
         self.values = {"here": str(path.resolve().parent), **given}
         self.used: set[str] = set()
 
-    def wrong(self, key: str, message: object) -> ValueError:
-        return ValueError(f"{self.path}: {key}: {message}")
-
     def sweep(self, content: Any) -> Sweep:
-        if not isinstance(content, dict):
-            raise self.wrong("the file", f"expected a mapping, found {content!r}")
-        for name in content:
-            if name not in (*NEEDED, *DEFAULTS):
-                raise self.wrong(name, f"unknown key{_meant(name, (*NEEDED, *DEFAULTS))}")
+        if isinstance(content, dict) and "words" in content:  # as it was once
+            self.settings("words", content["words"])
+        content = self.mapping("", content, {*NEEDED, *DEFAULTS})
         for name in NEEDED:
             if name not in content:
                 raise self.wrong(name, "is missing")
@@ -161,36 +164,22 @@ class _Reader:
             raise self.wrong("direction", f"expected maximize or minimize, found {content['direction']!r}")
         if content["metric"] not in METRICS:
             raise self.wrong("metric", f"no metric {content['metric']!r}{_meant(content['metric'], METRICS)}")
-        for name in ("variables", "space", "pruner"):
-            if not isinstance(content[name], dict) or (name == "space" and not content[name]):
+        for name in ("variables", "search", "pruner"):
+            if not isinstance(content[name], dict) or (name == "search" and not content[name]):
                 raise self.wrong(name, f"expected a mapping, found {content[name]!r}")
-        self.values = {name: str(value) for name, value in content["variables"].items()} | self.values
-        words = self.words(content["words"])
-        space = {str(key): self.options(f"space.{key}", value) for key, value in content["space"].items()}
+        self.values = {name: as_text(value) for name, value in content["variables"].items()} | self.values
+        settings = (*self.base("base", content["base"]), *self.settings("set", content["set"]))
+        settings = tuple(self.fill(setting) for setting in settings)
+        space = {str(key): self.options(f"search.{key}", value) for key, value in content["search"].items()}
         if unused := sorted(self.given.keys() - self.used):
             raise ValueError(f"{self.path}: --set: nothing uses {', '.join(unused)}; used are {sorted(self.used)}")
         numbers = {name: content[name] for name in ("trials", "seed", "startup_trials")}
         pruner = self.pruner(content["pruner"])
-        return Sweep(self.path, words, space, content["metric"], content["direction"], pruner=pruner, **numbers)
+        return Sweep(self.path, settings, space, content["metric"], content["direction"], pruner=pruner, **numbers)
 
-    def words(self, text: Any) -> tuple[str, ...]:
-        try:
-            parts = shlex.split(text)
-        except (AttributeError, TypeError, ValueError) as error:
-            raise self.wrong("words", f"expected words as on the command line, found {text!r} ({error})") from None
-        return tuple(self.fill("words", part) for part in parts)
-
-    def fill(self, key: str, text: str) -> str:
-        template = Template(text)
-        self.used.update(template.get_identifiers())
-        try:
-            return template.substitute(self.values)
-        except KeyError as error:
-            raise self.wrong(
-                key, f"{text!r} needs a value of {error.args[0]}; give --set {error.args[0]}=VALUE"
-            ) from None
-        except ValueError as error:
-            raise self.wrong(key, f"{text!r}: {error}") from None
+    def fill(self, setting: Setting) -> Setting:
+        self.used.update(Template(setting.word).get_identifiers())
+        return setting.fill(self.values)
 
     def options(self, key: str, value: Any) -> BaseDistribution:
         names = set(value) if isinstance(value, dict) else set()
@@ -202,7 +191,7 @@ class _Reader:
                 if not isinstance(choice, (str, int, float, type(None))):
                     raise self.wrong(key, f"choices: expected text, numbers, true, false or null, found {choice!r}")
             return CategoricalDistribution(
-                [self.fill(key, item) if isinstance(item, str) else item for item in choices]
+                [self.fill(Setting(item, self.path, key)).word if isinstance(item, str) else item for item in choices]
             )
         if not {"low", "high"} <= names <= {"low", "high", "log", "step"}:
             raise self.wrong(key, f"expected low, high and perhaps log or step, or choices; found {value!r}")
@@ -217,7 +206,7 @@ class _Reader:
                 return IntDistribution(log=log, **numbers)
             return FloatDistribution(log=log, **numbers)
         except (TypeError, ValueError) as error:
-            raise self.wrong(key, error) from None
+            raise self.wrong(key, str(error)) from None
 
     def pruner(self, value: Mapping[str, Any]) -> optuna.pruners.BasePruner:
         name, known = str(value.get("class_path")), [name for name in optuna.pruners.__all__ if name != "BasePruner"]
@@ -227,14 +216,14 @@ class _Reader:
         try:
             pruner: optuna.pruners.BasePruner = getattr(optuna.pruners, name)(**(value.get("init_args") or {}))
         except (TypeError, ValueError) as error:
-            raise self.wrong("pruner", error) from None
+            raise self.wrong("pruner", str(error)) from None
         return pruner
 
 
 def _text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"  # 0.30000000000000004 is 0.3
-    return value if isinstance(value, str) else json.dumps(value)
+    return as_text(value)
 
 
 def _examples(options: BaseDistribution) -> Sequence[Any]:
@@ -246,5 +235,4 @@ def _examples(options: BaseDistribution) -> Sequence[Any]:
 
 
 def _meant(name: object, known: Sequence[str]) -> str:
-    near = get_close_matches(str(name), known, n=3)
-    return f"; did you mean {' or '.join(near)}?" if near else f"; there are {', '.join(known)}"
+    return nearest(str(name), known) or f"; there are {', '.join(known)}"

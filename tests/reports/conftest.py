@@ -111,8 +111,8 @@ class InventedStudy:
             "title": "Which loss?",
             "paper": "Nobody (2020)",
             "metrics": {"F1": "macro_f1"},
-            "scales": {"tiny": {"words": "--none", "seeds": [1, 2, 3]}},
-            "varies": {"loss": {"BCE": "--a", "Focal": "--b"}},
+            "scales": {"tiny": {"set": {"none": 1}, "seeds": [1, 2, 3]}},
+            "varies": {"loss": {"BCE": {"a": 1}, "Focal": {"b": 1}}},
             **changes,
         }
         self.file, self.folder = path / "invented.yaml", path / "studies"

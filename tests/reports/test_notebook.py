@@ -90,7 +90,7 @@ def test_labels_are_chosen(two_losses) -> None:
 
 
 def test_another_setting_is_compared_on_request(invented: Callable) -> None:
-    study = invented(varies={"corpus": {"one": "", "two": ""}, "loss": {"BCE": "", "Focal": ""}})
+    study = invented(varies={"corpus": {"one": {}, "two": {}}, "loss": {"BCE": {}, "Focal": {}}})
     for corpus in ("one", "two"):
         for loss in ("BCE", "Focal"):
             study.run(corpus, loss, seed=1)

@@ -106,7 +106,7 @@ def test_classes_stand_beside_the_published_ones(two_losses: Any) -> None:
 
 
 def test_the_compared_setting_can_be_given(invented: Maker, capsys: pytest.CaptureFixture[str]) -> None:
-    study = invented(varies={"loss": {"BCE": "", "Focal": ""}, "order": {"up": "", "down": ""}}, compare="loss")
+    study = invented(varies={"loss": {"BCE": {}, "Focal": {}}, "order": {"up": {}, "down": {}}}, compare="loss")
     for loss in ("BCE", "Focal"):
         for order in ("up", "down"):
             study.run(loss, order, seed=1)
@@ -119,8 +119,8 @@ def test_the_compared_setting_can_be_given(invented: Maker, capsys: pytest.Captu
 
 def test_what_is_missing_is_named(invented: Maker) -> None:
     study = invented(
-        scales={"tiny": {"words": "", "seeds": [1, 2, 3]}, "paper": {"words": "", "seeds": [1]}},
-        varies={"loss": {"BCE": "", "Focal": "", "ASL": {}, "Huge": {"paper": ""}}},
+        scales={"tiny": {"seeds": [1, 2, 3]}, "paper": {"seeds": [1]}},
+        varies={"loss": {"BCE": {}, "Focal": {}, "ASL": "no runs", "Huge": {"paper": {}}}},
         figures=[{"kind": "bar", "title": "Only Focal", "metric": "F1", "across": "loss", "where": {"loss": "Focal"}}],
         published=[
             {"table": "T", "unit": "1", "rows": [{"loss": "ASL", "F1": 0.5}, {"loss": "Huge", "F1": 0.4}]},
@@ -154,7 +154,7 @@ def test_what_is_missing_is_named(invented: Maker) -> None:
 
 
 def test_a_part_is_reported_alone(invented: Maker, capsys: pytest.CaptureFixture[str]) -> None:
-    varies = {"corpus": {"A": "", "B": ""}, "loss": {"BCE": "", "Focal": ""}}
+    varies = {"corpus": {"A": {}, "B": {}}, "loss": {"BCE": {}, "Focal": {}}}
     bars = [
         {"kind": "bar", "title": title, "metric": "F1", "across": "loss", "where": {"corpus": title}} for title in "AB"
     ]
@@ -184,7 +184,7 @@ def test_a_part_is_reported_alone(invented: Maker, capsys: pytest.CaptureFixture
 
 
 def test_runs_that_are_missing_alike_share_a_line(invented: Maker) -> None:
-    study = invented(varies={"corpus": {"A": "", "B": ""}, "loss": {"BCE": "", "ASL": "", "Focal": ""}})
+    study = invented(varies={"corpus": {"A": {}, "B": {}}, "loss": {"BCE": {}, "ASL": {}, "Focal": {}}})
     study.run("A", "BCE", seed=1)
     study.fail(study.plan("B", "ASL", seed=2), "broken")
     missing = section(report_of(study), "What is missing").strip().splitlines()
@@ -315,7 +315,7 @@ def test_nothing_to_report(invented: Maker, capsys: pytest.CaptureFixture[str]) 
 def test_runs_with_other_values_are_no_seeds_of_the_same_system(
     invented: Maker, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    scales = {"tiny": {"words": "--data_dir=${data_dir} --rate=${rate}", "seeds": [1, 2, 3]}}
+    scales = {"tiny": {"set": {"data_dir": "${data_dir}", "rate": "${rate}"}, "seeds": [1, 2, 3]}}
     study = invented(scales=scales)
     for seed, rate, data_dir in ((1, "3.0", "/some/where/corpus"), (2, "0.1", "/some/where/corpus"), (3, "0.1", "/x")):
         study.variables = {"rate": rate, "data_dir": data_dir}
@@ -328,7 +328,7 @@ def test_runs_with_other_values_are_no_seeds_of_the_same_system(
     assert made["with data_dir"] == "sha256:" + "ab" * 6
 
     # the study's file changes: what was run before is no longer what it says
-    scales["tiny"]["words"] += " --epochs=3"
+    scales["tiny"]["set"]["epochs"] = 3
     study.file.write_text(yaml.safe_dump(yaml.safe_load(study.file.read_text()) | {"scales": scales}))
     message = refused([str(study.file), "--scale=tiny", f"--folder={study.folder}"], capsys)
     assert "the first, BCE, seeds 1, 2, 3: run with other settings than the study has now; `mlemo reproduce" in message

@@ -28,7 +28,7 @@ def grid(invented: Maker, *drawn: dict[str, Any], **changes: Any) -> Any:
         metrics=POINTS,
         class_metrics={"F": "f1"},
         scales={"tiny": {"seeds": [1, 2]}},
-        varies={"corpus": {"one": "", "two": ""}, "loss": {"BCE": "", "Focal": ""}},
+        varies={"corpus": {"one": {}, "two": {}}, "loss": {"BCE": {}, "Focal": {}}},
         published=[{"table": "T", "unit": "percent", "rows": rows}],
         figures=[{"title": "A title", **figure} for figure in drawn],
         **changes,
@@ -180,7 +180,7 @@ def test_losses_of_training_samples_by_their_number_of_minority_labels(invented:
 
 def test_labels_of_any_script_are_drawn_or_named(invented: Maker) -> None:
     study = invented(
-        varies={"loss": {"خسارة": "", "損失 $x": "", "\U0001f97a": ""}},
+        varies={"loss": {"خسارة": {}, "損失 $x": {}, "\U0001f97a": {}}},
         scales={"tiny": {"seeds": [1]}},
         figures=[{"kind": "bar", "title": "A title", "metric": "F1", "across": "loss"}],
     )
@@ -193,7 +193,7 @@ def test_labels_of_any_script_are_drawn_or_named(invented: Maker) -> None:
 
 def test_a_figure_without_runs_is_named(invented: Maker) -> None:
     study = invented(
-        varies={"loss": {"BCE": "", "Focal": ""}},
+        varies={"loss": {"BCE": {}, "Focal": {}}},
         class_metrics={"F": "f1"},
         figures=[
             {"kind": "bar", "title": "One", "metric": "F1", "across": "loss", "where": {"loss": "Focal"}},

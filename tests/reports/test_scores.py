@@ -94,7 +94,7 @@ def test_intervals_and_differences_are_those_of_the_paired_bootstrap(two_losses:
 
 
 def test_folds_have_intervals_over_folds_and_are_paired_by_fold(invented: Maker) -> None:
-    study = invented(varies={"loss": {"BCE": "", "Focal": "", "ASL": ""}})
+    study = invented(varies={"loss": {"BCE": {}, "Focal": {}, "ASL": {}}})
     for seed in (1, 2, 3):
         for loss, errors in (("BCE", 0.3), ("Focal", 0.2), ("ASL", 0.28)):
             study.run(loss, seed=seed, errors=errors, fold=seed)
@@ -132,7 +132,7 @@ def test_folds_that_lack_one_are_paired_by_those_that_both_have(invented: Maker)
 
 
 def test_corpora_are_not_compared_with_each_other(invented: Maker) -> None:
-    study = invented(varies={"corpus": {"one": "", "two": ""}}, scales={"tiny": {"seeds": [1]}})
+    study = invented(varies={"corpus": {"one": {}, "two": {}}}, scales={"tiny": {"seeds": [1]}})
     for fold, corpus in enumerate(("one", "two")):
         study.run(corpus, seed=1, fold=fold)
     scores = scored(study)
@@ -147,7 +147,7 @@ def test_corpora_are_not_compared_with_each_other(invented: Maker) -> None:
 def test_wilcoxon_over_all_combinations(invented: Maker) -> None:
     corpora = [f"c{number}" for number in range(6)]
     study = invented(
-        varies={"corpus": dict.fromkeys(corpora, ""), "loss": {"BCE": "", "Focal": "", "ASL": ""}},
+        varies={"corpus": {name: {} for name in corpora}, "loss": {"BCE": {}, "Focal": {}, "ASL": {}}},
         scales={"tiny": {"seeds": [1]}},
     )
     for number, corpus in enumerate(corpora):
@@ -174,9 +174,9 @@ def test_wilcoxon_within_each_network_and_from_the_published_numbers(invented: M
     ]
     study = invented(
         varies={
-            "network": dict.fromkeys(networks, ""),
-            "corpus": dict.fromkeys(corpora, ""),
-            "loss": dict.fromkeys(losses, ""),
+            "network": {name: {} for name in networks},
+            "corpus": {name: {} for name in corpora},
+            "loss": {name: {} for name in losses},
         },
         scales={"tiny": {"seeds": [1]}},
         published=[{"table": "Table 1", "unit": "1", "rows": rows}],
@@ -248,7 +248,7 @@ def test_rules_after_the_fact_are_fitted_on_validation_and_scored_on_the_test(in
 
 def test_labels_of_the_compared_setting_are_compared_beside_the_same_other_labels(invented: Maker) -> None:
     study = invented(
-        varies={"loss": {"BCE": "", "Focal": ""}, "order": {"up": "", "down": ""}},
+        varies={"loss": {"BCE": {}, "Focal": {}}, "order": {"up": {}, "down": {}}},
         scales={"tiny": {"seeds": [1, 2]}},
         compare="loss",
     )
@@ -280,7 +280,7 @@ def test_losses_under_rules_are_paired_within_each_rule_alone(invented: Maker) -
     """Rules share the runs: six corpora under two rules are six pairs, twice."""
     corpora = [f"c{number}" for number in range(6)]
     study = invented(
-        varies={"corpus": dict.fromkeys(corpora, ""), "loss": {"BCE": "", "Focal": ""}},
+        varies={"corpus": {name: {} for name in corpora}, "loss": {"BCE": {}, "Focal": {}}},
         rules={cut: {"class_path": "FixedThreshold", "init_args": {"threshold": float(cut)}} for cut in ("0.5", "0.7")},
         metrics={"F1": "tuned_macro_f1"},
         scales={"tiny": {"seeds": [1]}},

@@ -58,8 +58,8 @@ def planned(study: Study, scale: str) -> list[PlannedRun]:
     """The runs, with a made-up value for every variable that has no default."""
     size = study.scales[scale]
     options = [study.varies[setting][label] for case in study.cases for setting, label in case]
-    words = [word for option in options for word in (option.get(scale, ()) if isinstance(option, dict) else option)]
-    names = set(re.findall(r"\$\{(\w+)\}", " ".join([*size.words, *words])))
+    own = [setting for option in options for setting in (option.get(scale, ()) if isinstance(option, dict) else option)]
+    names = set(re.findall(r"\$\{(\w+)\}", " ".join(setting.word for setting in (*size.settings, *own))))
     return study.expand(scale, {name: f"/nowhere/{name}" for name in names - size.variables.keys()})
 
 

@@ -62,11 +62,17 @@ class OutputsCallback(Callback):
         batches, self._batches = self._batches, []
         if not batches or trainer.sanity_checking:
             return
-        parts = [torch.cat(part) for part in zip(*batches)]
+        columns = [list(part) for part in zip(*batches)]
+        batches.clear()
+        parts = []
+        while columns:  # where labels are many, each part is large, and freed before the next one
+            parts.append(torch.cat(columns.pop(0)))
         if trainer.world_size > 1:
             parts = [torch.cat(gather_all_tensors(part)) for part in parts]
         order = parts[0].argsort()
-        index, probabilities, targets, mask, *others = (part[order].cpu() for part in parts)
+        for place, part in enumerate(parts):
+            parts[place] = part[order].cpu()
+        index, probabilities, targets, mask, *others = parts
         model = cast(MultiLabelModel, pl_module)
         inference = model.prediction_inference if stage == "predict" else model.inferences[0]
         by_name = dict(zip(self._others, others))

@@ -69,7 +69,9 @@ class ManyLabels(EmotionDataModule):
         vectors = torch.randn(self.labels, WIDTH, generator=torch.Generator().manual_seed(9))
         generator = torch.Generator().manual_seed(("train", "val", "test").index(split))
         frequency = 1 / torch.arange(5.0, self.labels + 5)  # like that of the words of a language
-        drawn = torch.multinomial(frequency.expand(rows, -1), min(10, self.labels), generator=generator)
+        count = min(10, self.labels)  # in blocks, as multinomial holds several tensors of rows × labels
+        blocks = [frequency.expand(len(block), -1) for block in torch.arange(rows).split(1000)]
+        drawn = torch.cat([torch.multinomial(block, count, generator=generator) for block in blocks])
         features = vectors[drawn].sum(1) + torch.randn(rows, WIDTH, generator=generator)
         hot = torch.zeros(rows, self.labels).scatter_(1, drawn, 1.0)
         return Corpus(self.label_space, hot, [f"{split}-{row}" for row in range(rows)], features=features)

@@ -66,8 +66,8 @@ def _lines(predictions: Predictions) -> Iterator[str]:
     names = predictions.label_space.names
     # every text is quoted: by default a carriage return inside a name or an id would end the row
     yield ",".join(map(_quoted, ["id", *(prefix + name for prefix in PREFIXES for name in names)])) + "\n"
-    gold = torch.where(predictions.mask, predictions.gold.long(), 2).numpy()
-    decided = predictions.decided.long().numpy()
+    gold = torch.where(predictions.mask, predictions.gold.byte(), 2).numpy()
+    decided = predictions.decided.byte().numpy()
     digits = np.array(["0", "1", _quoted("")], dtype=object)
     for row, identifier in enumerate(predictions.ids):
         cells = [*digits[gold[row]], *digits[decided[row]], *map(repr, predictions.probabilities[row].tolist())]

@@ -246,8 +246,8 @@ def _per_class(trainer: Trainer, outputs: Outputs, tuning: ThresholdTuning | Non
     for prefix, decisions in decided.items():
         metrics = MultiLabelMetrics(train.label_space, sync_on_compute=False)
         metrics.update(outputs.probabilities, outputs.targets, decisions=decisions, mask=outputs.mask)
-        values = metrics.per_class()
-        table |= {name: values[name].tolist() for name in ("support", "ap") if name not in table}
+        values = metrics.per_class(of_decisions=bool(prefix))
+        table |= {name: values[name].tolist() for name in ("support", "ap") if name in values and name not in table}
         table |= {prefix + name: values[name].tolist() for name in ("precision", "recall", "f1")}
     errors = expected_calibration_error(outputs.probabilities, outputs.targets, outputs.mask)
     return pd.DataFrame(table | {"calibration_error": errors.tolist()})

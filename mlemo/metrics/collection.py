@@ -72,11 +72,6 @@ from torchmetrics import Metric
 from torchmetrics.functional.classification import (
     multilabel_auroc,
     multilabel_average_precision,
-    multilabel_exact_match,
-    multilabel_f1_score,
-    multilabel_hamming_distance,
-    multilabel_precision,
-    multilabel_recall,
     multilabel_stat_scores,
 )
 from torchmetrics.utilities.data import dim_zero_cat
@@ -88,13 +83,11 @@ from mlemo.thresholds.base import check_probabilities, check_targets
 __all__ = ["MultiLabelMetrics"]
 
 NOT_ANNOTATED = -1  # as a target, for torchmetrics
+SMALL = (
+    torch.int8
+)  # an eighth of the memory of what torchmetrics is given as a rule, which counts where labels are many
 #: The checks of torchmetrics are left out: they repeat ours, cost more than the metrics, and refuse a single label.
 OPTIONS: dict[str, Any] = {"ignore_index": NOT_ANNOTATED, "validate_args": False}
-LABEL_WISE: dict[str, Callable[..., Tensor]] = {
-    "f1": multilabel_f1_score,
-    "precision": multilabel_precision,
-    "recall": multilabel_recall,
-}
 
 
 class MultiLabelMetrics(Metric):
@@ -189,25 +182,24 @@ class MultiLabelMetrics(Metric):
 
     def _of_decisions(self) -> dict[str, Tensor]:
         _, targets, decisions, mask = self._samples()
-        on, truth = decisions.long(), torch.where(mask, targets.long(), NOT_ANNOTATED)
-        options = OPTIONS | {"num_labels": len(self.label_space)}
-        values: dict[str, Tensor] = {}
-        for average in ("micro", "macro"):
-            for name, metric in LABEL_WISE.items():
-                values[f"{average}_{name}"] = metric(on, truth, average=average, **options)
-        values["weighted_f1"] = multilabel_f1_score(on, truth, average="weighted", **options)
-        f1 = multilabel_f1_score(on, truth, average="none", **options).reshape(-1)
-        values["macro_f1_present"] = f1[(truth == 1).any(dim=0)].mean()
+        on, truth = decisions.to(SMALL), torch.where(mask, targets.to(SMALL), NOT_ANNOTATED)
+        tp, fp, tn, fn = _counts(on, truth)
+        micro = _precision_recall_f1(tp.sum(), fp.sum(), fn.sum())
+        macro = _precision_recall_f1(tp, fp, fn)
+        values = {f"micro_{name}": value for name, value in micro.items()}
+        values |= {f"macro_{name}": value.mean() for name, value in macro.items()}
+        positives = tp + fn
+        values["weighted_f1"] = (macro["f1"] * positives).sum() / positives.sum().clamp(min=1)
+        values["macro_f1_present"] = macro["f1"][positives > 0].mean()
 
         annotated = mask.any(dim=1)
         values |= _over_samples(on[annotated], truth[annotated])
-        values["subset_accuracy"] = multilabel_exact_match(on[annotated], truth[annotated], **options)
-        values["hamming_loss"] = multilabel_hamming_distance(on, truth, average="micro", **options)
+        values["hamming_loss"] = (fp + fn).sum() / (tp + fp + tn + fn).sum()
         return values
 
     def _of_probabilities(self) -> dict[str, Tensor]:
         probabilities, targets, _, mask = self._samples()
-        truth = torch.where(mask, targets.long(), NOT_ANNOTATED)
+        truth = torch.where(mask, targets.to(SMALL), NOT_ANNOTATED)
         values: dict[str, Tensor] = {}
         values["ranking_loss"] = ranking_loss(probabilities, targets, mask)
         values["one_error"] = one_error(probabilities, targets, mask)
@@ -223,8 +215,11 @@ class MultiLabelMetrics(Metric):
         values["skipped_classes"] = (~scored).sum().float()
         return values
 
-    def per_class(self) -> dict[str, Tensor]:
+    def per_class(self, of_decisions: bool = False) -> dict[str, Tensor]:
         """F1, precision, recall, support and average precision of each label.
+
+        Args:
+            of_decisions: Leave out the average precision, which takes most of the time and which no decision changes.
 
         Returns:
             ``f1``, ``precision``, ``recall``, ``support`` (number of positives) and ``ap`` (NaN for a label whose
@@ -235,14 +230,12 @@ class MultiLabelMetrics(Metric):
         """
         with self.sync_context(should_sync=self.sync_on_compute):
             probabilities, targets, decisions, mask = self._samples()
-        labels = len(self.label_space)
-        on, truth = decisions.long(), torch.where(mask, targets.long(), NOT_ANNOTATED)
-        values = {
-            name: metric(on, truth, num_labels=labels, average="none", **OPTIONS).reshape(labels)
-            for name, metric in LABEL_WISE.items()
-        }
-        values["support"] = targets.sum(dim=0).float()
-        values["ap"] = _per_label(multilabel_average_precision, probabilities, truth)
+        truth = torch.where(mask, targets.to(SMALL), NOT_ANNOTATED)
+        tp, fp, _, fn = _counts(decisions.to(SMALL), truth)
+        values = _precision_recall_f1(tp, fp, fn)
+        values["support"] = (tp + fn).float()
+        if not of_decisions:
+            values["ap"] = _per_label(multilabel_average_precision, probabilities, truth)
         return values
 
     def _samples(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -254,11 +247,21 @@ class MultiLabelMetrics(Metric):
         return probabilities, targets, decisions, mask
 
 
+def _counts(on: Tensor, truth: Tensor) -> Tensor:
+    """True and false positives, true and false negatives of each label: ``(4, C)`` long."""
+    counts = multilabel_stat_scores(on, truth, num_labels=on.shape[1], average="none", **OPTIONS)
+    return counts.reshape(-1, 5)[:, :4].T
+
+
+def _precision_recall_f1(tp: Tensor, fp: Tensor, fn: Tensor) -> dict[str, Tensor]:
+    """Of counts in any shape; 0 for 0/0."""
+    shares = {"f1": (2 * tp, 2 * tp + fp + fn), "precision": (tp, tp + fp), "recall": (tp, tp + fn)}
+    return {name: hits / of.clamp(min=1) for name, (hits, of) in shares.items()}
+
+
 def _over_samples(on: Tensor, truth: Tensor) -> dict[str, Tensor]:
-    """Precision, recall, F1 and Jaccard index of each sample's label set, averaged over the samples."""
-    # torchmetrics counts per column; transposed, the samples are the columns.
-    counts = multilabel_stat_scores(on.T, truth.T, num_labels=len(on), average="none", **OPTIONS)
-    tp, fp, _, fn, _ = counts.reshape(-1, 5).float().unbind(dim=1)
+    """Precision, recall, F1 and Jaccard index of each sample's label set, and whether it is right: the means."""
+    tp, fp, _, fn = _counts(on.T, truth.T).float()  # it counts per column; transposed, the samples are the columns
     both_empty = tp + fp + fn == 0
 
     def mean(numerator: Tensor, denominator: Tensor) -> Tensor:
@@ -269,6 +272,7 @@ def _over_samples(on: Tensor, truth: Tensor) -> dict[str, Tensor]:
         "samples_recall": mean(tp, tp + fn),
         "samples_f1": mean(2 * tp, 2 * tp + fp + fn),
         "jaccard": mean(tp, tp + fp + fn),
+        "subset_accuracy": (fp + fn == 0).float().mean(),
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from lightning.fabric.utilities.types import _PATH
 from lightning.pytorch import Trainer
@@ -51,14 +51,14 @@ class FullySharded(ModelParallelStrategy):
         Raises:
             ValueError: See `check_sharded`.
         """
-        model = self.lightning_module
+        model = self._network
         check_sharded(trainer, model)
         if not isinstance(model, FSDPModule):
             model.to(self.root_device)
             for value in (*model.parameters(), *model.buffers()):
                 distributed.broadcast(value.data, src=0)  # all begin with the weights of the first process
             mesh = self.device_mesh["data_parallel"]
-            for layer in layers(model.encoder):
+            for layer in layers(cast(Any, model).encoder):
                 fully_shard(layer, mesh=mesh)
             fully_shard(model, mesh=mesh)
             # no step changes logits in place
@@ -100,8 +100,12 @@ class FullySharded(ModelParallelStrategy):
             part.set_reshard_after_forward(part is not self.lightning_module, recurse=False)
             part.reshard()
 
+    @property
+    def _network(self) -> MultiLabelModel:
+        return cast(MultiLabelModel, self.lightning_module)
+
     def _parts(self) -> list[FSDPModule]:
-        return [module for module in self.lightning_module.modules() if isinstance(module, FSDPModule)]
+        return [module for module in self._network.modules() if isinstance(module, FSDPModule)]
 
     def save_checkpoint(self, checkpoint: dict[str, Any], filepath: _PATH, storage_options: Any | None = None) -> None:
         """Write the checkpoint under the name of the model's own class, which sharding has replaced by a subclass."""
@@ -116,7 +120,7 @@ class FullySharded(ModelParallelStrategy):
     def load_model_state_dict(self, checkpoint: Mapping[str, Any], strict: bool = True) -> None:
         """Give each process its share of the weights."""
         options = StateDictOptions(full_state_dict=True, strict=strict)
-        set_model_state_dict(self.lightning_module, checkpoint["state_dict"], options=options)
+        set_model_state_dict(self._network, checkpoint["state_dict"], options=options)
 
     def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
         """Refuse to continue a training, whose optimizer would lose its state.
@@ -124,7 +128,7 @@ class FullySharded(ModelParallelStrategy):
         Raises:
             ValueError: Always.
         """
-        check_sharded(self.lightning_module.trainer, self.lightning_module, resumed=True)
+        check_sharded(self._network.trainer, self._network, resumed=True)
 
 
 def layers(encoder: nn.Module) -> list[nn.Module]:

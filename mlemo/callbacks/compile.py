@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
 from torch.nn import functional as F
 
-from mlemo.batch import Batch
 from mlemo.models.text_model import TextModel
 
 __all__ = ["Compile"]
@@ -46,8 +46,9 @@ class Compile(Callback):
             raise ValueError("Compile pads batches, which model.prompt_order: free does not allow; use sequential")
 
     def _start(self, pl_module: LightningModule) -> None:
-        if pl_module.encoder._compiled_call_impl is None:
-            pl_module.encoder.compile(backend=self.backend, mode=self.mode, dynamic=self.dynamic)
+        model = cast(TextModel, pl_module)
+        if model.encoder._compiled_call_impl is None:
+            model.encoder.compile(backend=self.backend, mode=self.mode, dynamic=self.dynamic)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compile the encoder, which is there now; each shape is compiled when it first comes."""
@@ -67,8 +68,8 @@ class Compile(Callback):
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Leave the encoder as it was."""
-        if getattr(pl_module, "encoder", None) is not None:
-            pl_module.encoder._compiled_call_impl = None
+        if (encoder := getattr(cast(Any, pl_module), "encoder", None)) is not None:
+            encoder._compiled_call_impl = None
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Pad the batch, in place."""
@@ -86,12 +87,17 @@ class Compile(Callback):
         """Pad the batch, in place."""
         self._pad(pl_module, batch)
 
-    def _pad(self, model: LightningModule, batch: Batch) -> None:
+    def _pad(self, pl_module: LightningModule, batch: dict[str, Tensor]) -> None:
+        model = cast(TextModel, pl_module)
         length = batch["input_ids"].shape[1]
         missing = min(-(-length // self.multiple) * self.multiple, model.data_input.max_length) - length
         if missing > 0:
-            padding = {"input_ids": model.tokenizer.pad_token_id or 0, "attention_mask": 0, "token_type_ids": 0}
-            padded = {
-                name: F.pad(batch[name], (0, missing), value=value) for name, value in padding.items() if name in batch
+            padding = {
+                "input_ids": model.tokenizer.pad_token_id or 0,
+                "attention_mask": 0,
+                "token_type_ids": 0,
+                "prompt_segments": len(model.label_space),
             }
-            batch.update(padded)
+            for name, value in padding.items():
+                if name in batch:
+                    batch[name] = F.pad(batch[name], (0, missing), value=value)

@@ -13,6 +13,7 @@ import torch
 from mlemo.callbacks import Compile
 from mlemo.data import TokenizedCorpus
 from mlemo.models import FeatureModel
+from mlemo.nn.prompt_order import reorder_prompt
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +61,19 @@ def test_padding_changes_no_logits_and_compilations_are_as_few_as_padded_lengths
     assert len(compilations) == len(padded) < len(lengths)
     callback.teardown(None, model, "test")
     assert model.encoder._compiled_call_impl is None
+
+
+def test_a_padded_prompt_can_be_shuffled(bert_wdl: Callable[..., Any], corpus: Any) -> None:
+    model = bert_wdl().eval()
+    data = TokenizedCorpus(corpus, model.data_input)
+    order = torch.randperm(len(corpus.label_space)).expand(3, -1)
+    expected = model(reorder_prompt(data.__getitems__([0, 1, 2]), order))
+    batch = data.__getitems__([0, 1, 2])
+    length = batch["input_ids"].shape[1]
+    Compile(multiple=length + 3).on_train_batch_start(None, model, batch, 0)
+    shuffled = reorder_prompt(batch, order)
+    assert shuffled["input_ids"].shape[1] == length + 3
+    torch.testing.assert_close(model(shuffled), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_no_batch_gets_longer_than_the_encoder_allows(classifier: Callable[..., Any], corpus: Any) -> None:

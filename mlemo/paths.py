@@ -6,10 +6,11 @@ import inspect
 import sys
 from collections.abc import Iterable, Mapping
 from importlib import import_module
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 __all__ = [
     "PACKAGES",
+    "Recorded",
     "class_path",
     "component_from_dict",
     "component_to_dict",
@@ -25,6 +26,27 @@ DEFINITION = {"class_path", "init_args"}
 PACKAGES = tuple(
     f"mlemo.{name}" for name in ("callbacks", "data", "losses", "models", "nn", "samplers", "text", "thresholds")
 )
+
+
+class Recorded:
+    """Base of components that remember the arguments of their constructor, so that they can be written as settings.
+
+    Attributes:
+        constructor_call: Positional and keyword arguments, as the caller gave them.
+
+    Example:
+        >>> from mlemo.losses import FocalLoss
+        >>> FocalLoss(gamma=3.0).constructor_call
+        ((), {'gamma': 3.0})
+    """
+
+    constructor_call: tuple[tuple[Any, ...], dict[str, Any]]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Make the object; arguments that a subclass hands to the ``__init__`` of its base do not pass through here."""
+        made = super().__new__(cls)
+        object.__setattr__(made, "constructor_call", (args, kwargs))  # before nn.Module.__init__ allows attributes
+        return made
 
 
 def plain(value: Any, where: str) -> Any:

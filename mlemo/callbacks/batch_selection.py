@@ -20,6 +20,7 @@ from mlemo.callbacks.selection_strategies import Adaptive, Chain, Hard, Random, 
 from mlemo.data import EmotionDataModule
 from mlemo.data.collate import BatchedCorpus
 from mlemo.models.text_model import TextModel
+from mlemo.paths import Recorded
 from mlemo.runs.atomic import write_atomically
 from mlemo.runs.files import SELECTION_LOSSES
 from mlemo.samplers import SelectionOptions, SelectionSampler, minority_labels, put_losses
@@ -27,7 +28,7 @@ from mlemo.samplers import SelectionOptions, SelectionSampler, minority_labels, 
 __all__ = ["Adaptive", "BatchSelection", "Chain", "Hard", "Random", "SelectionStrategy"]
 
 
-class BatchSelection(Callback):
+class BatchSelection(Recorded, Callback):
     """Draws the training batches by the losses of the samples (Zhou et al. 2024), in place of shuffled passes.
 
     The loss of a sample is the binary cross-entropy of the logits that the training step returned, whatever loss the

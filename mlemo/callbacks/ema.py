@@ -10,10 +10,12 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.trainer.states import TrainerFn
 
+from mlemo.paths import Recorded
+
 __all__ = ["EMAWeights"]
 
 
-class EMAWeights(WeightAveraging):
+class EMAWeights(Recorded, WeightAveraging):
     """``θ̄ ← d_t·θ̄ + (1 − d_t)·θ`` after every optimizer step; θ̄ is what is validated, saved and tested.
 
         d_t = min(decay, (1 + t) / (10 + t))   in update t = 1, 2, …;   θ̄ = θ before the first

@@ -15,11 +15,12 @@ from torch import Tensor
 from mlemo.callbacks.figures import most_positive, which_labels
 from mlemo.losses.label_correlation import row_stochastic
 from mlemo.models import GTHLEmo
+from mlemo.paths import Recorded
 
 __all__ = ["GTHLFigures", "affinity_figure"]
 
 
-class GTHLFigures(Callback):
+class GTHLFigures(Recorded, Callback):
     """Draws the labels' affinities after each epoch, and puts training texts into the projector when training ends.
 
     ``label_affinity``: Q beside the co-occurrences of the training split, rows scaled to 1, with the weights that are

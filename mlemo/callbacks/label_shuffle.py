@@ -9,12 +9,13 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from mlemo.batch import Batch
 from mlemo.nn.prompt_order import reorder_prompt
+from mlemo.paths import Recorded
 from mlemo.seeding import step_generator
 
 __all__ = ["LabelShuffle"]
 
 
-class LabelShuffle(Callback):
+class LabelShuffle(Recorded, Callback):
     """Order-invariant learning (Hu et al. 2025, Algorithm 1, lines 3-11); training batches only.
 
     ``level="input"``: a batch of B samples becomes K·B, each copy with its own random order of the labels in its

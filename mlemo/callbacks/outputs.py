@@ -12,6 +12,7 @@ from torch import Tensor
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from mlemo.models import MultiLabelModel
+from mlemo.paths import Recorded
 
 __all__ = ["Outputs", "OutputsCallback"]
 
@@ -39,7 +40,7 @@ class Outputs:
     others: Mapping[str, Tensor] = field(default_factory=dict)
 
 
-class OutputsCallback(Callback):
+class OutputsCallback(Recorded, Callback):
     """Base of callbacks that work on the outputs of a whole validation or test epoch: override ``on_outputs``."""
 
     def __init__(self) -> None:

@@ -10,13 +10,14 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from mlemo.metrics import MultiLabelMetrics
 from mlemo.models import BertWDL
 from mlemo.nn.prompt_order import prompt_orders, reorder_prompt
+from mlemo.paths import Recorded
 
 __all__ = ["PromptOrders"]
 
 METRICS = ("macro_f1", "micro_f1", "jaccard", "macro_ap")
 
 
-class PromptOrders(Callback):
+class PromptOrders(Recorded, Callback):
     """Scores the test split again under ``k`` orders of the prompt, those of ``model.evaluation_orders: k``.
 
     For macro-F1, micro-F1 and Jaccard at threshold 0.5 and for macro AP, these values are added to the results:

@@ -14,6 +14,7 @@ from torch import Tensor
 from mlemo.data.collate import BatchedCorpus, FeatureCorpus
 from mlemo.nn.features import TextFeatures
 from mlemo.nn.tfidf import Tfidf
+from mlemo.paths import Recorded
 from mlemo.samplers import (
     AdaptiveBatchSampler,
     ChainAdaptiveBatchSampler,
@@ -29,7 +30,7 @@ __all__ = ["Adaptive", "Chain", "Hard", "Random", "SelectionStrategy"]
 log = logging.getLogger(__name__)
 
 
-class SelectionStrategy(ABC):
+class SelectionStrategy(Recorded, ABC):
     """Which sampler draws the batches; it is made when the corpus is there."""
 
     @abstractmethod

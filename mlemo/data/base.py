@@ -24,6 +24,7 @@ from mlemo.data.loader import ResumableLoader, TrainingSampler, as_is
 from mlemo.data.on_device import OnDevice
 from mlemo.data.split_report import short_texts, split_report
 from mlemo.labels import LabelSpace
+from mlemo.paths import Recorded
 from mlemo.samplers import ShuffledBatchSampler
 
 __all__ = ["EmotionDataModule", "Split", "TrainingSampler"]
@@ -38,7 +39,7 @@ log = logging.getLogger(__name__)
 DEFAULT_SEED = 42
 
 
-class EmotionDataModule(LightningDataModule):
+class EmotionDataModule(Recorded, LightningDataModule):
     """Base of all corpora. A corpus overrides ``label_space`` and ``read``; everything else is here.
 
     Args:

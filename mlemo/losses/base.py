@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mlemo.losses.gather import gather_batch
+from mlemo.paths import Recorded
 
 __all__ = [
     "BatchLoss",
@@ -24,7 +25,7 @@ __all__ = [
 ]
 
 
-class Loss(nn.Module, ABC):
+class Loss(Recorded, nn.Module, ABC):
     """A scalar objective for multi-label classification: ``loss(logits, targets, mask=None, **context)``.
 
     Every loss averages (it never sums), computes in float32 or wider whatever the precision of the logits, is finite

@@ -9,10 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mlemo.paths import Recorded
+
 __all__ = ["FixedWeights", "WeightController"]
 
 
-class WeightController(nn.Module, ABC):
+class WeightController(Recorded, nn.Module, ABC):
     """The weights λ of ``Σ_i λ_i L_i``, which may change during training.
 
     A loss of several terms calls `bind` once, with its base weights, and `forward` once per batch; the model calls

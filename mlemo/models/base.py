@@ -22,6 +22,7 @@ from mlemo.losses.base import MultiTermLoss
 from mlemo.losses.controller import WeightController
 from mlemo.metrics import MultiLabelMetrics
 from mlemo.models.optimization import Optimization
+from mlemo.paths import Recorded
 from mlemo.seeding import seed_step, step_seed
 
 __all__ = ["MultiLabelModel", "Parts"]
@@ -30,7 +31,7 @@ __all__ = ["MultiLabelModel", "Parts"]
 Parts = Mapping[str, partial[Any]]
 
 
-class MultiLabelModel(LightningModule):
+class MultiLabelModel(Recorded, LightningModule):
     """Base of all models: ``forward(batch) -> logits (B, C)``, one logit a label, in canonical label order.
 
     Args:

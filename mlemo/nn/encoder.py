@@ -17,6 +17,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, BertConfig, BertM
 from mlemo.nn.encoder_files import read_files, write_files
 from mlemo.nn.encoder_reference import note_commit
 from mlemo.nn.wordpiece import train_wordpiece
+from mlemo.paths import Recorded
 
 __all__ = [
     "EncoderSource",
@@ -50,7 +51,7 @@ WeightType = Literal["float32", "bfloat16", "float16"]
 LONGEST_WORD = 100
 
 
-class EncoderSource(ABC):
+class EncoderSource(Recorded, ABC):
     """Where an encoder and its tokenizer come from. Both are made when training starts, not when the config is read."""
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -192,3 +193,21 @@ def test_a_study_has_the_same_records_on_each_executor(
     for address, record in found.items():
         assert record["results"] == on_this_machine[address]["results"]
         assert record["hardware"] == on_this_machine[address]["hardware"]
+
+
+def test_a_script_without_a_guard_is_not_run_again_by_its_jobs(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import shutil, sys\n"
+        "from pathlib import Path\n"
+        "from mlemo.executors import Job, LocalExecutor\n"
+        "here = Path(__file__).parent\n"
+        "with (here / 'times.txt').open('a') as file: file.write('once\\n')\n"
+        "with LocalExecutor() as executor:\n"
+        "    executor.submit(Job('copy', shutil.copyfile, (here / 'times.txt', here / 'copy.txt'), here / 'job'))\n"
+        "    while not (ended := executor.wait(1.0)): pass\n"
+        "    assert sys.modules['__main__'].here is here\n"
+        "    assert ended[0].status == 0, ended\n"
+    )
+    subprocess.run([sys.executable, str(script)], check=True)
+    assert (tmp_path / "copy.txt").read_text() == (tmp_path / "times.txt").read_text() == "once\n"

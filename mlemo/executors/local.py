@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import multiprocessing
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
+from types import ModuleType
 
 import torch
 
@@ -106,7 +110,8 @@ class LocalExecutor(Executor):
             self._context.set_forkserver_preload([enter.__module__, job.function.__module__])
             threads = max(1, torch.get_num_threads() // self.slots)
             process = self._context.Process(target=enter, args=(job, threads, gpus or None), name=job.name)
-            process.start()
+            with _no_script():
+                process.start()
             limit = float("inf") if self.time_limit is None else self.time_limit
             self._running[job.name] = _Running(job, process, gpus, time.monotonic() + limit)
 
@@ -130,6 +135,17 @@ class LocalExecutor(Executor):
         if running.late:
             text = f"stopped at the time limit of {self.time_limit:g} s; {text}"
         return Ended(running.job.name, status, text, running.late)
+
+
+@contextmanager
+def _no_script() -> Iterator[None]:
+    """Start a process without the script of this one: it would run again there, all of it if nothing guards it."""
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
 
 
 def run_alone(job: Job, time_limit: float | None = None) -> Ended:

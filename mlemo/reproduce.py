@@ -18,7 +18,7 @@ from mlemo.executors import Executor, LocalExecutor
 from mlemo.runs.atomic import write_atomically
 from mlemo.studies.engine import run_all, run_folder_of
 from mlemo.studies.part import part_as_text, part_of_words
-from mlemo.studies.progress import Outcome, ProgressDisplay, duration, estimated_seconds
+from mlemo.studies.progress import Outcome, ProgressDisplay, duration, estimated_seconds, longest_first
 from mlemo.studies.records import read_failure, read_record
 from mlemo.studies.runs import StudyRun, study_runs
 from mlemo.studies.study import Study
@@ -76,8 +76,11 @@ def reproduce(
     ]
     folder.mkdir(parents=True, exist_ok=True)
     _write_list(folder / f"{study.name}_{scale}.json", runs, keep_others=bool(only))
-    with executor or LocalExecutor() as place, ProgressDisplay(console, study, outcome, folder, place.slots) as display:
-        run_all(_longest_first(outcome), folder, place, display, retry_failed=retry_failed)
+    with (
+        executor or LocalExecutor() as place,
+        ProgressDisplay(console, study.metrics, outcome, folder, place.slots) as display,
+    ):
+        run_all(longest_first(outcome), folder, place, display, retry_failed=retry_failed)
     for address, text in outcome.failures.items():
         name = next(run.name for run in outcome.runs if run.address == address)
         console.print(visible(f"\nfailed: {name}\n{text}"), highlight=False, markup=False, soft_wrap=True)
@@ -89,12 +92,6 @@ def reproduce(
         words = f"mlemo report {wanted} --scale {scale} --folder {folder}"
         console.print(f"report: {words}", highlight=False, markup=False, soft_wrap=True)
     return outcome
-
-
-def _longest_first(outcome: Outcome) -> list[StudyRun]:
-    """The runs, those first that will take longest as far as finished ones tell, so that no long one is left last."""
-    seconds = estimated_seconds(outcome, outcome.runs)
-    return outcome.runs if seconds is None else sorted(outcome.runs, key=lambda run: -seconds[run.address])
 
 
 def _check_folders(runs: Iterable[StudyRun]) -> None:

@@ -16,7 +16,7 @@ from mlemo.studies.do import do, lock_of
 from mlemo.studies.records import FAILURE, read_failure, read_record
 from mlemo.studies.runs import StudyRun
 
-__all__ = ["Listener", "run_all", "run_folder_of"]
+__all__ = ["Listener", "is_locked", "run_all", "run_folder_of"]
 
 POLL = 1.0  #: seconds between two looks at runs that another command works on
 
@@ -92,7 +92,7 @@ def run_all(
                 queue.append(run)
             else:
                 _settle(run, run_folder_of(folder, run.address), end, listener)
-        free = [run for run in elsewhere if not _is_locked(run_folder_of(folder, run.address))]
+        free = [run for run in elsewhere if not is_locked(run_folder_of(folder, run.address))]
         elsewhere = [run for run in elsewhere if run not in free]
         queue.extend(run for run in free if unsettled(run, retry=False))
         listener.waiting()
@@ -114,7 +114,8 @@ def _settle(run: StudyRun, place: Path, end: Ended, listener: Listener) -> None:
         listener.failed(run, text)
 
 
-def _is_locked(place: Path) -> bool:
+def is_locked(place: Path) -> bool:
+    """Whether a process works on the run of a folder now."""
     try:
         with FileLock(lock_of(place)).acquire(blocking=False):
             return False

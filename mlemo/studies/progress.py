@@ -24,10 +24,9 @@ from rich.text import Text
 from mlemo.callbacks.epoch_log import read_epochs
 from mlemo.studies.engine import run_folder_of
 from mlemo.studies.runs import StudyRun
-from mlemo.studies.study import Study
 from mlemo.visible import visible
 
-__all__ = ["Outcome", "ProgressDisplay", "duration", "estimated_seconds", "seconds_left"]
+__all__ = ["Outcome", "ProgressDisplay", "duration", "estimated_seconds", "longest_first", "seconds_left"]
 
 
 @dataclass
@@ -58,12 +57,22 @@ class _TimeLeft(ProgressColumn):
 
 
 class ProgressDisplay:
-    """One line for each run that ends, which stays in a log; below, on a terminal, a bar with the time left."""
+    """One line for each run that ends, which stays in a log; below, on a terminal, a bar with the time left.
 
-    def __init__(self, console: Console, study: Study, outcome: Outcome, folder: Path, workers: int) -> None:
-        self._console, self._study, self._outcome, self._folder = console, study, outcome, folder
+    Args:
+        console: Where it is shown.
+        metrics: Metrics of a finished run that are shown: name -> key in its ``results_test.json``.
+        outcome: How the runs stand, kept up to date.
+        folder: Where the runs lie.
+        workers: How many runs are in work at once.
+    """
+
+    def __init__(
+        self, console: Console, metrics: Mapping[str, str], outcome: Outcome, folder: Path, workers: int
+    ) -> None:
+        self._console, self._metrics, self._outcome, self._folder = console, metrics, outcome, folder
         self._workers = workers
-        self._addresses = {run.address for run in outcome.runs}
+        self._planned = len({run.address for run in outcome.runs})
         self._kept = len(outcome.records)
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
@@ -80,9 +89,9 @@ class ProgressDisplay:
 
     def __enter__(self) -> ProgressDisplay:
         if self._kept:
-            self._line(f"{self._kept} of {len(self._addresses)} runs are done already")
+            self._line(f"{self._kept} of {self._planned} runs are done already")
         self._progress.start()
-        self._task = self._progress.add_task("starting", total=len(self._addresses), completed=self._kept)
+        self._task = self._progress.add_task("starting", total=self._planned, completed=self._kept)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -100,7 +109,7 @@ class ProgressDisplay:
         self._running.pop(run.address, None)
         if here or not known:
             values = record["results"]["test"]
-            shown = ", ".join(f"{name} {values[key]:.4f}" for name, key in self._study.metrics.items() if key in values)
+            shown = ", ".join(f"{name} {values[key]:.4f}" for name, key in self._metrics.items() if key in values)
             where = f"{record['seconds']:.0f} s" if here else "by another command"
             left = self._time_left()
             self._line(f"{self._place()} {run.name}: {shown} ({where}){f'; {left}' if left else ''}")
@@ -128,7 +137,7 @@ class ProgressDisplay:
         return len(self._outcome.records.keys() | self._outcome.failures.keys())
 
     def _place(self) -> str:
-        return f"[{self._settled()}/{len(self._addresses)}]"
+        return f"[{self._settled()}/{self._planned}]"
 
     def _time_left(self) -> str:
         now = time.monotonic()
@@ -137,8 +146,10 @@ class ProgressDisplay:
         return f"about {duration(seconds)} left" if seconds else ""
 
     def _update(self) -> None:
-        names = "; ".join(map(self._in_work, self._running)) or "waiting for other commands"
-        self._progress.update(self._task, description=names, completed=self._settled())
+        self._progress.update(self._task, description=self._in_work_names(), completed=self._settled())
+
+    def _in_work_names(self) -> str:
+        return "; ".join(map(self._in_work, self._running)) or "waiting for other commands"
 
     def _in_work(self, address: str) -> str:
         """A run with the epoch in which it is, where it is known."""
@@ -183,6 +194,12 @@ def estimated_seconds(outcome: Outcome, runs: Iterable[StudyRun]) -> dict[str, f
         values = seconds.get(tuple(run.labels.values()), everything)
         found[run.address] = sum(values) / len(values)
     return found
+
+
+def longest_first(outcome: Outcome) -> list[StudyRun]:
+    """The runs, those first that will take longest as far as finished ones tell, so that no long one is left last."""
+    seconds = estimated_seconds(outcome, outcome.runs)
+    return outcome.runs if seconds is None else sorted(outcome.runs, key=lambda run: -seconds[run.address])
 
 
 def duration(seconds: float) -> str:

@@ -16,7 +16,7 @@ from mlemo.hardware import world_size
 from mlemo.paths import class_path
 from mlemo.studies.study import Study
 
-__all__ = ["HARDWARE", "StudyRun", "address_of", "checksum", "data_checksums", "study_runs"]
+__all__ = ["HARDWARE", "StudyRun", "address_of", "checksum", "data_checksums", "study_run", "study_runs"]
 
 #: Hardware of a run of a study or a sweep unless its words say otherwise: the same on every machine.
 HARDWARE = ("--trainer.devices=1", "--trainer.precision=32-true")
@@ -64,21 +64,23 @@ def study_runs(study: Study, scale: str, variables: Mapping[str, str] | None = N
     """
     for planned in study.expand(scale, variables):
         try:
-            config = _config([*HARDWARE, *planned.words])
+            run = study_run(planned.name, dict(planned.labels), planned.seed, planned.words)
         except ValueError as error:
             wrong = first_refused([*HARDWARE, *planned.words], _config)
             place = study.path if wrong is None else planned.settings[wrong - len(HARDWARE)].place
             raise ValueError(f"{place}, scale {scale}, {planned.name}: {error}") from error
-        data = data_checksums(config)
-        yield StudyRun(
-            name=planned.name,
-            labels=dict(planned.labels),
-            seed=planned.seed,
-            words=planned.words,
-            config=config,
-            data=data,
-            address=address_of(config, data),
-        )
+        yield run
+
+
+def study_run(name: str, labels: Mapping[str, str], seed: int, words: Sequence[str]) -> StudyRun:
+    """A run with its config and its address; arguments as for `StudyRun`.
+
+    Raises:
+        ValueError: The words are no command line of ``mlemo fit``, or name devices whose number depends on the machine.
+    """
+    config = _config([*HARDWARE, *words])
+    data = data_checksums(config)
+    return StudyRun(name, labels, seed, tuple(words), config, data, address_of(config, data))
 
 
 def _config(words: Sequence[str]) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def test_a_terminal_shows_the_time_left_and_epochs_while_runs_are_trained(tmp_pa
     outcome = Outcome(runs, {"a": {"seconds": 80.0, "results": {"test": {}}}})
     with io.StringIO() as file:
         console = Console(file=file, force_terminal=True, width=120)
-        with ProgressDisplay(console, load_study("wdl-losses"), outcome, tmp_path, workers=2) as display:
+        with ProgressDisplay(console, load_study("wdl-losses").metrics, outcome, tmp_path, workers=2) as display:
             display.started(runs[1])
             run_folder_of(tmp_path, "b").mkdir(parents=True)
             lines = [json.dumps({"epoch": epoch, "epochs": 20, "metrics": {}}) + "\n" for epoch in (0, 1)]

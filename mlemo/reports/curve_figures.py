@@ -1,10 +1,11 @@
-"""Curves over training, from the event files of the runs."""
+"""Curves over training, from the files that TensorBoard and CSV loggers of the runs wrote."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -17,9 +18,13 @@ from mlemo.reports.panels import by_panel, chosen
 from mlemo.reports.results import Combination, Results, trained
 from mlemo.reports.scores import Scores
 from mlemo.reports.units import number
+from mlemo.runs.files import EARLIER_METRICS, METRICS
 from mlemo.studies.study import Figure
 
 __all__ = ["curve", "read_scalars"]
+
+#: Value and time by tag and step.
+Points: TypeAlias = dict[str, dict[int, tuple[float, float]]]
 
 TRAINING = (
     "train/",
@@ -70,19 +75,12 @@ def curve(figure: Figure, results: Results, scores: Scores, say: Words) -> tuple
 def read_scalars(folder: Path) -> dict[str, pd.DataFrame]:
     """The scalars of a run's training by tag: columns step, value, epoch (from 1) and seconds.
 
-    Seconds count from its start. Where a run was resumed, steps that were trained again count once, as they were
-    trained last; the time that it lay still is in its seconds.
+    Seconds count from its start; they are missing where the run has files of ``CSVLogger`` alone. Where a run was
+    resumed, steps that were trained again count once, as they were trained last; the time that it lay still is in its
+    seconds.
     """
-    points: dict[str, dict[int, tuple[float, float]]] = {}
-    start = np.inf
-    for file in sorted(folder.glob("events.out.tfevents*")):
-        events = EventAccumulator(str(file), size_guidance={"scalars": 0, "images": 1, "tensors": 1})
-        events.Reload()
-        tags = events.Tags()["scalars"]
-        if any(tag.startswith(TRAINING) for tag in tags):
-            start = min(start, events.FirstEventTimestamp())
-            for tag in tags:
-                points.setdefault(tag, {}).update({e.step: (e.value, e.wall_time) for e in events.Scalars(tag)})
+    points, start = _event_scalars(folder)
+    points = points or _csv_scalars(folder)
     epochs = sorted((step, value) for step, (value, _) in points.pop("epoch", {}).items())
     tables = {}
     for tag, found in points.items():
@@ -92,6 +90,32 @@ def read_scalars(folder: Path) -> dict[str, pd.DataFrame]:
         table["seconds"] = [found[step][1] - start for step in steps]
         tables[tag] = table
     return tables
+
+
+def _event_scalars(folder: Path) -> tuple[Points, float]:
+    """Value and time by tag and step in the event files of TensorBoard, and when the training began."""
+    points: Points = {}
+    start = np.inf
+    for file in sorted(folder.glob("events.out.tfevents*")):
+        events = EventAccumulator(str(file), size_guidance={"scalars": 0, "images": 1, "tensors": 1})
+        events.Reload()
+        tags = events.Tags()["scalars"]
+        if any(tag.startswith(TRAINING) for tag in tags):
+            start = min(start, events.FirstEventTimestamp())
+            for tag in tags:
+                points.setdefault(tag, {}).update({e.step: (e.value, e.wall_time) for e in events.Scalars(tag)})
+    return points, start
+
+
+def _csv_scalars(folder: Path) -> Points:
+    """The same from the files of ``CSVLogger``, which hold no times."""
+    points: Points = {}
+    for file in [*sorted(folder.glob(EARLIER_METRICS.name)), *folder.glob(METRICS.name)]:
+        table = pd.read_csv(file)
+        for tag in table.columns.drop("step"):
+            known = table[["step", tag]].dropna().drop_duplicates("step")  # the first: later ones are of the tests
+            points.setdefault(tag, {}).update({int(step): (value, np.nan) for step, value in known.to_numpy()})
+    return points
 
 
 def _over_seeds(combination: Combination, tag: str, against: str) -> pd.DataFrame:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from html import escape
 from textwrap import fill
 from typing import Any
 
@@ -13,7 +15,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mlemo.explanations.drawing import drawable
+from mlemo.explanations.drawing import drawable, png
 
 __all__ = [
     "COLOURS",
@@ -21,6 +23,7 @@ __all__ = [
     "LINES",
     "MARKERS",
     "PUBLISHED",
+    "Chart",
     "Words",
     "drawing",
     "grid",
@@ -73,11 +76,27 @@ def drawing(texts: Sequence[str]) -> Iterator[Words]:
         yield Words(texts, drawn, missing)
 
 
-def grid(panels: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+class Chart(Figure):
+    """A figure that a notebook shows as a picture, with all its numbers in words for who cannot see it.
+
+    Attributes:
+        words: What it shows.
+    """
+
+    words: str = ""
+
+    def _repr_html_(self) -> str:
+        """What Jupyter shows."""
+        content = base64.b64encode(png(self)).decode("ascii")
+        source = f"data:image/png;base64,{content}"
+        return f'<img alt="{escape(self.words)}" src="{source}" style="max-width: 100%; background: #fff">'
+
+
+def grid(panels: int, width: float, height: float) -> tuple[Chart, list[Axes]]:
     """A figure with panels of a size in inches."""
     columns = min(panels, COLUMNS)
     lines = -(-panels // columns)
-    figure = Figure(figsize=(width * columns, height * lines), layout="constrained")
+    figure = Chart(figsize=(width * columns, height * lines), layout="constrained")
     axes = figure.subplots(lines, columns, squeeze=False).ravel().tolist()
     for unused in axes[panels:]:
         unused.set_axis_off()

@@ -12,6 +12,7 @@ from mlemo.reports.curve_figures import curve
 from mlemo.reports.density_figures import density
 from mlemo.reports.document import Picture
 from mlemo.reports.figure_style import Words, drawing, saved
+from mlemo.reports.forest import forest
 from mlemo.reports.results import Results
 from mlemo.reports.scores import Scores
 from mlemo.reports.value_figures import bar, box, heatmap, line
@@ -22,7 +23,7 @@ __all__ = ["figures"]
 Draw: TypeAlias = Callable[[Figure, Results, Scores, Words], tuple[Drawing, str]]
 KINDS: dict[str, Draw] = {
     "bar": bar, "box": box, "line": line, "heatmap": heatmap, "class_gain": class_gain, "curve": curve,
-    "density": density,
+    "density": density, "forest": forest,
 }  # fmt: skip
 
 

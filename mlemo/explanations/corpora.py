@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser
@@ -10,7 +10,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 from mlemo.data import Corpus, EmotionDataModule, Split
 from mlemo.runs.stored_config import only_known_imports, stored_config
 
-__all__ = ["corpus_of"]
+__all__ = ["configured_corpus", "corpus_of"]
 
 
 def corpus_of(checkpoint: dict[str, Any], split: Split, trust: Iterable[str] = ()) -> Corpus:
@@ -29,11 +29,25 @@ def corpus_of(checkpoint: dict[str, Any], split: Split, trust: Iterable[str] = (
     config = stored_config(checkpoint, ("data",), trusted)
     if not config:
         raise ValueError("the checkpoint does not say what it was trained on; only those of `mlemo fit` do")
+    with only_known_imports(config, trusted):
+        return configured_corpus(config["data"], split)
+
+
+def configured_corpus(settings: Mapping[str, Any], split: Split) -> Corpus:
+    """One split of the corpus that settings describe.
+
+    Args:
+        settings: ``class_path`` and ``init_args`` of a datamodule.
+        split: Which split.
+
+    Raises:
+        FileNotFoundError: The files of the corpus are not where the settings have them.
+        ValueError: The datamodule cannot be made, or the files have a fault.
+    """
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(EmotionDataModule, "data")
     try:
-        with only_known_imports(config, trusted):
-            made = parser.instantiate_classes(parser.parse_object(config))
+        made = parser.instantiate_classes(parser.parse_object({"data": dict(settings)}))
     except ArgumentError as error:
-        raise ValueError(f"the checkpoint's data cannot be made: {error}") from error
+        raise ValueError(f"the data cannot be made: {error}") from error
     return made.data.corpus(split)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import base64
 import os
 import re
 import shlex
@@ -20,6 +21,15 @@ from mlemo.studies.study_file import load_study
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = ("label_shuffling", "losses_and_metrics", "thresholds", "batch_selection", "graph", "mistakes")
+#: Notebooks that train, and what makes their trainings tiny.
+TRAINING = {
+    "00_start": {"size=1000": "size=48", "val_size=300": "val_size=24", "test_size=500": "test_size=24",
+                 "max_epochs=4": "max_epochs=1", "layers=2, width=128, heads=4": "layers=1, width=32, heads=2"},
+    "ablate": {'"data.size": 1000': '"data.size": 48', '"data.val_size": 300': '"data.val_size": 24',
+               '"data.test_size": 500': '"data.test_size": 24, "model.encoder.layers": 1, '
+                                        '"trainer.logger": "CSVLogger"',
+               "max_epochs=3": "max_epochs=1", "../configs": str(FOLDER.parent / "configs"), "../runs": "runs"},
+}  # fmt: skip
 CONFIG = """import os
 
 SCALE = os.environ.get("MLEMO_SCALE", "small")
@@ -107,10 +117,37 @@ def test_the_closed_form_is_the_mean_of_all_orders(kernel: KernelManager) -> Non
     assert all(low < closed < high for closed, _, low, high in rows[2:])
 
 
+@pytest.mark.parametrize("name", TRAINING)
+def test_a_notebook_that_trains_runs_as_printed(kernel: KernelManager, name: str) -> None:
+    notebook = read(name)
+    nbformat.validate(notebook)
+    assert not any(cell.outputs or cell.execution_count for cell in code(notebook))
+    for long, short in TRAINING[name].items():
+        assert sum(cell.source.count(long) for cell in code(notebook)) == 1, long
+        for cell in code(notebook):
+            cell.source = cell.source.replace(long, short)
+    execute(notebook, kernel)
+    shown = {cell.source.splitlines()[-1]: cell.outputs for cell in code(notebook)}
+    assert all(outputs for outputs in shown.values()), [source for source, outputs in shown.items() if not outputs]
+    if name == "ablate":
+        states = shown["study"][-1].data["text/html"]
+        assert states.count(">done<") == 6
+        (progress,) = (output for output in shown["study.run()"] if output.output_type == "display_data")
+        assert "6 of 6 runs" in progress.data["text/html"]
+        assert progress.data["text/html"].count("<li>") == 6
+        assert "PNG" in str(base64.b64decode(re.search(r"base64,([^\"]+)", _html(shown, "study.forest"))[1])[:8])
+        assert "weight/d0" in _html(shown, "study.curves")
+
+
+def _html(shown: dict[str, Any], call: str) -> str:
+    (found,) = (outputs for source, outputs in shown.items() if source.startswith(call))
+    return found[-1].data["text/html"]
+
+
 def test_there_are_these_notebooks() -> None:
-    assert {path.stem for path in FOLDER.glob("*.ipynb")} == set(NOTEBOOKS)
+    assert {path.stem for path in FOLDER.glob("*.ipynb")} == {*NOTEBOOKS, *TRAINING}
     readme = (FOLDER / "README.md").read_text(encoding="utf-8")
-    assert all(f"`{name}.ipynb`" in readme for name in NOTEBOOKS)
+    assert all(f"`{name}.ipynb`" in readme for name in (*NOTEBOOKS, *TRAINING))
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)

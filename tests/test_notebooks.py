@@ -132,7 +132,7 @@ def test_a_notebook_that_trains_runs_as_printed(kernel: KernelManager, name: str
     if name == "ablate":
         states = shown["study"][-1].data["text/html"]
         assert states.count(">done<") == 6
-        (progress,) = (output for output in shown["study.run()"] if output.output_type == "display_data")
+        (progress,) = (output for output in shown["study.run(workers=2)"] if output.output_type == "display_data")
         assert "6 of 6 runs" in progress.data["text/html"]
         assert progress.data["text/html"].count("<li>") == 6
         assert "PNG" in str(base64.b64decode(re.search(r"base64,([^\"]+)", _html(shown, "study.forest"))[1])[:8])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mlemo.experiments.experiment import Experiment
 from mlemo.experiments.settings import words_of
 from mlemo.runs.stored_config import class_modules
-from mlemo.studies.runs import StudyRun, study_run
+from mlemo.studies.runs import StudyRun, address_of, study_run
 
 __all__ = ["VARIANT", "check_folders", "seeds_of", "variant_runs"]
 
@@ -48,20 +49,34 @@ def variant_runs(base: Experiment, name: str, settings: Mapping[str, Any], seeds
     """
     if not isinstance(name, str) or not isinstance(settings, Mapping):
         raise ValueError(f"expected the name of a variant and its settings by key, found {name!r}: {settings!r}")
-    runs = []
     try:
         words = [*base.words, *words_of(settings)]
-        for seed in seeds:
-            own = [*words, f"--seed_everything={seed}", f"--data.seed={seed}"]
-            runs.append(study_run(f"{name}, seed {seed}", {VARIANT: name}, seed, own))
+        first = study_run(_name(name, seeds[0]), {VARIANT: name}, seeds[0], [*words, *_seed_words(seeds[0])])
     except ValueError as error:
         raise ValueError(f"variant {name!r}: {error}") from error
-    if "__main__" in class_modules(runs[0].config):
+    if "__main__" in class_modules(first.config):
         raise ValueError(
             f"variant {name!r}: a class is defined in the notebook or script itself, from where the processes that "
             "train cannot import it; write it into a module beside it, such as mine.py, and import it from there"
         )
-    return runs
+    return [first, *(_with_seed(first, name, words, seed) for seed in seeds[1:])]
+
+
+def _with_seed(run: StudyRun, name: str, words: Sequence[str], seed: int) -> StudyRun:
+    """The run with another seed; reading its words again would take most of the time of planning."""
+    data = {**run.config["data"], "init_args": {**run.config["data"]["init_args"], "seed": seed}}
+    config = {**run.config, "seed_everything": seed, "data": data}
+    own = (*words, *_seed_words(seed))
+    address = address_of(config, run.data)
+    return replace(run, name=_name(name, seed), seed=seed, words=own, config=config, address=address)
+
+
+def _seed_words(seed: int) -> list[str]:
+    return [f"--seed_everything={seed}", f"--data.seed={seed}"]
+
+
+def _name(variant: str, seed: int) -> str:
+    return f"{variant}, seed {seed}"
 
 
 def check_folders(runs: Iterable[StudyRun]) -> None:

@@ -28,15 +28,19 @@ def addresses(planned: Ablation) -> list[str]:
 
 
 def test_addresses_are_those_of_the_command_line_however_a_variant_is_given(ablation: Ablation, tmp_path: Path) -> None:
-    expected = []
+    expected, configs = [], []
     for own in (
         "--model.loss=BinaryCrossEntropy",
         "--model.loss=WeightedDifferenceLoss --model.loss.permutation=exact",
     ):
         for seed in (42, 43):
             config = resolve([*HARDWARE, *WORDS.split(), *own.split(), f"--seed_everything={seed}"])
+            configs.append(config)
             expected.append(address_of(config, data_checksums(config)))
     assert addresses(ablation) == expected
+    for run, config in zip(ablation.plan, configs):
+        assert {**run.config, "trainer": None} == {**config, "trainer": None}
+        assert run.config["trainer"] == resolve([*HARDWARE, *run.words])["trainer"]
     given: dict[str, dict[str, Any]] = {
         "a class": {"model.loss": BinaryCrossEntropy},
         "an object": {"model.loss": WeightedDifferenceLoss(permutation="exact")},

@@ -28,7 +28,7 @@ TRAINING = {
     "ablate": {'"data.size": 1000': '"data.size": 48', '"data.val_size": 300': '"data.val_size": 24',
                '"data.test_size": 500': '"data.test_size": 24, "model.encoder.layers": 1, '
                                         '"trainer.logger": "CSVLogger"',
-               "max_epochs=3": "max_epochs=1", "../configs": str(FOLDER.parent / "configs"), "../runs": "runs"},
+               "max_epochs=3": "max_epochs=1", "../runs": "runs"},
 }  # fmt: skip
 CONFIG = """import os
 

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from lightning.pytorch import Callback, Trainer
 
 from mlemo.callbacks.run_folder import run_folder
+from mlemo.cli.config_files import with_configs
 from mlemo.cli.resolve import resolve
 from mlemo.data import EmotionDataModule
 from mlemo.experiments.settings import words_of
@@ -41,7 +42,8 @@ class Experiment:
     line. What was done to the object since then does not count.
 
     Args:
-        base: A configuration file, its content as a mapping, or another experiment.
+        base: A configuration file, also one of mlemo such as ``configs/experiment/synthetic.yaml``, its content as a
+            mapping, or another experiment.
         settings: Values by dotted key, such as ``{"model.san": "none"}``; see `mlemo.experiments.settings.words_of`.
         data: A corpus of `mlemo.data`.
         model: A model of `mlemo.models`; the label space of an object has to be that of the data.
@@ -171,7 +173,7 @@ def _words_of_base(base: Base | None) -> list[str]:
         return list(base.words)
     if isinstance(base, Mapping):
         return words_of(base)
-    path = Path(base)
+    path = Path(with_configs([str(base)])[0])
     if not path.is_file():
         near = get_close_matches(path.name, [file.name for file in path.parent.glob("*.yaml")], n=1)
         hint = f"; did you mean {path.parent / near[0]}?" if near else f", looked for from {Path.cwd()}"

@@ -59,8 +59,8 @@ def test_addresses_are_those_of_the_command_line_however_a_variant_is_given(abla
 def test_reproduce_finds_the_runs_done_and_the_ablation_those_of_reproduce(
     ablation: Ablation, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    varies = {"loss": {"cross-entropy": "--model.loss=BinaryCrossEntropy"}}
-    scales = {"tiny": {"words": WORDS, "seeds": [42, 43]}}
+    varies = {"loss": {"cross-entropy": {"model.loss": "BinaryCrossEntropy"}}}
+    scales = {"tiny": {"set": BASE, "seeds": [42, 43]}}
     outcome = main(["reproduce", study(tmp_path, scales=scales, varies=varies), "--scale=tiny",
                     f"--folder={ablation.folder}"])  # fmt: skip
     assert list(outcome.records) == addresses(ablation)[:2]  # type: ignore[attr-defined]

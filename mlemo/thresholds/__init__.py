@@ -1,7 +1,7 @@
-"""Decision rules: from probabilities to label sets.
+"""Decision rules, which turn probabilities into label sets.
 
 A rule is fitted with ``fit(probabilities, targets, mask=None)`` and decides with ``predict(probabilities)``; its
-objective is a named choice, because cuts that are best for one metric can be poor for another.
+objective is chosen by name, because thresholds that are best for one metric can be poor for another.
 """
 
 from mlemo.thresholds.at_least_one import AtLeastOne

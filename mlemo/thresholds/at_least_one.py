@@ -1,4 +1,4 @@
-"""No sample without a label."""
+"""A decision rule that assigns every sample at least one label."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["AtLeastOne"]
 
 
 class AtLeastOne(ThresholdRule):
-    """The decisions of another rule, and the most probable label where it decides none; of equal ones the first.
+    """Add the most probable label where another rule predicts none; among equal ones, the first.
 
-    For corpora in which every sample has a label. In YAML::
+    Intended for corpora in which every sample has a label. In YAML::
 
         thresholds:
           rule:
@@ -25,7 +25,7 @@ class AtLeastOne(ThresholdRule):
             init_args: {rule: {class_path: PerClassThreshold, init_args: {metric: jaccard}}}
 
     Args:
-        rule: The rule that decides first. It is fitted as if it stood alone.
+        rule: The rule that decides first. It is fitted as it would be without this class.
 
     Example:
         >>> from mlemo.thresholds import FixedThreshold
@@ -51,7 +51,7 @@ class AtLeastOne(ThresholdRule):
         return {"rule": self.rule.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what :meth:`state_dict` returned.
+        """Restore the state returned by :meth:`state_dict`.
 
         Raises:
             ValueError: The state does not belong to the rule.
@@ -60,5 +60,5 @@ class AtLeastOne(ThresholdRule):
         self.rule.load_state_dict(state["rule"])
 
     def describe(self) -> str:
-        """One line for tables of results."""
+        """Describe the rule in one line, for tables of results."""
         return f"{self.rule.describe()}, at least one label"

@@ -1,27 +1,27 @@
-"""One threshold for all labels: the mean of the samples' own best ones."""
+"""One threshold for all labels: the mean of the best thresholds of the samples."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from mlemo.thresholds.base import CutRule
-from mlemo.thresholds.search import best_place, candidate_cuts, f1, rank
+from mlemo.thresholds.base import LabelThresholdRule
+from mlemo.thresholds.search import best_place, candidate_thresholds, f1, rank
 
 __all__ = ["ThresholdAveraging"]
 
 
-class ThresholdAveraging(CutRule):
-    """The mean over samples of the score that, taken as a cut, gives the sample its best F1.
+class ThresholdAveraging(LabelThresholdRule):
+    """Average over the samples the score that, used as a threshold, gives the sample its best F1.
 
     t* = mean_i t_i, t_i = argmax_{t ∈ {p_i1, …, p_iC}} F1({c: p_ic ≥ t}, y_i): the threshold averaging of Bénédict et
-    al. (2022, section 7, after Decubber et al. 2018). They fit it on the training set; here, as every rule, on the
-    data that it is given. It maximises no metric of all samples together, so :class:`GlobalThreshold` with
-    ``"samples_f1"`` is never worse on the data of the fit.
+    al. (2022, section 7, after Decubber et al. 2018). They fit it on the training set; here it is fitted, like every
+    rule, on the data passed to :meth:`fit`. It maximizes no metric of all samples together, so :class:`GlobalThreshold`
+    with ``"samples_f1"`` is never worse on the data of the fit.
 
-    What the paper leaves open: of a sample's equally good scores the one nearest to 0.5 is taken, and of two equally
-    near the higher; a sample without positives, whose F1 is 0 at each of its scores, does not count. Without any
-    positive at all the cut lies midway between the highest score and 1, so that nothing is predicted.
+    Not specified by the paper: among a sample's equally good scores the one nearest to 0.5 is used, and of two equally
+    near ones the higher; a sample without positives, whose F1 is 0 at each of its scores, is ignored. Without any
+    positive the threshold lies midway between the highest score and 1, so that nothing is predicted.
 
     O(N C log C).
 
@@ -31,21 +31,21 @@ class ThresholdAveraging(CutRule):
         tensor([0.3750, 0.3750, 0.3750])
     """
 
-    def _cuts(self, probabilities: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+    def _fit_thresholds(self, probabilities: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
         ranking = rank(probabilities, targets, mask)
         counted = ranking.positives[:, 0] > 0
-        # A score predicts itself and all above it: place k has the k-th score as its cut, place 0 has none.
+        # A score predicts itself and all above it: place k has the k-th score as its threshold, place 0 has none.
         nothing = torch.full((len(probabilities), 1), torch.nan)
-        unreachable = candidate_cuts(ranking.scores)[:, 1:].isnan()
-        cuts = torch.cat([nothing, ranking.scores.masked_fill(unreachable, torch.nan)], dim=1)[counted]
+        unreachable = candidate_thresholds(ranking.scores)[:, 1:].isnan()
+        thresholds = torch.cat([nothing, ranking.scores.masked_fill(unreachable, torch.nan)], dim=1)[counted]
         if counted.any():
             hits, positives = ranking.hits[counted], ranking.positives[counted]
-            places = best_place(f1(hits, ranking.predicted, positives, empty=1.0), cuts)
-            threshold = cuts.gather(1, places[:, None]).double().mean()
+            places = best_place(f1(hits, ranking.predicted, positives, empty=1.0), thresholds)
+            threshold = thresholds.gather(1, places[:, None]).double().mean()
         else:
-            threshold = candidate_cuts(ranking.scores[:, :1].amax(dim=0, keepdim=True))[0, 0]
+            threshold = candidate_thresholds(ranking.scores[:, :1].amax(dim=0, keepdim=True))[0, 0]
         return threshold.float().expand(probabilities.shape[1]).clone()
 
     def describe(self) -> str:
-        """One line for tables of results."""
+        """Describe the rule in one line, for tables of results."""
         return "mean of the samples' best thresholds"

@@ -1,4 +1,4 @@
-"""What every decision rule has in common: the contract, and the checks of its input."""
+"""The base classes of decision rules, and the checks of their input."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 __all__ = [
-    "CutRule",
+    "LabelThresholdRule",
     "StatelessRule",
     "ThresholdRule",
     "check_keys",
@@ -21,7 +21,7 @@ __all__ = [
 
 
 def check_probabilities(probabilities: Tensor) -> Tensor:
-    """Probabilities as the rules and metrics use them: detached, in single precision.
+    """Check probabilities, detach them and convert them to single precision.
 
     Args:
         probabilities: ``(N, C)``, any floating dtype, within [0, 1].
@@ -51,7 +51,7 @@ def check_probabilities(probabilities: Tensor) -> Tensor:
 
 
 def check_targets(targets: Tensor, mask: Tensor | None, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """Targets and mask as booleans; what a target holds where the mask is ``False`` does not matter.
+    """Check targets and mask and convert them to booleans; targets are ignored where the mask is ``False``.
 
     Args:
         targets: ``(N, C)``, 0 or 1 in any dtype wherever the mask is ``True``.
@@ -78,20 +78,20 @@ def check_targets(targets: Tensor, mask: Tensor | None, shape: tuple[int, ...]) 
 
 
 def check_keys(rule: ThresholdRule, state: Mapping[str, Any], *keys: str) -> None:
-    """Refuse a state that does not hold exactly these keys.
+    """Raise an error unless a state has exactly these keys.
 
     Raises:
-        ValueError: It holds others.
+        ValueError: The state has other keys.
     """
     if set(state) != set(keys):
         raise ValueError(f"the state of {type(rule).__name__} has the keys {sorted(keys)}, found {sorted(state)}")
 
 
 def number_list(values: Any, name: str) -> Tensor:
-    """A stored list of finite numbers of at least 0, as float32.
+    """Convert a stored list of finite, non-negative numbers to float32.
 
     Raises:
-        ValueError: It is something else.
+        ValueError: The value is anything else.
     """
     if not isinstance(values, list) or not values or not all(isinstance(v, (int, float)) for v in values):
         raise ValueError(f"{name} must be a non-empty list of numbers, found {values!r}")
@@ -102,14 +102,14 @@ def number_list(values: Any, name: str) -> Tensor:
 
 
 class ThresholdRule(ABC):
-    """Turns probabilities into label sets; fitted on validation data where it has something to fit.
+    """A rule that turns probabilities into label sets; fitted on validation data where it has parameters to fit.
 
-    A rule keeps each of its ``__init__`` arguments under the argument's own name, as plain numbers, strings, lists,
+    A rule stores each of its ``__init__`` arguments in an attribute of the same name, as plain numbers, strings, lists,
     ``None`` or another rule: :func:`mlemo.thresholds.rule_to_dict` reads them there.
 
     Attributes:
-        learns: Whether what it decides depends on the data that it was fitted on.
-        folds: Number of folds that the rows of the fit are cut into; 0 where they are not.
+        learns: Whether the decisions depend on the data that the rule was fitted on.
+        folds: Number of folds that the rows of the fit are split into; 0 for no split.
     """
 
     learns: bool = True
@@ -121,13 +121,13 @@ class ThresholdRule(ABC):
         Args:
             probabilities: ``(N, C)`` float in [0, 1].
             targets: ``(N, C)``, 0 or 1.
-            mask: ``(N, C)`` bool, ``False`` = not annotated and never counted; ``None`` = all annotated.
+            mask: ``(N, C)`` bool, ``False`` = not annotated and ignored; ``None`` = all annotated.
 
         Returns:
             The rule itself.
 
         Raises:
-            ValueError: Wrong shapes, dtypes or values, or not one annotated entry.
+            ValueError: Wrong shapes, dtypes or values, or no annotated entry.
         """
         probabilities = check_probabilities(probabilities)
         targets, mask = check_targets(targets, mask, tuple(probabilities.shape))
@@ -154,10 +154,10 @@ class ThresholdRule(ABC):
         return self._predict(check_probabilities(probabilities))
 
     def thresholds(self) -> Tensor | None:
-        """The cut of each label, ``(C,)`` float32; ``None`` for a rule that decides in another way.
+        """Return the threshold of each label, ``(C,)`` float32; ``None`` for a rule without thresholds.
 
         Raises:
-            ValueError: The rule has cuts but is not fitted.
+            ValueError: The rule has thresholds but is not fitted.
         """
         return None
 
@@ -167,48 +167,50 @@ class ThresholdRule(ABC):
 
     @abstractmethod
     def _predict(self, probabilities: Tensor) -> Tensor:
-        """Decide on checked float32 probabilities."""
+        """Predict from checked float32 probabilities."""
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
-        """What was fitted, as plain numbers, strings, lists and ``None``."""
+        """Return the fitted state as plain numbers, strings, lists and ``None``."""
 
     @abstractmethod
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what :meth:`state_dict` returned.
+        """Restore the state returned by :meth:`state_dict`.
 
         Raises:
-            ValueError: The state does not belong to this kind of rule.
+            ValueError: The state is not one of this kind of rule.
         """
 
     @abstractmethod
     def describe(self) -> str:
-        """One line for tables of results: the rule and its objective."""
+        """Describe the rule and its objective in one line, for tables of results."""
 
 
-class CutRule(ThresholdRule):
-    """A rule with one cut per label: label c is on where its probability is at least ``thresholds()[c]``.
+class LabelThresholdRule(ThresholdRule):
+    """A rule with one threshold per label: label c is on where its probability is at least ``thresholds()[c]``.
 
-    Probabilities and cuts are compared in single precision, when fitting and when predicting.
+    Probabilities and thresholds are compared in single precision, when fitting and when predicting.
     """
 
     _thresholds: Tensor | None = None
 
     @abstractmethod
-    def _cuts(self, probabilities: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
-        """The cuts, ``(C,)``, from checked CPU tensors."""
+    def _fit_thresholds(self, probabilities: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+        """Compute the thresholds, ``(C,)``, from checked CPU tensors."""
 
     def _fit(self, probabilities: Tensor, targets: Tensor, mask: Tensor) -> None:
-        self._thresholds = self._cuts(probabilities, targets, mask).float()
+        self._thresholds = self._fit_thresholds(probabilities, targets, mask).float()
 
     def _predict(self, probabilities: Tensor) -> Tensor:
-        cuts = self.thresholds()
-        if probabilities.shape[1] != len(cuts):
-            raise ValueError(f"the rule was fitted for {len(cuts)} labels, found {probabilities.shape[1]} columns")
-        return probabilities >= cuts.to(probabilities.device)
+        thresholds = self.thresholds()
+        if probabilities.shape[1] != len(thresholds):
+            raise ValueError(
+                f"the rule was fitted for {len(thresholds)} labels, found {probabilities.shape[1]} columns"
+            )
+        return probabilities >= thresholds.to(probabilities.device)
 
     def thresholds(self) -> Tensor:
-        """The fitted cuts, ``(C,)`` float32.
+        """Return the fitted thresholds, ``(C,)`` float32.
 
         Raises:
             ValueError: The rule is not fitted.
@@ -222,7 +224,7 @@ class CutRule(ThresholdRule):
         return {"thresholds": None if self._thresholds is None else self._thresholds.tolist()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what :meth:`state_dict` returned.
+        """Restore the state returned by :meth:`state_dict`.
 
         Raises:
             ValueError: Other keys, or thresholds that are not finite numbers of at least 0.
@@ -233,7 +235,7 @@ class CutRule(ThresholdRule):
 
 
 class StatelessRule(ThresholdRule):
-    """A rule with nothing to fit: :meth:`fit` only checks its input, and :meth:`predict` needs none."""
+    """A rule without parameters: :meth:`fit` only checks its input, and :meth:`predict` works without it."""
 
     learns = False
 
@@ -241,13 +243,13 @@ class StatelessRule(ThresholdRule):
         pass
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing: ``{}``."""
+        """Return an empty state, ``{}``."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what :meth:`state_dict` returned.
+        """Restore the state returned by :meth:`state_dict`.
 
         Raises:
-            ValueError: The state holds something.
+            ValueError: The state is not empty.
         """
         check_keys(self, state)

@@ -1,4 +1,4 @@
-"""Temperature scaling before a decision."""
+"""A decision rule that calibrates probabilities by temperature scaling first."""
 
 from __future__ import annotations
 
@@ -19,26 +19,27 @@ COLDEST, HOTTEST = 0.05, 20.0
 
 
 class Calibrated(ThresholdRule):
-    """Another rule on probabilities that temperature scaling has calibrated: p → σ(logit(p) / T).
+    """Apply another rule to probabilities calibrated by temperature scaling: p → σ(logit(p) / T).
 
-    T minimises the binary cross-entropy of the data of the fit (Guo et al. 2017), within [0.05, 20]; the inner rule is
+    T minimizes the binary cross-entropy of the data of the fit (Guo et al. 2017), within [0.05, 20]; the inner rule is
     fitted on the calibrated probabilities of the same data. The cross-entropy is convex in 1/T, so that T is exact.
 
-    Scaling keeps the order of a label's scores, so that tuned cuts per class decide the data of the fit as before (on
-    other data a cut midway between two scores may fall elsewhere between them); one T for all labels keeps the order of
-    all scores, so that the same holds for one tuned cut and :class:`TopK`. It changes the decisions of rules that take
-    probabilities at their word: :class:`ExpectedF1`, :class:`FixedThreshold` (but at 0.5, which stays) and, as it takes
-    a mean, :class:`ThresholdAveraging`.
+    Scaling keeps the order of a label's scores, so that tuned thresholds per class give the same decisions on the data
+    of the fit as before (on other data a threshold midway between two scores may fall elsewhere between them); one T
+    for all labels keeps the order of all scores, so that the same holds for one tuned threshold and :class:`TopK`. It
+    changes the decisions of rules that depend on the values of the probabilities: :class:`ExpectedF1`,
+    :class:`FixedThreshold` (except at 0.5) and, because of its mean, :class:`ThresholdAveraging`.
 
-    Probabilities that mlemo shows and writes stay those of the model; :meth:`probabilities` gives the calibrated ones.
+    Probabilities that mlemo displays and writes remain those of the model; :meth:`probabilities` returns the calibrated
+    ones.
 
-    What is defined where the data does not decide: a label whose annotated targets have one value only gets the T of
-    all labels together; scores that are all 0.5 get T = 1; a T that would grow or shrink without end (targets and
-    scores contrary or perfectly separated) stays at 20 or 0.05.
+    Where the data does not determine T: a label whose annotated targets have one value only uses the T of all labels
+    together; scores that are all 0.5 have T = 1; a T that would grow or shrink without bound (targets and scores
+    contrary or perfectly separated) is 20 or 0.05.
 
     Args:
         rule: The rule that decides.
-        per_class: A temperature for each label instead of one for all.
+        per_class: Fit one temperature per label instead of one for all.
 
     Example:
         >>> from mlemo.thresholds import FixedThreshold
@@ -55,7 +56,7 @@ class Calibrated(ThresholdRule):
         self._temperatures: Tensor | None = None
 
     def temperatures(self) -> Tensor:
-        """The fitted temperatures, float32: ``(C,)``, or ``(1,)`` where all labels have the same.
+        """Return the fitted temperatures, float32: ``(C,)``, or ``(1,)`` where all labels share one.
 
         Raises:
             ValueError: The rule is not fitted.
@@ -65,7 +66,7 @@ class Calibrated(ThresholdRule):
         return self._temperatures.clone()
 
     def probabilities(self, probabilities: Tensor) -> Tensor:
-        """The calibrated probabilities.
+        """Return the calibrated probabilities.
 
         Args:
             probabilities: ``(N, C)`` float in [0, 1], of the model.
@@ -105,10 +106,10 @@ class Calibrated(ThresholdRule):
         return {"temperatures": temperatures, "rule": self.rule.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what :meth:`state_dict` returned.
+        """Restore the state returned by :meth:`state_dict`.
 
         Raises:
-            ValueError: Other keys, temperatures that are not positive numbers, or a state that is not the rule's.
+            ValueError: Other keys, temperatures that are not positive numbers, or a state of another rule.
         """
         check_keys(self, state, "temperatures", "rule")
         values = state["temperatures"]
@@ -119,12 +120,12 @@ class Calibrated(ThresholdRule):
         self.rule.load_state_dict(state["rule"])
 
     def describe(self) -> str:
-        """One line for tables of results."""
+        """Describe the rule in one line, for tables of results."""
         return f"{self.rule.describe()}, calibrated{' per class' if self.per_class else ''}"
 
 
 def _logits(probabilities: Tensor) -> Tensor:
-    """Log-odds in float64; a probability of 0 or 1 counts as the nearest float32 that is neither."""
+    """Return log-odds in float64; a probability of 0 or 1 is replaced by the nearest float32 that is neither."""
     limits = torch.finfo(torch.float32)
     return probabilities.clamp(limits.tiny, 1 - limits.eps / 2).double().logit()
 
@@ -134,7 +135,7 @@ def _two_valued(targets: np.ndarray) -> bool:
 
 
 def _temperature(logits: np.ndarray, targets: np.ndarray) -> float:
-    """The T that minimises the mean cross-entropy of σ(logits / T): where its slope in 1/T, which rises, is zero."""
+    """Find the T that minimizes the mean cross-entropy of σ(logits / T): the zero of its increasing slope in 1/T."""
     if not logits.any():
         return 1.0
 

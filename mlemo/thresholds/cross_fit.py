@@ -1,4 +1,4 @@
-"""Decisions for the very rows that a rule is fitted on, without the rows' own targets."""
+"""Cross-fitted decisions for the rows that a rule is fitted on."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ FOLDS = 5
 def cross_fitted_decisions(
     rule: ThresholdRule, probabilities: Tensor, targets: Tensor, mask: Tensor | None = None, folds: int = FOLDS
 ) -> Tensor:
-    """Decisions for each fold under the rule fitted on all other folds.
+    """Decide on each fold with the rule fitted on all other folds.
 
     ``ŷ_i = rule(p_i; D without fold(i))`` with ``fold(i) = i mod k``, the folds of ``PerClassThreshold``. A score of
-    these decisions estimates that on new rows; a score of the rows that the rule is fitted on is optimistic. The rule
-    itself stays as it is.
+    these decisions estimates the score on new rows; a score on the rows that the rule is fitted on is optimistic. The
+    rule itself is not changed.
 
     Args:
-        rule: Any rule; one that learns nothing from data decides as it would without folds.
+        rule: Any rule; one without fitted parameters decides as it would without folds.
         probabilities: ``(N, C)``, within [0, 1].
         targets: ``(N, C)``, 0 or 1.
-        mask: ``(N, C)`` bool, ``False`` where not annotated; ``None`` where everything is.
-        folds: Number of folds, or as many as there are rows, where these are fewer.
+        mask: ``(N, C)`` bool, ``False`` = not annotated; ``None`` = all annotated.
+        folds: Number of folds, at most the number of rows.
 
     Returns:
         ``(N, C)`` bool.

@@ -8,10 +8,10 @@ __all__ = ["CrossFittedThreshold"]
 
 
 class CrossFittedThreshold(PerClassThreshold):
-    """`PerClassThreshold` with the mean of the thresholds that are fitted on all folds but one; the default rule.
+    """`PerClassThreshold` with the mean of the thresholds fitted on all folds but one; the default rule.
 
-    All settings that both classes have share their defaults, so that a file or command line that names
-    ``PerClassThreshold`` in place of this default gets that rule as its signature has it.
+    All settings that both classes have share their defaults, so that a config file or command line that names
+    ``PerClassThreshold`` in place of this default gets the defaults of its signature.
 
     Args:
         metric: As for `PerClassThreshold`.

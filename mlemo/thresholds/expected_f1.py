@@ -1,4 +1,4 @@
-"""Per sample, the label set with the largest expected F1."""
+"""The decision rule that maximizes the expected F1 of each sample."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from mlemo.thresholds.search import TIE, highest
 __all__ = ["ExpectedF1"]
 
 TABLE = 2**20  # entries of the largest table, in float64: 8 MiB
-MOST_EXACT = 48  # labels up to which Gauss and Legendre's rule has fewer nodes than the other one
+MOST_EXACT = 48  # labels up to which Gauss-Legendre quadrature has fewer nodes than the other rule
 
 
 class ExpectedF1(StatelessRule):
-    """The label set h of each sample with the largest expected F1 if its labels were drawn independently.
+    """Predict the label set h of each sample with the largest expected F1 if its labels were drawn independently.
 
     h*(x) = argmax_h E[2 |h ∩ y| / (|h| + |y|)], y_c ~ Bernoulli(p_c) independently; F1 of two empty sets is 1. The best
     set of a given size holds the most probable labels, and the size is found exactly (Ye et al. 2012; Dembczyński et
-    al. 2011 for labels that are not independent). Nothing is fitted, so the probabilities must be calibrated:
-    :class:`Calibrated` around this rule does that first.
+    al. 2011 for labels that are not independent). The rule has no parameters, so the probabilities must be calibrated:
+    wrap it in :class:`Calibrated` to do so.
 
-    Of equally good sets (to 1e-12) the largest is taken, so that a single label is on where p ≥ 0.5 and equal
-    probabilities are decided alike. All labels count, whether they were annotated or not.
+    Of equally good sets (to 1e-12) the largest is chosen, so that a single label is predicted where p ≥ 0.5 and equal
+    probabilities have equal decisions. All labels count, annotated or not.
 
-    O(C log C) a sample in time and memory, a bounded number of samples at once (:func:`expected_f1`): 50,000 × 28 take
+    O(C log C) time and memory per sample, a bounded number of samples at once (:func:`expected_f1`): 50,000 × 28 take
     0.3 s on one core, 1,000 × 374 take 0.2 s and 200 × 10,000 take 1.6 s.
 
     Example:
@@ -45,18 +45,18 @@ class ExpectedF1(StatelessRule):
         return torch.cat([highest(part, _best_size(expected_f1(part))) for part in probabilities.split(rows)])
 
     def describe(self) -> str:
-        """One line for tables of results."""
+        """Describe the rule in one line, for tables of results."""
         return "largest expected f1"
 
 
 def _best_size(values: Tensor) -> Tensor:
-    """The largest of the sizes with the highest value, ``(N,)`` long, from ``(N, C + 1)``."""
+    """Return the largest of the sizes with the highest value, ``(N,)`` long, from ``(N, C + 1)``."""
     best = values >= values.amax(dim=1, keepdim=True) - TIE
     return (best * torch.arange(values.shape[1], device=values.device)).amax(dim=1)
 
 
 def expected_f1(probabilities: Tensor) -> Tensor:
-    """Expected F1 of each sample's k most probable labels, k = 0..C, for independent labels.
+    """Compute the expected F1 of each sample's k most probable labels, k = 0..C, for independent labels.
 
     With the labels in descending order, S_k relevant ones among the first k and T among all,
 
@@ -67,8 +67,8 @@ def expected_f1(probabilities: Tensor) -> Tensor:
 
         E_k = 2 Σ_j w_j x_j^k E[S_k x_j^T] = 2 Σ_j w_j x_j^(k+1) Π_c g_c(x_j) Σ_{c ≤ k} p_c / g_c(x_j),
 
-    g_c(x) = 1 − p_c + p_c x. Every term is positive, so that no digits are lost: the values are those of the recursion
-    over all counts (Ye et al. 2012, algorithm 1; O(C²)) to about 1e-14.
+    g_c(x) = 1 − p_c + p_c x. Every term is positive, so that there is no cancellation: the values are those of the
+    recursion over all counts (Ye et al. 2012, algorithm 1; O(C²)) to about 1e-14.
 
     Args:
         probabilities: ``(N, C)`` in [0, 1].
@@ -92,13 +92,13 @@ def expected_f1(probabilities: Tensor) -> Tensor:
 
 @cache
 def _reciprocals(labels: int) -> tuple[list[float], list[float]]:
-    """Nodes x_j and weights w_j with ``1/n = Σ_j w_j x_j^n`` for n = 1..2C, to 5e-13 of 1/n up to C = 10,000.
+    """Compute nodes x_j and weights w_j with ``1/n = Σ_j w_j x_j^n`` for n = 1..2C, to 5e-13 of 1/n up to C = 10,000.
 
-    1/n is the integral of x^(n−1) over [0, 1]. Gauss and Legendre's rule with C nodes is exact for all n ≤ 2C. For many
-    labels fewer nodes do: in ``1/n = ∫ exp(−n t) dt`` over t > 0 the substitution t = exp(u − exp(u₀ − u)), u₀ = −1 −
-    log 2C, makes the integrand fall doubly exponentially on both sides, and the trapezoidal rule converges as fast
-    (Takahasi and Mori 1974); C = 10,000 takes 69 nodes. E_k is a sum of numbers 1/n with positive weights, so that its
-    relative error is not larger than theirs.
+    1/n is the integral of x^(n−1) over [0, 1]. Gauss-Legendre quadrature with C nodes is exact for all n ≤ 2C. For many
+    labels fewer nodes suffice: in ``1/n = ∫ exp(−n t) dt`` over t > 0 the substitution t = exp(u − exp(u₀ − u)), u₀ =
+    −1 − log 2C, makes the integrand decrease doubly exponentially on both sides, and the trapezoidal rule converges as
+    fast (Takahasi and Mori 1974); C = 10,000 needs 69 nodes. E_k is a sum of numbers 1/n with positive weights, so that
+    its relative error is not larger than theirs.
     """
     if labels <= MOST_EXACT:
         x, w = np.polynomial.legendre.leggauss(labels)

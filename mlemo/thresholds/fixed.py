@@ -1,20 +1,20 @@
-"""One number for all labels, chosen by hand."""
+"""A decision rule with one given threshold for all labels."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from mlemo.thresholds.base import CutRule
+from mlemo.thresholds.base import LabelThresholdRule
 
 __all__ = ["FixedThreshold"]
 
 
-class FixedThreshold(CutRule):
-    """A label is on where its probability is at least ``threshold``.
+class FixedThreshold(LabelThresholdRule):
+    """Predict a label where its probability is at least ``threshold``.
 
-    Predicts without a fit; :meth:`fit` only notes the number of labels. Hurtado et al. and the larger data sets of
-    Bénédict et al. use 0.5, the small data sets of the latter 0.05.
+    :meth:`predict` works without a fit; :meth:`fit` only stores the number of labels. Hurtado et al. and the larger
+    data sets of Bénédict et al. use 0.5, the small data sets of the latter 0.05.
 
     Args:
         threshold: Within [0, 1].
@@ -34,7 +34,7 @@ class FixedThreshold(CutRule):
             raise ValueError(f"threshold must lie in [0, 1], found {threshold}")
         self.threshold = threshold
 
-    def _cuts(self, probabilities: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+    def _fit_thresholds(self, probabilities: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
         return torch.full((probabilities.shape[1],), float(self.threshold))
 
     def _predict(self, probabilities: Tensor) -> Tensor:
@@ -43,9 +43,9 @@ class FixedThreshold(CutRule):
         return super()._predict(probabilities)
 
     def thresholds(self) -> Tensor:
-        """The threshold as float32: ``(C,)`` after a fit, ``(1,)``, which broadcasts, before."""
+        """Return the threshold as float32: ``(C,)`` after a fit, ``(1,)``, which broadcasts, before."""
         return torch.tensor([float(self.threshold)]) if self._thresholds is None else super().thresholds()
 
     def describe(self) -> str:
-        """One line for tables of results."""
+        """Describe the rule in one line, for tables of results."""
         return f"fixed threshold {self.threshold:g}"

@@ -1,4 +1,4 @@
-"""One threshold for all labels, tuned on validation."""
+"""A decision rule with one threshold for all labels, tuned on validation data."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from mlemo.thresholds.base import CutRule
-from mlemo.thresholds.search import global_cut
+from mlemo.thresholds.base import LabelThresholdRule
+from mlemo.thresholds.search import best_global_threshold
 
 __all__ = ["GlobalThreshold"]
 
 GlobalMetric = Literal["macro_f1", "micro_f1", "jaccard", "samples_f1"]
 
 
-class GlobalThreshold(CutRule):
-    """The one threshold that maximises a metric on the data of the fit, over every distinct score.
+class GlobalThreshold(LabelThresholdRule):
+    """The one threshold that maximizes a metric on the data of the fit, over every distinct score.
 
-    t* = argmax_t metric({p_ic ≥ t}, y_ic), in O(N C log(N C)); the utility maximisation of Bénédict et al., section 7.
-    The cut lies midway between two neighbouring scores; of several that are equally good the one nearest to 0.5 is
-    taken. The metrics have the names and conventions of :class:`mlemo.metrics.MultiLabelMetrics`.
+    t* = argmax_t metric({p_ic ≥ t}, y_ic), in O(N C log(N C)); the utility maximization of Bénédict et al., section 7.
+    The threshold lies midway between two neighboring scores; of several equally good ones the nearest to 0.5 is chosen.
+    The metrics have the names and conventions of :class:`mlemo.metrics.MultiLabelMetrics`.
 
     Args:
         metric: ``"macro_f1"``, ``"micro_f1"``, ``"jaccard"`` (mean over samples) or ``"samples_f1"``.
@@ -39,9 +39,9 @@ class GlobalThreshold(CutRule):
             raise ValueError(f"metric must be one of {get_args(GlobalMetric)}, found {metric!r}")
         self.metric = metric
 
-    def _cuts(self, probabilities: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
-        return torch.full((probabilities.shape[1],), global_cut(probabilities, targets, mask, self.metric))
+    def _fit_thresholds(self, probabilities: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+        return torch.full((probabilities.shape[1],), best_global_threshold(probabilities, targets, mask, self.metric))
 
     def describe(self) -> str:
-        """One line for tables of results."""
+        """Describe the rule in one line, for tables of results."""
         return f"one threshold for {self.metric}"

@@ -1,4 +1,4 @@
-"""One threshold per label, tuned on validation."""
+"""A decision rule with one threshold per label, tuned on validation data."""
 
 from __future__ import annotations
 
@@ -7,8 +7,18 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from mlemo.thresholds.base import CutRule
-from mlemo.thresholds.search import TIE, Ranking, best_place, candidate_cuts, f1, global_cut, jaccard, places_of, rank
+from mlemo.thresholds.base import LabelThresholdRule
+from mlemo.thresholds.search import (
+    TIE,
+    Ranking,
+    best_global_threshold,
+    best_place,
+    candidate_thresholds,
+    f1,
+    jaccard,
+    places_of,
+    rank,
+)
 
 __all__ = ["PerClassThreshold"]
 
@@ -18,39 +28,39 @@ TABLE = 2**21  # entries of the tables of one search
 DEFAULT_GRID = [step / 100 for step in range(1, 100)]
 
 
-class PerClassThreshold(CutRule):
-    """A threshold per label, those that together maximise a metric on the data of the fit.
+class PerClassThreshold(LabelThresholdRule):
+    """One threshold per label; together they maximize a metric on the data of the fit.
 
     ŷ_ic = 1 where p_ic ≥ τ*_c (GTHL-Emo, eq. 21). With ``method="exact"`` every distinct score of a label is a
-    candidate and the cut lies midway between two neighbouring scores. The objectives:
+    candidate and the threshold lies midway between two neighboring scores. The objectives:
 
-    - ``"f1"``: τ*_c = argmax_τ F1_c(τ), label by label, which maximises macro-F1.
-    - ``"micro_f1"``: the best of all combinations, by Dinkelbach's method: maximise Σ_c (2 TP_c − λ PP_c), again
-      label by label, and set λ to the micro-F1 reached, until λ stays (PP: predicted positives).
-    - ``"jaccard"`` (mean over samples): coordinate ascent, one label after another, once from the cuts for F1 and
-      once from the best single cut; the better end. A local optimum, never below either start.
+    - ``"f1"``: τ*_c = argmax_τ F1_c(τ), label by label, which maximizes macro-F1.
+    - ``"micro_f1"``: the best of all combinations, by Dinkelbach's method: maximize Σ_c (2 TP_c − λ PP_c), again
+      label by label, and set λ to the micro-F1 reached, until λ is constant (PP: predicted positives).
+    - ``"jaccard"`` (mean over samples): coordinate ascent, one label after another, once from the thresholds for F1 and
+      once from the best single threshold; the better result. A local optimum, never worse than either start.
 
-    What is defined where the data does not decide:
+    Where the data does not determine the threshold:
 
-    - Equally good cuts: the one nearest to 0.5.
-    - A label without positives: nothing is predicted on the data of the fit. Its cut is midway between its highest
-      score and 1, hence never below 0.5 on new data (with a grid: the grid's value above that score which is nearest
-      to 0.5, if there is one). All its cuts give an F1 of 0, but any prediction would lower the other metrics.
-    - Constant scores: the cut is half the score (all predicted) or midway to 1 (none predicted).
+    - Equally good thresholds: the one nearest to 0.5.
+    - A label without positives: nothing is predicted on the data of the fit. Its threshold is midway between its
+      highest score and 1, hence never below 0.5 on new data (with a grid: the grid's value above that score which is
+      nearest to 0.5, if any). All its thresholds give an F1 of 0, but any prediction would lower the other metrics.
+    - Constant scores: the threshold is half the score (all predicted) or midway to 1 (none predicted).
     - A label without annotated entries: 0.5 (with a grid: its value nearest to 0.5).
 
     Few validation rows overfit: in a simulation with 11 labels the tuned macro-F1 was optimistic by 0.06 on 116 rows
-    and by 0.02 on 886. Two remedies, ``shrinkage`` and ``cross_fit``, leave the optimum on the data of the fit.
+    and by 0.02 on 886. Two remedies, ``shrinkage`` and ``cross_fit``, give up the optimum on the data of the fit.
 
     Args:
         metric: ``"f1"``, ``"micro_f1"`` or ``"jaccard"``.
         method: ``"exact"``, or ``"grid"`` to choose among the values of ``grid`` only, as is often done.
-        shrinkage: Within [0, 1]: each cut moves this part of the way to the one threshold for the same objective
-            (macro-F1 for ``"f1"``), which is fitted on all rows.
-        cross_fit: Number of folds (as many as there are rows, where these are fewer), or 0 for none. The cuts are the
-            mean of those fitted on all folds but one; row i is in fold i mod k, so a fit is repeatable and files sorted
-            by label do no harm. Folds whose rest holds no positive of a label contribute a cut that predicts nothing,
-            as above.
+        shrinkage: Within [0, 1]: each threshold moves by this share of the distance to the one threshold for the same
+            objective (macro-F1 for ``"f1"``), which is fitted on all rows.
+        cross_fit: Number of folds (at most the number of rows), or 0 for none. The thresholds are the mean of those
+            fitted on all folds but one; row i is in fold i mod k, so a fit is repeatable and does not depend on files
+            being sorted by label. A fold without positives of a label in the other folds contributes a threshold that
+            predicts nothing, as above.
         grid: Values within [0, 1] for ``method="grid"``; 0.01, 0.02, …, 0.99 if left out.
 
     Raises:
@@ -86,25 +96,27 @@ class PerClassThreshold(CutRule):
         self.cross_fit = self.folds = cross_fit
         self.grid = grid
 
-    def _cuts(self, probabilities: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+    def _fit_thresholds(self, probabilities: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
         rows = len(probabilities)
         folds = min(self.cross_fit, rows)
         if folds > 1:
             fold = torch.arange(rows) % folds
             parts = [fold != left_out for left_out in range(folds)]
             fits = [self._search(probabilities[part], targets[part], mask[part]) for part in parts]
-            cuts = torch.stack(fits).double().mean(dim=0)
+            thresholds = torch.stack(fits).double().mean(dim=0)
         else:
-            cuts = self._search(probabilities, targets, mask)
+            thresholds = self._search(probabilities, targets, mask)
         if self.shrinkage:
-            single = global_cut(probabilities, targets, mask, "macro_f1" if self.metric == "f1" else self.metric)
-            cuts = torch.lerp(cuts, torch.full_like(cuts, single), self.shrinkage)
-        return cuts
+            single = best_global_threshold(
+                probabilities, targets, mask, "macro_f1" if self.metric == "f1" else self.metric
+            )
+            thresholds = torch.lerp(thresholds, torch.full_like(thresholds, single), self.shrinkage)
+        return thresholds
 
     def _search(self, probabilities: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
         if self.metric != "f1":
             return self._search_together(probabilities, targets, mask)
-        # each label has a search of its own: as many at a time as a table of some 100 MB holds
+        # labels are searched independently: as many at a time as fit in a table of some 100 MB
         labels = max(1, TABLE // len(probabilities))
         parts = zip(*(tensor.split(labels, dim=1) for tensor in (probabilities, targets, mask)))
         return torch.cat([self._search_together(*part) for part in parts])
@@ -112,23 +124,24 @@ class PerClassThreshold(CutRule):
     def _search_together(self, probabilities: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
         grid = (self.grid or DEFAULT_GRID) if self.method == "grid" else None
         ranking = rank(probabilities.T.contiguous(), targets.T.contiguous(), mask.T.contiguous())
-        cuts = candidate_cuts(ranking.scores, grid)
-        # 0/0 counts as 1 here, so that a label without positives is not predicted.
-        places = best_place(f1(ranking.hits, ranking.predicted, ranking.positives, empty=1.0), cuts)
+        thresholds = candidate_thresholds(ranking.scores, grid)
+        # 0/0 is 1 here, so that a label without positives is not predicted.
+        places = best_place(f1(ranking.hits, ranking.predicted, ranking.positives, empty=1.0), thresholds)
         if self.metric == "micro_f1":
-            places = _maximise_micro_f1(ranking, cuts, places)
+            places = _maximize_micro_f1(ranking, thresholds, places)
         elif self.metric == "jaccard":
             single = places_of(
-                ranking.scores, torch.full((len(cuts), 1), global_cut(probabilities, targets, mask, "jaccard", grid))
+                ranking.scores,
+                torch.full((len(thresholds), 1), best_global_threshold(probabilities, targets, mask, "jaccard", grid)),
             )[:, 0]
-            # Not predicting a label without positives may leave the index as it is, which the ascent would not do.
+            # Not predicting a label without positives may not change the index, and the ascent would not choose it.
             starts = [places, torch.where(ranking.positives[:, 0] > 0, single, torch.minimum(single, places))]
-            ends = [_ascend_jaccard(ranking, cuts, start, targets.T) for start in starts]
+            ends = [_ascend_jaccard(ranking, thresholds, start, targets.T) for start in starts]
             places = max(ends, key=lambda end: end[0])[1]
-        return cuts.gather(1, places[:, None])[:, 0]
+        return thresholds.gather(1, places[:, None])[:, 0]
 
     def describe(self) -> str:
-        """One line for tables of results."""
+        """Describe the rule in one line, for tables of results."""
         details: list[str] = [self.method]
         if self.shrinkage:
             details.append(f"shrinkage {self.shrinkage:g}")
@@ -137,8 +150,8 @@ class PerClassThreshold(CutRule):
         return f"a threshold per class for {self.metric} ({', '.join(details)})"
 
 
-def _maximise_micro_f1(ranking: Ranking, cuts: Tensor, places: Tensor) -> Tensor:
-    """The places, one per label, with the highest micro-F1 of all combinations (Dinkelbach 1967), from a start."""
+def _maximize_micro_f1(ranking: Ranking, thresholds: Tensor, places: Tensor) -> Tensor:
+    """Find the places, one per label, with the highest micro-F1 of all combinations (Dinkelbach 1967), from a start."""
     positives = ranking.positives.sum()
 
     def value(places: Tensor) -> Tensor:
@@ -147,23 +160,23 @@ def _maximise_micro_f1(ranking: Ranking, cuts: Tensor, places: Tensor) -> Tensor
     rate = value(places)
     while True:
         gain = (2 * ranking.hits - rate * ranking.predicted) / positives.clamp(min=1)
-        places = best_place(gain, cuts)
+        places = best_place(gain, thresholds)
         reached = value(places)
         if reached <= rate + TIE:
             return places
         rate = reached
 
 
-def _ascend_jaccard(ranking: Ranking, cuts: Tensor, places: Tensor, targets: Tensor) -> tuple[float, Tensor]:
-    """Coordinate ascent for the mean Jaccard index of the samples, from ``places`` to the value and places reached.
+def _ascend_jaccard(ranking: Ranking, thresholds: Tensor, places: Tensor, targets: Tensor) -> tuple[float, Tensor]:
+    """Maximize the mean Jaccard index of the samples by coordinate ascent; return the value and places reached.
 
-    With all labels but c held, sample i has the index J_i(0) without and J_i(1) with label c. Summed along label c's
-    descending scores, the changes J_i(1) − J_i(0) give the mean at each place of label c.
+    With all labels but c fixed, sample i has the index J_i(0) without and J_i(1) with label c. The cumulative sums of
+    the changes J_i(1) − J_i(0) along label c's descending scores give the mean at each place of label c.
 
     Args:
         ranking: Of the ``C`` labels over the ``N`` samples.
-        cuts: ``(C, N + 1)``, NaN where a place cannot be chosen.
-        places: ``(C,)`` long, the start.
+        thresholds: ``(C, N + 1)``, NaN where a place cannot be chosen.
+        places: ``(C,)`` long, the starting point.
         targets: ``(C, N)`` bool, ``False`` where not annotated.
     """
     labels, rows = targets.shape
@@ -182,7 +195,7 @@ def _ascend_jaccard(ranking: Ranking, cuts: Tensor, places: Tensor, targets: Ten
             change = jaccard(hits + truth[label], predicted + 1, positives) - jaccard(hits, predicted, positives)
             order = ranking.order[label]
             values = torch.cat([zero, change[order].cumsum(0)]) / rows
-            place = best_place(values[None], cuts[label, None])[0]
+            place = best_place(values[None], thresholds[label, None])[0]
             if values[place] > values[places[label]] + TIE:
                 places[label] = place
                 on[label, order] = (ranks < place).double()

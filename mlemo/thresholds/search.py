@@ -1,7 +1,7 @@
-"""Exact search for cuts: one sort and cumulative sums, every distinct score a candidate, O(N C log(N C)).
+"""Exact search for thresholds: one sort and cumulative sums, every distinct score a candidate, O(N C log(N C)).
 
-Along a row of scores in descending order, place k stands for "the k highest are predicted". Every function below
-tabulates something over the places k = 0..K of each row.
+In a row of scores in descending order, place k means "the k highest are predicted". The functions below tabulate values
+over the places k = 0..K of each row.
 """
 
 from __future__ import annotations
@@ -13,7 +13,17 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-__all__ = ["Ranking", "best_place", "candidate_cuts", "f1", "global_cut", "highest", "jaccard", "places_of", "rank"]
+__all__ = [
+    "Ranking",
+    "best_global_threshold",
+    "best_place",
+    "candidate_thresholds",
+    "f1",
+    "highest",
+    "jaccard",
+    "places_of",
+    "rank",
+]
 
 NOT_ANNOTATED = -1.0  # below every probability, so that such entries sort last and are never predicted
 TIE = 1e-12  # values closer than this are equal: cumulative sums in float64 carry rounding of about 1e-14
@@ -21,12 +31,12 @@ TIE = 1e-12  # values closer than this are equal: cumulative sums in float64 car
 
 @dataclass(frozen=True)
 class Ranking:
-    """Each of ``R`` rows of ``K`` scores from high to low, entries that are not annotated last.
+    """``R`` rows of ``K`` scores in descending order, entries that are not annotated last.
 
     Attributes:
         scores: ``(R, K)`` float32; ``NOT_ANNOTATED`` where not annotated.
         order: ``(R, K)`` long, column of the unsorted row.
-        hits: ``(R, K + 1)`` float64, positives among the k highest.
+        hits: ``(R, K + 1)`` float64, number of positives among the k highest.
         predicted: ``(K + 1,)`` float64, the places k themselves; never used beyond the annotated entries.
         positives: ``(R, 1)`` float64.
     """
@@ -39,7 +49,7 @@ class Ranking:
 
 
 def rank(scores: Tensor, targets: Tensor, mask: Tensor) -> Ranking:
-    """Sort each row and count along it.
+    """Sort each row and count the positives along it.
 
     Args:
         scores: ``(R, K)`` float32 in [0, 1].
@@ -53,13 +63,13 @@ def rank(scores: Tensor, targets: Tensor, mask: Tensor) -> Ranking:
     return Ranking(ordered, order, hits, predicted, hits[:, -1:])
 
 
-def candidate_cuts(scores: Tensor, grid: Sequence[float] | None = None) -> Tensor:
-    """The cut for each place, NaN for places that no cut reaches (inside a tie, among entries not annotated).
+def candidate_thresholds(scores: Tensor, grid: Sequence[float] | None = None) -> Tensor:
+    """Compute the threshold of each place; NaN for unreachable places (within a tie, among entries not annotated).
 
-    A cut lies midway between the lowest predicted score and the highest one not predicted; above all scores midway
-    to 1 (just above 1 where the highest score is 1), below all scores midway to 0. So no decision on the data of the
-    fit hangs on the last bit of a score, and without any score the cut is 0.5. With a grid, the cuts are the
-    grid's values; of several that give the same decisions the one nearest to 0.5.
+    A threshold lies midway between the lowest predicted score and the highest one not predicted; above all scores
+    midway to 1 (just above 1 where the highest score is 1), below all scores midway to 0. So no decision on the data of
+    the fit depends on the last bit of a score, and without any score the threshold is 0.5. With a grid, the thresholds
+    are the grid's values; of several that give the same decisions the one nearest to 0.5.
 
     Args:
         scores: ``(R, K)`` float32, each row descending, as in :class:`Ranking`.
@@ -69,48 +79,48 @@ def candidate_cuts(scores: Tensor, grid: Sequence[float] | None = None) -> Tenso
         ``(R, K + 1)`` float32.
 
     Example:
-        >>> candidate_cuts(torch.tensor([[0.75, 0.25, 0.25]]))
+        >>> candidate_thresholds(torch.tensor([[0.75, 0.25, 0.25]]))
         tensor([[0.8750, 0.5000,    nan, 0.1250]])
     """
     rows = len(scores)
     if grid is not None:
         values = torch.tensor(sorted(grid, key=lambda value: -abs(value - 0.5)), dtype=torch.float32)
-        cuts = torch.full((rows, scores.shape[1] + 1), torch.nan)
+        thresholds = torch.full((rows, scores.shape[1] + 1), torch.nan)
         places = places_of(scores, values.expand(rows, -1))
         for column, value in enumerate(values):  # in turn, so that the value nearest to 0.5 is written last
-            cuts[torch.arange(rows), places[:, column]] = value
-        return cuts
+            thresholds[torch.arange(rows), places[:, column]] = value
+        return thresholds
     above = torch.cat([torch.ones(rows, 1), scores], dim=1)
     below = torch.cat([scores, torch.full((rows, 1), NOT_ANNOTATED)], dim=1)
-    # The middle of two neighbouring floats rounds to one of them; it must not be the lower one.
-    cuts = torch.maximum((above + below.clamp(min=0)) / 2, torch.nextafter(below, torch.tensor(2.0)))
+    # The middle of two neighboring floats rounds to one of them; it must not be the lower one.
+    thresholds = torch.maximum((above + below.clamp(min=0)) / 2, torch.nextafter(below, torch.tensor(2.0)))
     reachable = above > below
     reachable[:, 0] = True
-    return cuts.masked_fill(~reachable, torch.nan)
+    return thresholds.masked_fill(~reachable, torch.nan)
 
 
-def places_of(scores: Tensor, cuts: Tensor) -> Tensor:
-    """Number of scores of each descending row ``(R, K)`` that are at least as high as the cuts ``(R, M)``."""
-    return torch.searchsorted(-scores, -cuts.contiguous(), right=True)
+def places_of(scores: Tensor, thresholds: Tensor) -> Tensor:
+    """Count the scores of each descending row ``(R, K)`` that are at least as high as the thresholds ``(R, M)``."""
+    return torch.searchsorted(-scores, -thresholds.contiguous(), right=True)
 
 
-def best_place(values: Tensor, cuts: Tensor) -> Tensor:
-    """The place of the highest value in each row; among equals the one whose cut is nearest to 0.5.
+def best_place(values: Tensor, thresholds: Tensor) -> Tensor:
+    """Find the place of the highest value in each row; among equals the one whose threshold is nearest to 0.5.
 
     Args:
         values: ``(R, K + 1)`` float64.
-        cuts: ``(R, K + 1)``, NaN where a place cannot be chosen.
+        thresholds: ``(R, K + 1)``, NaN where a place cannot be chosen.
 
     Returns:
         ``(R,)`` long.
     """
-    values = values.masked_fill(cuts.isnan(), -torch.inf)
+    values = values.masked_fill(thresholds.isnan(), -torch.inf)
     behind = values < values.amax(dim=1, keepdim=True) - TIE
-    return (cuts - 0.5).abs().masked_fill(behind | cuts.isnan(), torch.inf).argmin(dim=1)
+    return (thresholds - 0.5).abs().masked_fill(behind | thresholds.isnan(), torch.inf).argmin(dim=1)
 
 
 def highest(probabilities: Tensor, sizes: Tensor) -> Tensor:
-    """The ``sizes`` (``(N,)`` long) highest probabilities of each row; equal ones by label order: ``(N, C)`` bool.
+    """Select the ``sizes`` (``(N,)`` long) highest probabilities per row, equal ones by label order: ``(N, C)`` bool.
 
     Example:
         >>> highest(torch.tensor([[0.25, 0.5, 0.25]]), torch.tensor([2]))
@@ -133,25 +143,25 @@ def jaccard(hits: Tensor, predicted: Tensor, positives: Tensor) -> Tensor:
     return torch.where(union > 0, hits / union.clamp(min=1), 1.0)
 
 
-def global_cut(
+def best_global_threshold(
     probabilities: Tensor,
     targets: Tensor,
     mask: Tensor,
     metric: Literal["macro_f1", "micro_f1", "jaccard", "samples_f1"],
     grid: Sequence[float] | None = None,
 ) -> float:
-    """The one cut for all labels that maximises a metric.
+    """Find the one threshold for all labels that maximizes a metric.
 
     Each metric is a mean over rows (classes for macro-F1, samples for Jaccard and samples-F1, everything in one row
-    for micro-F1). Lowering the cut past one score changes one row's value only; these changes, pooled over all
-    rows in the order of their scores and summed up, give the metric at every distinct score at once.
+    for micro-F1). Lowering the threshold past one score changes the value of one row only; the cumulative sum of these
+    changes, pooled over all rows in the order of their scores, gives the metric at every distinct score at once.
 
     Args:
         probabilities: ``(N, C)`` float32 in [0, 1].
         targets: ``(N, C)`` bool, ``False`` where not annotated.
         mask: ``(N, C)`` bool.
         metric: The objective, named as in :class:`mlemo.metrics.MultiLabelMetrics`.
-        grid: As in :func:`candidate_cuts`.
+        grid: As in :func:`candidate_thresholds`.
     """
     if metric == "macro_f1":
         parts = [tensor.T.contiguous() for tensor in (probabilities, targets, mask)]
@@ -165,5 +175,5 @@ def global_cut(
     annotated = ranking.scores != NOT_ANNOTATED
     scores, order = ranking.scores[annotated].sort(descending=True)
     changes = values.diff(dim=1)[annotated][order].cumsum(0) / len(values)
-    cuts = candidate_cuts(scores[None], grid)
-    return cuts[0, best_place(torch.cat([torch.zeros(1, dtype=torch.float64), changes])[None], cuts)].item()
+    thresholds = candidate_thresholds(scores[None], grid)
+    return thresholds[0, best_place(torch.cat([torch.zeros(1, dtype=torch.float64), changes])[None], thresholds)].item()

@@ -1,4 +1,4 @@
-"""How a rule is stored: as plain values that a checkpoint can hold and that are read without running code."""
+"""Storage of rules in checkpoints, as plain values that are loaded without running code."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ KEY, BY_INFERENCE = "thresholds", "thresholds_by_inference"
 
 
 def rule_to_dict(rule: ThresholdRule) -> dict[str, Any]:
-    """A rule as plain values, so that a checkpoint can hold it and ``torch.load(weights_only=True)`` can read it.
+    """Convert a rule to plain values, which ``torch.load(weights_only=True)`` can load from a checkpoint.
 
     Args:
-        rule: A rule of mlemo or of the user, fitted or not; its arguments may be rules in turn.
+        rule: A rule of mlemo or of the user, fitted or not; its arguments may be rules themselves.
 
     Returns:
-        ``{"class_path": dotted path, "init_args": {...}, "state": {...}}``. The path is the one that the rule's
-        package exports, where it does, so that files may move without breaking checkpoints. A rule among the
-        arguments is ``{"class_path", "init_args"}``, as in YAML; its state is part of the outer rule's.
+        ``{"class_path": dotted path, "init_args": {...}, "state": {...}}``. The path is the one exported by the rule's
+        package, if any, so that modules may move without breaking checkpoints. A rule among the arguments is
+        ``{"class_path", "init_args"}``, as in YAML; its state is part of the outer rule's.
 
     Raises:
         ValueError: The class cannot be imported by a path (it was defined inside a function), or an ``__init__``
-            argument is not kept as a plain value or a rule under its own name.
+            argument is not stored as a plain value or a rule in an attribute of its own name.
 
     Example:
         >>> from mlemo.thresholds import FixedThreshold
@@ -40,17 +40,17 @@ def rule_to_dict(rule: ThresholdRule) -> dict[str, Any]:
 
 
 def rule_from_dict(stored: Mapping[str, Any]) -> ThresholdRule:
-    """The rule that :func:`rule_to_dict` stored.
+    """Restore a rule from the values of :func:`rule_to_dict`.
 
     Args:
         stored: ``{"class_path", "init_args", "state"}``.
 
     Returns:
-        The rule, fitted if it was.
+        The rule, fitted if the stored one was.
 
     Raises:
-        ValueError: A key is missing, its class is not there or not trusted, it is not a :class:`ThresholdRule`, or the
-            arguments or the state do not fit the class.
+        ValueError: A key is missing, the class does not exist, is not trusted or is not a :class:`ThresholdRule`, or
+            the arguments or the state do not match the class.
 
     Example:
         >>> from mlemo.thresholds import FixedThreshold
@@ -59,17 +59,17 @@ def rule_from_dict(stored: Mapping[str, Any]) -> ThresholdRule:
     """
     missing = {"class_path", "init_args", "state"} - set(stored)
     if missing:
-        raise ValueError(f"a stored rule has class_path, init_args and state; {sorted(missing)} missing")
+        raise ValueError(f"a stored rule needs the keys class_path, init_args and state; {sorted(missing)} missing")
     rule: ThresholdRule = component_from_dict(stored, ThresholdRule, "rule")  # type: ignore[type-abstract]
     rule.load_state_dict(stored["state"])
     return rule
 
 
 def rules_to_checkpoint(rules: Mapping[str, ThresholdRule]) -> dict[str, Any]:
-    """Entries of a checkpoint for the fitted rules of a model.
+    """Create the checkpoint entries of the fitted rules of a model.
 
     Args:
-        rules: By the inference that each was fitted under, that of validation and test first.
+        rules: The rules by the inference mode under which each was fitted, that of validation and test first.
 
     Returns:
         ``thresholds``, the first rule as plain values, and ``thresholds_by_inference``, all of them by name.
@@ -79,21 +79,21 @@ def rules_to_checkpoint(rules: Mapping[str, ThresholdRule]) -> dict[str, Any]:
 
 
 def rules_from_checkpoint(checkpoint: Mapping[str, Any], inference: str) -> dict[str, ThresholdRule]:
-    """Fitted rules of a checkpoint, by the inference that each was fitted under.
+    """Load the fitted rules of a checkpoint, by the inference mode under which each was fitted.
 
     Args:
         checkpoint: The checkpoint.
-        inference: That of validation and test, for a checkpoint that does not name it (mlemo 0.1.0).
+        inference: The mode of validation and test, for a checkpoint that does not name it (mlemo 0.1.0).
 
     Returns:
-        The rules; none where the checkpoint holds none.
+        The rules; empty where the checkpoint has none.
     """
     unnamed = {inference: checkpoint[KEY]} if KEY in checkpoint else {}
     return {name: rule_from_dict(stored) for name, stored in checkpoint.get(BY_INFERENCE, unnamed).items()}
 
 
 def rule_of_inference(rules: Mapping[str, ThresholdRule], inference: str) -> ThresholdRule:
-    """The rule that was fitted under an inference; where there is none the first one, with a warning if it learns."""
+    """Return the rule fitted under an inference mode; if missing, the first one, with a warning if it learns."""
     first, rule = next(iter(rules.items()))
     if inference in rules:
         return rules[inference]

@@ -1,4 +1,4 @@
-"""The same number of labels for each sample."""
+"""A decision rule with the same number of labels for each sample."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["TopK"]
 
 
 class TopK(StatelessRule):
-    """The k labels with the highest probabilities; equal ones by label order, so that exactly k are on.
+    """Predict the k labels with the highest probabilities; equal ones by label order, so that exactly k are predicted.
 
     Args:
         k: Number of labels, at least 1.
@@ -33,9 +33,11 @@ class TopK(StatelessRule):
 
     def _predict(self, probabilities: Tensor) -> Tensor:
         if self.k > probabilities.shape[1]:
-            raise ValueError(f"k={self.k} labels cannot be on among {probabilities.shape[1]}")
+            raise ValueError(
+                f"k={self.k} labels cannot be predicted, the probabilities have {probabilities.shape[1]} columns"
+            )
         return highest(probabilities, torch.full((len(probabilities),), self.k, device=probabilities.device))
 
     def describe(self) -> str:
-        """One line for tables of results."""
+        """Describe the rule in one line, for tables of results."""
         return "highest label" if self.k == 1 else f"{self.k} highest labels"

@@ -17,7 +17,7 @@ def test_exactly_k_are_on_and_none_off_is_higher(k):
 
 
 def test_more_labels_than_there_are_cannot_be_on():
-    with pytest.raises(ValueError, match="k=3 labels cannot be on among 2"):
+    with pytest.raises(ValueError, match="k=3 labels cannot be predicted, the probabilities have 2 columns"):
         TopK(3).predict(torch.zeros(1, 2))
 
 

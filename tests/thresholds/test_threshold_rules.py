@@ -20,7 +20,7 @@ from mlemo.thresholds import (
     rules_from_checkpoint,
     rules_to_checkpoint,
 )
-from mlemo.thresholds.base import CutRule
+from mlemo.thresholds.base import LabelThresholdRule
 
 RULES = [
     FixedThreshold(0.3),
@@ -52,7 +52,7 @@ def parametrised(rules: list[ThresholdRule]):
 
 
 every_rule = parametrised(RULES)
-every_cut_rule = parametrised([rule for rule in RULES if isinstance(rule, CutRule)])
+every_label_threshold_rule = parametrised([rule for rule in RULES if isinstance(rule, LabelThresholdRule)])
 every_fitted_rule = parametrised([rule for rule in RULES if rule.describe() not in WITHOUT_FIT])
 every_rule_without_folds = parametrised([rule for rule in RULES if not getattr(rule, "cross_fit", 0)])  # by row number
 
@@ -74,13 +74,13 @@ def numbers(state):
     return [number for item in state for number in numbers(item)] if isinstance(state, list) else [state]
 
 
-class OddThreshold(CutRule):
+class OddThreshold(LabelThresholdRule):
     """A user's own rule, outside mlemo."""
 
     def __init__(self, level: float = 0.25) -> None:
         self.level = level
 
-    def _cuts(self, probabilities, targets, mask):
+    def _fit_thresholds(self, probabilities, targets, mask):
         return torch.full((probabilities.shape[1],), self.level)
 
     def describe(self):
@@ -133,7 +133,7 @@ def test_labels_without_positives_negatives_or_annotation_are_decided(template, 
     assert rule.predict(probabilities).shape == (40, 4)
 
 
-@every_cut_rule
+@every_label_threshold_rule
 def test_a_decision_is_probability_at_least_threshold(template):
     rule = fresh(template)
     probabilities, targets = data()
@@ -147,10 +147,10 @@ def test_a_decision_is_probability_at_least_threshold(template):
 
 @every_rule
 def test_rules_that_decide_otherwise_have_no_thresholds(template):
-    assert (fresh(template).fit(*data()).thresholds() is None) != isinstance(template, CutRule)
+    assert (fresh(template).fit(*data()).thresholds() is None) != isinstance(template, LabelThresholdRule)
 
 
-@every_cut_rule
+@every_label_threshold_rule
 def test_thresholds_are_a_copy(template):
     rule = fresh(template).fit(*data())
     before = rule.thresholds().clone()
@@ -268,7 +268,7 @@ def test_a_rule_fitted_for_other_labels_says_so(template):
 def test_an_unfitted_rule_says_so(template):
     with pytest.raises(ValueError, match="is not fitted: call fit"):
         fresh(template).predict(torch.zeros(2, 4))
-    if isinstance(template, CutRule):
+    if isinstance(template, LabelThresholdRule):
         with pytest.raises(ValueError, match="is not fitted: call fit"):
             fresh(template).thresholds()
 

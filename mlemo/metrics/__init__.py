@@ -1,4 +1,4 @@
-"""Metrics, intervals and comparisons; all metrics are defined in :mod:`mlemo.metrics.collection`."""
+"""Metrics, intervals and comparisons; :mod:`mlemo.metrics.collection` defines all metrics."""
 
 from mlemo.metrics.calibration import expected_calibration_error, reliability
 from mlemo.metrics.collection import MultiLabelMetrics

@@ -1,4 +1,4 @@
-"""Average precision and AUROC of entries that are sorted once, for many weightings of the samples."""
+"""Average precision and AUROC for many weightings of the samples, from entries that are sorted once."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["Ranking"]
 
 @dataclass(frozen=True)
 class Ranking:
-    """Entries of a label (or of all labels) from the highest score down, each as the row of its sample.
+    """Entries of one label (or of all labels) by descending score, each given by the row of its sample.
 
-    Scores that tie form a group; only groups that hold a positive entry move the average precision and the AUROC.
+    Equal scores form a group; only groups with a positive entry change the average precision and the AUROC.
 
     Args:
         rows: Row of each annotated entry.
-        positive_rows: The same of the positive entries alone.
-        first: Position in ``rows`` of the first entry of each group that holds a positive one.
+        positive_rows: Row of each positive entry.
+        first: Position in ``rows`` of the first entry of each group with a positive entry.
         last: Position in ``rows`` of its last entry.
         last_positive: Position in ``positive_rows`` of its last positive entry.
     """
@@ -33,7 +33,7 @@ class Ranking:
 
     @classmethod
     def of(cls, scores: Array, truth: Array, annotated: Array) -> Ranking:
-        """From matrices ``(N, labels)``."""
+        """Sort the entries of matrices ``(N, labels)``."""
         rows = np.nonzero(annotated)[0]
         scores, truth = scores[annotated], truth[annotated]
         order = np.argsort(-scores, kind="stable")
@@ -45,7 +45,7 @@ class Ranking:
         return cls(rows, rows[truth], starts[holds], ends[holds], positives[ends[holds]] - 1)
 
     def areas(self, counts: Array) -> Array:
-        """Average precision and AUROC, ``(2, R)``; NaN where the entries that count have one value only."""
+        """Return average precision and AUROC, ``(2, R)``; NaN where the weighted entries have one value only."""
         if not 0 < len(self.positive_rows) < len(self.rows):
             return np.full((2, len(counts)), np.nan)
         seen = np.take(counts, self.rows, axis=1).cumsum(axis=1, dtype=np.int32)

@@ -1,4 +1,4 @@
-"""Calibration: whether labels predicted with probability p are right in a share p of the cases."""
+"""Calibration: whether labels predicted with probability p are correct in a share p of the cases."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Reliability", "expected_calibration_error", "reliability"]
 
 @dataclass(frozen=True)
 class Reliability:
-    """Each label's annotated entries in equal-width bins of their probability.
+    """Annotated entries of each label in bins of equal width by their probability.
 
     Attributes:
         counts: ``(C, bins)`` float64, number of entries.
@@ -27,15 +27,15 @@ class Reliability:
     frequency: Tensor
 
     def expected_calibration_error(self) -> Tensor:
-        """Σ_b n_b / n |frequency_b − probability_b| for each label, ``(C,)`` float64; NaN without annotated entries."""
+        """Σ_b n_b / n |frequency_b − probability_b| per label, ``(C,)`` float64; NaN without annotated entries."""
         gaps = (self.frequency - self.probability).abs().nan_to_num()
         return (self.counts * gaps).sum(dim=1) / self.counts.sum(dim=1)
 
 
 def reliability(probabilities: Tensor, targets: Tensor, mask: Tensor | None = None, bins: int = 10) -> Reliability:
-    """Count each label's entries, probabilities and positives by bins of equal width.
+    """Compute the number of entries, mean probability and share of positives of each label in bins of equal width.
 
-    Bin b of B holds b/B ≤ p < (b + 1)/B, the last one also p = 1.
+    Bin b of B covers b/B ≤ p < (b + 1)/B, and the last one also p = 1.
 
     Args:
         probabilities: ``(N, C)`` float in [0, 1].
@@ -69,11 +69,11 @@ def reliability(probabilities: Tensor, targets: Tensor, mask: Tensor | None = No
 def expected_calibration_error(
     probabilities: Tensor, targets: Tensor, mask: Tensor | None = None, bins: int = 10
 ) -> Tensor:
-    """Expected calibration error of each label (Guo et al. 2017), of the probability of the label being on.
+    """Compute the expected calibration error per label (Guo et al. 2017), for the probability of the positive class.
 
     ECE_c = Σ_b n_cb / n_c |share of positives in bin b − mean probability in bin b|, bins of equal width, annotated
-    entries only. torchmetrics' ``BinaryCalibrationError`` of a single label is the same but for probabilities of
-    exactly 1, which have a bin of their own there.
+    entries only. torchmetrics' ``BinaryCalibrationError`` of a single label is equal except for probabilities of
+    exactly 1, which have a separate bin there.
 
     Args:
         probabilities: ``(N, C)`` float in [0, 1].

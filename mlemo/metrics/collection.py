@@ -1,8 +1,8 @@
-"""The metrics of multi-label classification: every name, formula and convention, and which paper reports it.
+"""The metrics of multi-label classification: names, formulas, conventions and the papers that report them.
 
 N samples, C labels; p_ic probabilities, y_ic ∈ {0, 1} targets, ŷ_ic ∈ {0, 1} decisions. TP, FP, FN count annotated
-entries; an entry that is not annotated counts nowhere, and a sample without any annotated label does not enter a mean
-over samples. "Micro" sums the counts over all labels first, "macro" is the plain mean of the labels' values, "weighted"
+entries; entries that are not annotated are ignored, and samples without annotated labels are left out of means over
+samples. "Micro" sums the counts over all labels first, "macro" is the plain mean of the labels' values, "weighted"
 their mean weighted by the number of positives, "samples" the mean over samples.
 
 ===================== ================================================================================= =========
@@ -40,9 +40,9 @@ Papers: 0 Bert-WDL (its "AP" is not defined: macro_ap or label_ranking_ap), 1 GT
 
 Conventions:
 
-- Two empty sets: samples_f1, jaccard, samples_precision and samples_recall are 1 (as the SemEval-2018 scorer has it; a
+- Two empty sets: samples_f1, jaccard, samples_precision and samples_recall are 1 (as in the SemEval-2018 scorer; a
   perfect decision scores 1 everywhere). If only the decisions are empty the precision is 0, if only the targets the
-  recall. scikit-learn's ``zero_division`` would set all these cases alike.
+  recall. scikit-learn's ``zero_division`` sets the same value in all these cases.
 - Label-wise and micro precision, recall and F1 are 0 for 0/0 and counted, as in scikit-learn with ``zero_division=0``:
   a label with no positive and no prediction has an F1 of 0. macro_f1_present leaves out the labels without a positive,
   for whose F1 a decision can only be wrong or make no difference; with no label left it is NaN.
@@ -53,12 +53,12 @@ Conventions:
 - Ranking metrics: a label that ties with an irrelevant one is not above it. Samples with no or only relevant labels
   have a ranking loss of 0, a label_ranking_ap of 1 and, without relevant labels, a coverage_error of 0 and a one_error
   of 1; coverage_error_base0 subtracts 1 from the mean, hence −1 for these. As in scikit-learn (which has no one-error).
-- Probabilities are taken as they are (never as logits) and compared in single precision; a decision is p_ic ≥ t.
+- Probabilities are used as given (never as logits) and compared in single precision; a decision is p_ic ≥ t.
 
-Where a paper means something else: sigmoidF1 swaps the names micro and macro (its eq. 9 is micro_f1, its eq. 10
-macro_f1, its eq. 12 macro_precision), does not divide the weights of eq. 11 by their sum, and its mAP (eq. 13–14)
-interpolates precision, which macro_ap does not. The code behind the adaptive batch selection paper counts a tie as
-right in macro-AUC, where macro_auroc_zero counts a half.
+Where a paper differs: sigmoidF1 swaps the names micro and macro (its eq. 9 is micro_f1, its eq. 10 macro_f1, its eq. 12
+macro_precision), does not divide the weights of eq. 11 by their sum, and its mAP (eq. 13–14) interpolates precision,
+which macro_ap does not. The code behind the adaptive batch selection paper counts a tie as correct in macro-AUC, where
+macro_auroc_zero counts a half.
 """
 
 from __future__ import annotations
@@ -91,14 +91,14 @@ OPTIONS: dict[str, Any] = {"ignore_index": NOT_ANNOTATED, "validate_args": False
 
 
 class MultiLabelMetrics(Metric):
-    """All metrics of the table in the module's docstring, over every sample seen since the last reset.
+    """Compute all metrics of the table in :mod:`mlemo.metrics.collection` over the samples since the last reset.
 
-    Under several processes the samples of all of them are gathered, so that each process returns the value of all
-    samples together, also where a process has seen none.
+    With several processes the samples of all of them are gathered, so that each process returns the value over all
+    samples, even a process without samples.
 
     Args:
         label_space: The labels, in the order of the columns.
-        **kwargs: Passed on to :class:`torchmetrics.Metric`, such as ``compute_on_cpu=True``.
+        **kwargs: Keyword arguments of :class:`torchmetrics.Metric`, such as ``compute_on_cpu=True``.
 
     Example:
         >>> metrics = MultiLabelMetrics(LabelSpace(("joy", "anger")))
@@ -162,7 +162,7 @@ class MultiLabelMetrics(Metric):
         super().sync(*args, **kwargs)
 
     def compute(self) -> dict[str, Tensor]:
-        """Every metric of the table by its name, as scalars.
+        """Compute every metric of the table, as scalars by name.
 
         Raises:
             ValueError: There is no annotated entry.
@@ -170,9 +170,9 @@ class MultiLabelMetrics(Metric):
         return self._of_decisions() | self._of_probabilities()
 
     def of_decisions(self) -> dict[str, Tensor]:
-        """The metrics of decisions alone, micro_precision to hamming_loss in the table: those that a rule moves.
+        """Compute the metrics of decisions alone, micro_precision to hamming_loss in the table.
 
-        The others sort the probabilities of each label, which takes most of the time where labels are many.
+        The other metrics sort the probabilities of each label, which takes most of the time for many labels.
 
         Raises:
             ValueError: There is no annotated entry.
@@ -239,7 +239,7 @@ class MultiLabelMetrics(Metric):
         return values
 
     def _samples(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Probabilities, targets, decisions and mask of all samples, each ``(N, C)``."""
+        """Return probabilities, targets, decisions and mask of all samples, each ``(N, C)``."""
         states = (self.probabilities, self.targets, self.decisions, self.mask)
         probabilities, targets, decisions, mask = (dim_zero_cat(state) for state in states)
         if not mask.any():
@@ -277,12 +277,12 @@ def _over_samples(on: Tensor, truth: Tensor) -> dict[str, Tensor]:
 
 
 def _two_valued(truth: Tensor) -> Tensor:
-    """Whether the annotated targets of a label are neither all 0 nor all 1: ``(C,)`` bool."""
+    """Find the labels whose annotated targets are neither all 0 nor all 1: ``(C,)`` bool."""
     return (truth == 1).any(dim=0) & (truth == 0).any(dim=0)
 
 
 def _per_label(metric: Callable[..., Tensor], probabilities: Tensor, truth: Tensor) -> Tensor:
-    """A metric of torchmetrics for each label, ``(C,)``; NaN for labels whose annotated targets have one value only."""
+    """Compute a torchmetrics metric per label, ``(C,)``; NaN for labels whose annotated targets have one value only."""
     scored = _two_valued(truth)
     values = torch.full(scored.shape, torch.nan, device=truth.device)
     if scored.any():

@@ -1,8 +1,8 @@
-"""Whether one system is better than another: paired tests on the same samples, and over data sets or seeds.
+"""Tests of whether one system is better than another: paired on the same samples, or over data sets or seeds.
 
-On one test set, :func:`compare` resamples samples and adds the variance between runs. Over several data sets,
-:func:`wilcoxon` takes one value of each system per data set, as in the adaptive batch selection paper (its Table 3;
-Demšar 2006). Where several comparisons are made, :func:`holm` corrects their p-values.
+On one test set, :func:`compare` resamples the samples and adds the variance between runs. Over several data sets,
+:func:`wilcoxon` uses one value per system and data set, as in the adaptive batch selection paper (its Table 3; Demšar
+2006). :func:`holm` corrects the p-values of several comparisons.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Comparison:
-    """The difference of a metric between two systems.
+    """Difference of a metric between two systems.
 
     Args:
         difference: Metric of the first minus metric of the second.
         low: Lower end of the paired interval of the difference.
-        high: Its upper end.
+        high: Upper end of it.
         p: Two-sided p-value of "no difference".
     """
 
@@ -62,30 +62,30 @@ def compare(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Comparison:
-    """Paired comparison of two systems on the same samples.
+    """Compare two systems on the same samples.
 
     Both methods give the same interval: both systems are scored on the same resamples, and where a system has several
     runs, the variance between them is added, with Student's quantile in place of the normal one
     (:mod:`mlemo.metrics.estimate`). They differ in the p-value, R being the number of resamples:
 
-    - ``bootstrap``: the smallest α for which the interval of confidence 1 − α leaves 0 out, at least 2 / (R + 1). It is
-      below 1 − confidence where the interval leaves 0 out. For single runs it is the share of the resampled differences
-      beyond 0, twice.
+    - ``bootstrap``: the smallest α for which the interval of confidence 1 − α excludes 0, at least 2 / (R + 1). It is
+      below 1 − confidence where the interval excludes 0. For single runs it is twice the share of the resampled
+      differences beyond 0.
     - ``randomization`` (Noreen 1989): p = (k + 1) / (R + 1), k = #{|Δ*| ≥ |Δ|}, where each Δ* comes from swapping the
-      outputs of the two systems for each sample with probability 1/2. It tests whether the two are exchangeable and
-      holds at any number of samples.
+      outputs of the two systems for each sample with probability 1/2. It tests whether the two are exchangeable and is
+      valid for any number of samples.
 
     Args:
         metric: As for :func:`~mlemo.metrics.bootstrap_interval`.
         a: Decisions or probabilities of the first system, ``(N, C)``, or ``(S, N, C)`` for S runs of it (``bootstrap``
-            only): then the means over the runs are compared.
-        b: The same of the second system; its number of runs may be another. One run beside several is given the
-            variance of theirs; where both systems have one run, the chance of the seeds is not in the result.
+        only), whose means are compared.
+        b: The same for the second system; its number of runs may differ. A single run compared with several is assigned
+        their variance; where both systems have one run, the result does not include the variance between seeds.
         targets: ``(N, C)``, 0 or 1.
         mask: ``(N, C)`` bool, ``False`` = not annotated; ``None`` = all annotated.
-        method: What the p-value comes from.
+        method: Method of the p-value.
         resamples: Number R of resamples, and of swaps.
-        confidence: Share of the tests whose interval is meant to hold the true difference.
+        confidence: Confidence level of the interval.
         seed: Seed of the draws.
 
     Returns:
@@ -126,14 +126,14 @@ def paired_bootstrap(a: Array, b: Array, confidence: float = 0.95) -> Comparison
     """Compare two systems by their values on the same resamples.
 
     Args:
-        a: ``(1 + R,)`` of one run from :func:`~mlemo.metrics.intervals.bootstrap_values`: the value, then those of the
-            resamples; ``(S, 1 + R)`` for S runs.
-        b: The same of the second system, with the same seed.
-        confidence: Share of the tests whose interval is meant to hold the true difference.
+        a: Value on the samples and values on the resamples, as from :func:`~mlemo.metrics.intervals.bootstrap_values`:
+            ``(1 + R,)`` for one run, ``(S, 1 + R)`` for S runs.
+        b: The same for the second system, from the same seed.
+        confidence: Confidence level of the interval.
 
     Returns:
-        Difference, interval, and the p-value of :func:`compare` with ``bootstrap``; resamples where a value is NaN do
-        not count.
+        Difference, interval, and the p-value of :func:`compare` with ``bootstrap``; resamples where a value is NaN are
+        ignored.
     """
     found = estimate_difference(np.atleast_2d(a), np.atleast_2d(b))
     low, difference, high = found.interval(confidence)
@@ -141,17 +141,17 @@ def paired_bootstrap(a: Array, b: Array, confidence: float = 0.95) -> Comparison
 
 
 def randomization_p(evaluate: Evaluate, shape: Sequence[int], resamples: int, seed: int) -> Array:
-    """P-values of :func:`compare` with ``randomization``, of several metrics at once.
+    """Compute the p-values of :func:`compare` with ``randomization`` for several metrics at once.
 
     Args:
-        evaluate: Counts ``(R, 2 N)`` to values ``(K, R)``, of the N samples with the outputs of the first system and
-            then with those of the second. A swap is a choice of N among these rows.
+        evaluate: Function from counts ``(R, 2 N)`` to values ``(K, R)``, over the N samples with the outputs of the
+        first system followed by those of the second. A swap is a choice of N of these rows.
         shape: N and C; only the size of the blocks depends on C.
         resamples: Number R of swaps.
         seed: Seed of the draws.
 
     Returns:
-        ``(K,)``; NaN where a value of a system itself is not defined. Swaps that give NaN do not count.
+        ``(K,)``; NaN where the value of a system is not defined. Swaps that give NaN are ignored.
     """
     if resamples < 1:
         raise ValueError(f"resamples must be at least 1, found {resamples}")
@@ -179,8 +179,8 @@ class SignedRanks:
     Args:
         statistic: The smaller of the rank sums W⁺ and W⁻.
         p: Two-sided p-value.
-        effect: Matched-pairs rank-biserial correlation (W⁺ − W⁻) / (W⁺ + W⁻): 1 where the first value is the larger one
-            in every pair that differs, −1 where the second is (Kerby 2014).
+        effect: Matched-pairs rank-biserial correlation (W⁺ − W⁻) / (W⁺ + W⁻): 1 where the first value is larger in
+        every pair that differs, −1 where the second is (Kerby 2014).
         pairs: Number of pairs that differ.
     """
 
@@ -191,22 +191,22 @@ class SignedRanks:
 
 
 def wilcoxon(a: Sequence[float], b: Sequence[float]) -> SignedRanks:
-    """Wilcoxon signed-rank test of two systems over data sets (or other pairs): ``a[i]`` and ``b[i]`` belong together.
+    """Test two systems over data sets (or other pairs ``a[i]``, ``b[i]``) with the Wilcoxon signed-rank test.
 
     Two-sided. Pairs without a difference are left out (Wilcoxon 1945), tied differences share their mean rank;
     differences are rounded to 10 digits first, so that 0.55 − 0.54 ties with 0.45 − 0.44. The p-value is exact for up
-    to 50 pairs, with ties for up to 13; above that it is the normal approximation, corrected for ties. Figures of
-    seeds may be paired only where the runs of both systems share what the seed decides, such as a split.
+    to 50 pairs, with ties for up to 13; above that it is the normal approximation, corrected for ties. Values of seeds
+    may be paired only where the seed determines something common to the runs of both systems, such as a split.
 
     Args:
-        a: A figure of the first system on each data set.
-        b: The same of the second system.
+        a: Values of the first system, one per data set.
+        b: Values of the second system.
 
     Returns:
         Statistic, p-value, effect size and number of pairs. Without any difference p is 1 and the effect 0.
 
     Raises:
-        ValueError: Not two lists of finite numbers of the same length, at least one.
+        ValueError: The values are not two non-empty lists of finite numbers of the same length.
 
     Example:
         >>> wilcoxon([0.81, 0.62, 0.7, 0.55, 0.9], [0.8, 0.6, 0.7, 0.56, 0.86])
@@ -216,7 +216,7 @@ def wilcoxon(a: Sequence[float], b: Sequence[float]) -> SignedRanks:
     if first.ndim != 1 or first.shape != second.shape or not len(first):
         raise ValueError(f"expected two lists of the same length, found shapes {first.shape} and {second.shape}")
     if not np.isfinite([first, second]).all():
-        raise ValueError(f"figures must be finite, found {first.tolist()} and {second.tolist()}")
+        raise ValueError(f"values must be finite, found {first.tolist()} and {second.tolist()}")
     differences = np.round(first - second, 10)
     differences = differences[differences != 0]
     pairs = len(differences)
@@ -228,18 +228,18 @@ def wilcoxon(a: Sequence[float], b: Sequence[float]) -> SignedRanks:
     if len(np.unique(ranks)) == pairs and pairs <= 50:
         method = "exact"
     elif pairs <= 13:
-        method = stats.PermutationMethod(n_resamples=2**pairs)  # as many as there are: all of them
+        method = stats.PermutationMethod(n_resamples=2**pairs)  # all of them
     p = float(stats.wilcoxon(differences, method=method).pvalue)
     return SignedRanks(min(plus, minus), p, (plus - minus) / (plus + minus), pairs)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values corrected for their number (Holm 1979), in the given order.
+    """Correct p-values for their number (Holm 1979), in the given order.
 
     The k-th smallest of m is multiplied by m − k + 1, is at least as large as the one before it, and at most 1.
 
     Args:
-        p_values: P-values of one family of tests; NaN stays NaN and is not counted.
+        p_values: P-values of one family of tests; NaN remains NaN and is not counted.
 
     Example:
         >>> holm([0.01, 0.04, 0.03])
@@ -256,7 +256,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def mean_and_sd(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and sample standard deviation (n − 1 in the denominator; NaN for one value) over seeds.
+    """Compute the mean and sample standard deviation (n − 1 in the denominator; NaN for one value) over seeds.
 
     Raises:
         ValueError: There is no value.

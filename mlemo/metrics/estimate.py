@@ -1,14 +1,14 @@
-r"""A metric, or a difference of two, with the two chances in it: that of the test samples and that of the seeds.
+r"""The variance of a metric, or of a difference of two, due to the test samples and to the seeds.
 
-The value of run r on a test set is a random effect of the test set, one of the run, and one of both together. The
-resamples give the variance of the first, V_samples; the values of the S runs give a variance between runs, MS, which
-holds the third as well, and the resamples show how large that is (I, the part of a run's deviation from its own value
-that the other runs do not share). A mean over S runs has the variance
+The value of run r on a test set is the sum of a random effect of the test set, one of the run, and one of both
+together. The resamples estimate the variance of the first, V_samples; the values of the S runs give a variance between
+runs, MS, which includes the third as well, and the resamples estimate its size (I, the part of a run's deviation from
+its own value that the other runs do not share). A mean over S runs has the variance
 
     V = V_samples + V_seeds,  V_seeds = max(0, MS − I) / S,
 
-and with S of 2 or 3 the second term is hardly known. The quantiles are therefore Student's with the degrees of freedom
-of Satterthwaite (1946),
+and with S of 2 or 3 the estimate of the second term is poor. The quantiles are therefore those of Student's
+distribution with the degrees of freedom of Satterthwaite (1946),
 
     ν = V² / ((MS / S)² / (S − 1)),
 
@@ -17,7 +17,7 @@ quantile of the resamples and z that of the normal distribution, the lower end i
 
     θ − (t_ν / z) √((θ − q)² + z² V_seeds),
 
-which is the percentile q itself where there is one run. An end never crosses the value.
+which is the percentile q itself for one run. An end never crosses the value.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from mlemo.metrics.pseudo_positives import Array
 
 __all__ = ["Estimate", "estimate", "estimate_difference"]
 
-#: Differences of metrics that are closer than this are the same: they differ by rounding only.
+#: Differences of metrics that are closer than this are equal up to rounding.
 ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its two variances.
+    """A value with the variances due to samples and seeds.
 
     Args:
         value: The metric, or the difference: the mean over the runs.
-        resampled: ``(R,)`` ascending: the same on each resample, without those where it is not defined.
+        resampled: ``(R,)`` ascending: the value on each resample, without those where it is not defined.
         seed_variance: V_seeds; 0 where each system has one run.
         degrees: Degrees of freedom ν; infinite where no system has several runs that differ.
     """
@@ -52,10 +52,10 @@ class Estimate:
     degrees: float
 
     def interval(self, confidence: float) -> tuple[float, float, float]:
-        """Interval with equal tails.
+        """Compute the interval with equal tails.
 
         Args:
-            confidence: Share of the tests whose interval is meant to hold the true value.
+            confidence: Confidence level of the interval.
 
         Returns:
             ``(low, value, high)``; the ends are NaN where the metric is not defined.
@@ -71,9 +71,9 @@ class Estimate:
         return self.value - self._reach(tail, -1), self.value, self.value + self._reach(tail, 1)
 
     def p(self) -> float:
-        """Two-sided p-value of "the value is 0": the smallest α whose interval of confidence 1 − α leaves 0 out.
+        """Compute the two-sided p-value of "the value is 0": the smallest α whose 1 − α interval excludes 0.
 
-        It is at least 2 / (R + 1), which is what R resamples can tell apart; NaN where the metric is not defined.
+        It is at least 2 / (R + 1), the resolution of R resamples; NaN where the metric is not defined.
         """
         if np.isnan(self.value) or not len(self.resampled):
             return np.nan
@@ -90,7 +90,7 @@ class Estimate:
         return float(optimize.brentq(margin, least, most))
 
     def _reach(self, tail: float, side: int) -> float:
-        """Distance from the value to the end of the interval below (−1) or above it (+1)."""
+        """Compute the distance from the value to the end of the interval below (−1) or above it (+1)."""
         count = len(self.resampled)
         position = (tail if side < 0 else 1 - tail) * (count + 1)  # Weibull's plotting positions
         quantile = float(np.interp(position, np.arange(1, count + 1), self.resampled))
@@ -102,24 +102,24 @@ class Estimate:
 
 
 def estimate(values: Array) -> Estimate:
-    """The mean over the runs of one system.
+    """Estimate the mean over the runs of one system.
 
     Args:
-        values: ``(S, 1 + R)``, a row a run as from :func:`~mlemo.metrics.intervals.bootstrap_values`, from the same
+        values: ``(S, 1 + R)``, one row per run as from :func:`~mlemo.metrics.intervals.bootstrap_values`, from the same
             resamples.
     """
     return _combine(values.mean(axis=0), [(values, 1 / len(values))])
 
 
 def estimate_difference(a: Array, b: Array) -> Estimate:
-    """The mean over the runs of one system minus that of another one.
+    """Estimate the difference of the means over the runs of two systems.
 
-    A system with one run shows no variance of its seeds. Beside several runs of the other system theirs is taken for
-    it; where both have one run, the chance of the seeds is not in the result.
+    A single run gives no variance between seeds. Compared with several runs of the other system, it is assigned their
+    variance; where both have one run, the result does not include the variance between seeds.
 
     Args:
         a: ``(S, 1 + R)`` of the first system, as for :func:`estimate`.
-        b: The same of the second one, from the same resamples; its number of runs may be another.
+        b: The same for the second system, from the same resamples; its number of runs may differ.
     """
     shares = 1 / len(a), 1 / len(b)
     if len(b) == 1:
@@ -130,7 +130,7 @@ def estimate_difference(a: Array, b: Array) -> Estimate:
 
 
 def _combine(values: Array, systems: list[tuple[Array, float]]) -> Estimate:
-    """From the values ``(1 + R,)``, and of each system its values ``(S, 1 + R)`` and the factor of its variance."""
+    """Combine values ``(1 + R,)`` with each system's values ``(S, 1 + R)`` and the factor of its variance."""
     defined = ~np.isnan(values[1:])
     resampled = np.sort(values[1:][defined])
     seeds = uncertain = 0.0

@@ -1,11 +1,11 @@
-"""How sure a metric is: resamples of the test samples, pseudo-positives of rare labels, and the spread of the runs.
+"""Confidence intervals of metrics from resampled test samples, pseudo-positives of rare labels and several runs.
 
 A resample draws N of the N samples with replacement (Efron 1979; Hurtado et al., section 5) and adds pseudo-positives
-to the means over labels (:mod:`mlemo.metrics.pseudo_positives`), without which an interval of macro-F1 does not cover
-where labels are rare. Several runs of one system (seeds) are scored on the same resamples, and their spread is added
-(:mod:`mlemo.metrics.estimate`). What the intervals cover in simulations is in ``docs/uncertainty.md``.
+to the means over labels (:mod:`mlemo.metrics.pseudo_positives`), without which the coverage of an interval of macro-F1
+is too low where labels are rare. Several runs of one system (seeds) are scored on the same resamples, and their
+variance is added (:mod:`mlemo.metrics.estimate`). ``docs/uncertainty.md`` reports the coverage in simulations.
 
-Samples without an annotated label are left out. A resample where the metric is not defined (NaN) does not count.
+Samples without an annotated label are left out. A resample where the metric is not defined (NaN) is ignored.
 """
 
 from __future__ import annotations
@@ -38,14 +38,15 @@ __all__ = [
     "with_few_positives",
 ]
 
-#: Below so many positives the interval of a label's own F1 spans half of [0, 1] (``docs/uncertainty.md``).
+#: Number of positives below which the interval of a label's F1 spans half of [0, 1] (``docs/uncertainty.md``).
 FEW_POSITIVES = 10
-#: Entries R · N · C that the resamples at the end of a run visit at most. All metrics of 1e7 (C = 10,000) to 8e7 (C =
+#: Largest number of entries R · N · C that the resamples at the end of a run visit. All metrics of 1e7 (C = 10,000) to
+# 8e7 (C =
 #: 28) of them take a second on one core.
 BUDGET = 2**30
-#: Resamples below which no interval is given: its ends are the fifth of 200 values from either end.
+#: Number of resamples below which no interval is computed: its ends are the fifth of 200 values from either end.
 FEWEST = 200
-#: Entries that one block of resamples gathers: some 16 MB, which stay in the cache, or nearly.
+#: Number of entries gathered by one block of resamples: some 16 MB, which about fit in the cache.
 BLOCK = 2**22
 
 
@@ -59,24 +60,24 @@ def bootstrap_interval(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> tuple[float, float, float]:
-    """Interval of a metric by resampling, for one run or for the mean over several.
+    """Compute the interval of a metric by resampling, for one run or for the mean over several.
 
     Args:
-        metric: A name of :mod:`mlemo.metrics.collection`, or a function ``(outputs, targets) -> number`` that is given
-            the mask as a third argument where there is one. A function is called once per resample, on the drawn rows:
-            it is as slow as that, and gets no pseudo-positives.
-        decisions_or_probabilities: ``(N, C)``, or ``(S, N, C)`` for S runs of one system. A metric of probabilities
-            (average precision, AUROC, ranking loss …) takes floats in [0, 1], any other decisions, 0 or 1 in any dtype.
+        metric: A name of :mod:`mlemo.metrics.collection`, or a function ``(outputs, targets) -> number`` with the mask
+        as a third argument, if any. A function is called once per resample, on the drawn rows, which is slow, and
+        without pseudo-positives.
+        decisions_or_probabilities: ``(N, C)``, or ``(S, N, C)`` for S runs of one system. Metrics of probabilities
+        (average precision, AUROC, ranking loss …) need floats in [0, 1], the others decisions, 0 or 1 in any dtype.
         targets: ``(N, C)``, 0 or 1.
         mask: ``(N, C)`` bool, ``False`` = not annotated; ``None`` = all annotated.
         resamples: Number of resamples.
-        confidence: Share of the tests whose interval is meant to hold the true value.
-        seed: Seed of the draws. The same seed gives the same resamples of the same number of samples, whatever the
-            metric and the outputs.
+        confidence: Confidence level of the interval.
+        seed: Seed of the draws. With the same seed and number of samples the resamples are the same for all metrics and
+            outputs.
 
     Returns:
-        ``(low, value, high)``; ``value`` is that of the samples themselves, the mean over the runs. One run tells
-        nothing about seeds: its interval is over the samples alone.
+        ``(low, value, high)``; ``value`` is that of the samples themselves, the mean over the runs. The interval of a
+        single run includes the variance between samples only, not between seeds.
 
     Raises:
         ValueError: An unknown metric, outputs of the wrong kind, wrong shapes, dtypes or values, no annotated entry, or
@@ -105,7 +106,7 @@ def bootstrap_intervals(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> dict[str, tuple[float, float, float]]:
-    """Intervals of metrics of the collection for one run, from the same resamples.
+    """Compute the intervals of several metrics for one run, from the same resamples.
 
     Args:
         probabilities: ``(N, C)`` float in [0, 1].
@@ -114,7 +115,7 @@ def bootstrap_intervals(
         mask: ``(N, C)`` bool, ``False`` = not annotated; ``None`` = all annotated.
         metrics: Names of :class:`~mlemo.metrics.MultiLabelMetrics`; all of them if left out.
         resamples: Number of resamples.
-        confidence: Share of the tests whose interval is meant to hold the true value.
+        confidence: Confidence level of the interval.
         seed: Seed of the draws.
 
     Returns:
@@ -133,14 +134,14 @@ def bootstrap_intervals(
         decisions = probabilities >= 0.5
     (decisions,), some, some_mask = annotated_samples(decisions, targets, mask)
     (scores,), _, _ = annotated_samples(probabilities, targets, mask)
-    ranked = scores if set(metrics).intersection(PROBABILITY_METRICS) else None  # sorting them is most of the work
+    ranked = scores if set(metrics).intersection(PROBABILITY_METRICS) else None  # sorting them takes most of the time
     evaluate = WeightedMetrics(metrics, some, some_mask, decisions, ranked)
     values = bootstrap_values(evaluate, some.shape, resamples, seed)
     return {name: estimate(row[None]).interval(confidence) for name, row in zip(metrics, values)}
 
 
 def annotated_samples(outputs: Tensor, targets: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Outputs as ``(S, N, C)``, targets and mask of the samples that are annotated for some label.
+    """Select the samples with at least one annotated label; outputs are returned as ``(S, N, C)``.
 
     Raises:
         ValueError: Wrong shapes, or no annotated entry.
@@ -159,10 +160,10 @@ def annotated_samples(outputs: Tensor, targets: Tensor, mask: Tensor | None) -> 
 
 
 def bootstrap_values(evaluate: Evaluate, shape: Sequence[int], resamples: int, seed: int) -> Array:
-    """Metrics of the samples themselves, then of each resample with its pseudo-positives.
+    """Compute metrics on the samples themselves, then on each resample with its pseudo-positives.
 
     Args:
-        evaluate: Counts ``(R, N)`` to the values ``(K, R)`` of K metrics, such as
+        evaluate: Function from counts ``(R, N)`` to the values ``(K, R)`` of K metrics, such as
             :class:`~mlemo.metrics.weighted.WeightedMetrics`.
         shape: N and C.
         resamples: Number of resamples.
@@ -188,15 +189,15 @@ def bootstrap_values(evaluate: Evaluate, shape: Sequence[int], resamples: int, s
 
 
 def resamples_within_budget(resamples: int, samples: int, labels: int) -> int:
-    """The most resamples, up to those asked for, with R · N · C of at most `BUDGET`.
+    """Limit the number of resamples so that R · N · C is at most `BUDGET`.
 
     Args:
-        resamples: How many are asked for.
+        resamples: Requested number.
         samples: N.
         labels: C.
 
     Returns:
-        R; 0 where the budget has no room for `FEWEST` of them, or for those asked for where these are fewer.
+        R; 0 where the budget does not allow `FEWEST` resamples, or the requested number if that is smaller.
 
     Example:
         >>> [resamples_within_budget(1000, 3000, labels) for labels in (28, 1000, 10_000)]
@@ -207,14 +208,14 @@ def resamples_within_budget(resamples: int, samples: int, labels: int) -> int:
 
 
 def blocks(resamples: int, entries: int) -> Iterator[int]:
-    """Sizes of the blocks in which resamples of that many entries are computed."""
+    """Yield the sizes of the blocks in which resamples of that many entries are computed."""
     size = max(1, BLOCK // entries)
     for start in range(0, resamples, size):
         yield min(size, resamples - start)
 
 
 def with_few_positives(targets: Tensor, mask: Tensor | None, names: Sequence[str]) -> dict[str, int]:
-    """Labels with fewer than :data:`FEW_POSITIVES` positives, whose intervals depend on the pseudo-positives.
+    """Find labels with fewer than :data:`FEW_POSITIVES` positives, whose intervals depend on the pseudo-positives.
 
     Args:
         targets: ``(N, C)``, 0 or 1.
@@ -222,8 +223,7 @@ def with_few_positives(targets: Tensor, mask: Tensor | None, names: Sequence[str
         names: The C labels.
 
     Returns:
-        The number of positives by the label's name, in the order of ``names``; labels that are nowhere annotated are
-        left out.
+        The number of positives by label name, in the order of ``names``; labels without annotations are left out.
     """
     truth, annotated = check_targets(targets, mask, tuple(targets.shape))
     found = zip(names, truth.sum(0).tolist(), annotated.any(0).tolist())
@@ -231,6 +231,6 @@ def with_few_positives(targets: Tensor, mask: Tensor | None, names: Sequence[str
 
 
 def _counts(drawn: Array, samples: int) -> Array:
-    """How often each sample was drawn: ``(R, N)`` int32, from the drawn rows ``(R, N)``."""
+    """Count how often each sample was drawn: ``(R, N)`` int32, from the drawn rows ``(R, N)``."""
     drawn += np.arange(len(drawn))[:, None] * samples
     return np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape).astype(np.int32)

@@ -1,17 +1,17 @@
-"""Pseudo-positives: what a test set with few positives of a label leaves open about that label.
+"""Pseudo-positives, which represent the uncertainty about labels with few positives in the test set.
 
 A label without a positive in the test set has an F1 of 0 in every resample, and one with three positives loses all of
-them in 5 % of the resamples: the plain bootstrap takes what the test set does not show for known. Each resample
-therefore adds to each label c a random number of invented positives, half a positive in the mean, of which a share is
-right:
+them in 5 % of the resamples: the plain bootstrap underestimates the uncertainty. Each resample therefore adds to each
+label c a random number of invented positives, half a positive on average, of which a share is right:
 
     right_c ~ Gamma(K q),  wrong_c ~ Gamma(K (1 − q)),  q ~ Beta(1/2, 1/2),  K = 1/2,
 
 and a rate of the label, such as its recall TP / P, becomes (TP + right) / (P + right + wrong). For one label this is
-about the Bayesian posterior of Goutte and Gaussier (2005, section 4) under Jeffreys's prior: the counts of a resample
-are nearly Poisson, where the posterior has Gamma. The share q is common to all labels of a resample, because rare
-labels tend to be good or bad together; with a share of its own for each label the errors of many rare labels would
-cancel in the mean, and the interval would promise too much. Labels with many positives are not moved.
+approximately the Bayesian posterior of Goutte and Gaussier (2005, section 4) under Jeffreys's prior: the counts of a
+resample are approximately Poisson distributed, those of the posterior Gamma. The share q is common to all labels of a
+resample, because the scores of rare labels tend to be high or low together; with one share per label the errors of many
+rare labels would cancel in the mean, and the interval would be too short. Labels with many positives are hardly
+affected.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ class PseudoPositives:
     """Invented positives of each resample and label.
 
     Args:
-        right: ``(R, C)``, the weight of those that the system finds.
-        wrong: ``(R, C)``, the weight of those that it misses.
+        right: ``(R, C)``, weight of the positives that the system finds.
+        wrong: ``(R, C)``, weight of the positives that it misses.
     """
 
     right: Array
     wrong: Array
 
     def __getitem__(self, rows: slice) -> PseudoPositives:
-        """Those of some of the resamples."""
+        """Select some of the resamples."""
         return PseudoPositives(self.right[rows], self.wrong[rows])
 
     def only(self, labels: Array) -> PseudoPositives:
-        """None for the labels where ``labels`` ``(C,)`` is ``False``."""
+        """Set the pseudo-positives to 0 for labels where ``labels`` ``(C,)`` is ``False``."""
         return PseudoPositives(self.right * labels, self.wrong * labels)
 
 

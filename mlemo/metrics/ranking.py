@@ -1,12 +1,12 @@
 """Ranking metrics over the annotated labels of each sample.
 
-torchmetrics has three of these, but without a mask, with a Python loop over the samples (label-ranking average
-precision) and with ties broken by the sort (ranking loss); with ties and without a mask the functions here agree with
-scikit-learn, which has no one-error.
+torchmetrics has three of them, but without a mask, with a Python loop over the samples (label-ranking average
+precision) and with ties broken by the sort (ranking loss). Without a mask the functions here agree with scikit-learn,
+also for ties; scikit-learn has no one-error.
 
 In every function ``scores`` ``(N, C)`` are at least 0, ``targets`` ``(N, C)`` bool are ``False`` wherever ``mask``
-``(N, C)`` bool is, and a sample without any annotated label does not count. R_i are the relevant labels of sample i,
-I_i the irrelevant ones.
+``(N, C)`` bool is, and samples without annotated labels are ignored. R_i are the relevant labels of sample i, I_i the
+irrelevant ones.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ __all__ = ["coverage_error", "label_ranking_average_precision", "one_error", "ra
 
 
 def _at_least(scores: Tensor, among: Tensor, of: Tensor) -> Tensor:
-    """How many entries of the same row, of those in ``among``, have at least the score of an entry: ``(N, C)`` long.
+    """Count the entries of the same row and in ``among`` with at least the score of an entry: ``(N, C)`` long.
 
-    Only for entries in ``of`` ``(N, C)`` bool, of which a row of many labels has few; 0 elsewhere.
+    Only for entries in ``of`` ``(N, C)`` bool, which are few in a row of many labels; 0 elsewhere.
     """
     ascending = scores.masked_fill(~among, -1.0).sort(dim=1).values
     some = of.byte().topk(int(of.sum(dim=1).amax()), dim=1).indices if len(of) else of.long()
@@ -33,7 +33,7 @@ def _mean(values: Tensor, mask: Tensor) -> Tensor:
 
 
 def ranking_loss(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
-    """Mean share of the pairs of a relevant and an irrelevant label that are in the wrong order; ties are wrong.
+    """Compute the mean share of pairs of a relevant and an irrelevant label in the wrong order; ties are wrong.
 
     mean_i |{(j, k) ∈ R_i × I_i: p_ij ≤ p_ik}| / (|R_i| |I_i|), 0 for a sample without such pairs.
 
@@ -49,7 +49,7 @@ def ranking_loss(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
 
 
 def one_error(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
-    """Share of the samples whose highest score belongs to a label that is not relevant.
+    """Compute the share of samples whose highest score belongs to a label that is not relevant.
 
     mean_i [argmax_c p_ic ∉ R_i]; an irrelevant label that ties for the highest score is an error, and so is every
     sample without a relevant label.
@@ -60,7 +60,7 @@ def one_error(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
 
 
 def coverage_error(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
-    """Mean number of labels to go through, from the highest score down, until all relevant ones are covered.
+    """Compute the mean depth, from the highest score down, at which all relevant labels are covered.
 
     mean_i max_{j ∈ R_i} |{k: p_ik ≥ p_ij}|, 0 for a sample without relevant labels; counted from 1.
     """
@@ -68,7 +68,7 @@ def coverage_error(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
 
 
 def label_ranking_average_precision(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
-    """Mean share of relevant labels among those ranked at least as high as each relevant label.
+    """Compute the mean share of relevant labels among those ranked at least as high as each relevant label.
 
     mean_i (1/|R_i|) Σ_{j ∈ R_i} |{k ∈ R_i: p_ik ≥ p_ij}| / |{k: p_ik ≥ p_ij}|, 1 where no or every label is relevant.
     """

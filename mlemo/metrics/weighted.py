@@ -1,10 +1,10 @@
-"""The metrics of the collection where each sample counts a whole number of times: what resampling needs.
+"""The metrics of the collection with samples weighted by whole numbers, for resampling.
 
-A resample is a row of N counts, so that 5,000 resamples are a matrix W and no sample is ever copied:
+A resample is a row of N counts, so that 5,000 resamples are a matrix W and no sample is copied:
 
-- metrics made of TP, FP and FN are functions of W @ (what each sample adds to them);
+- metrics of TP, FP and FN are functions of W @ (contribution of each sample);
 - means over samples are W @ (value of each sample) / W @ 1;
-- average precision and AUROC sort the entries once and take running sums of W in that order.
+- average precision and AUROC sort the entries once and compute cumulative sums of W in that order.
 
 Names, formulas and conventions are those of :mod:`mlemo.metrics.collection`: a row of counts gives the value that
 :class:`~mlemo.metrics.MultiLabelMetrics` gives where each sample is repeated as often as it counts.
@@ -45,19 +45,19 @@ MetricLike: TypeAlias = str | Callable[..., Any]
 
 
 class Evaluate(Protocol):
-    """Counts ``(R, N)``, whole numbers of at least 0, to the values ``(K, R)`` of K metrics."""
+    """A function from counts ``(R, N)``, whole numbers of at least 0, to the values ``(K, R)`` of K metrics."""
 
     def __call__(self, counts: Array, pseudo: PseudoPositives | None = None) -> Array:
-        """Values of the metrics; with pseudo-positives, the values that a bootstrap interval is made of."""
+        """Compute the metrics; with pseudo-positives, the values of a bootstrap interval."""
 
 
 class WeightedMetrics:
-    """Metrics of the collection, by counts of the samples: ``metrics(counts (R, N)) -> (K, R)`` float64.
+    """Compute metrics of the collection from counts of the samples: ``metrics(counts (R, N)) -> (K, R)`` float64.
 
-    With pseudo-positives (:mod:`mlemo.metrics.pseudo_positives`) the means over labels are those of the smoothed
-    values of each label, and what a resample overstates by as much as the sample does, each label's average precision
-    and the weighted F1, is reflected: 2 θ − θ*, clipped to [0, 1] (the basic bootstrap; Davison and Hinkley 1997,
-    section 5.2). Both repeat positives, and a positive beside its own copy is ranked too well.
+    With pseudo-positives (:mod:`mlemo.metrics.pseudo_positives`) the means over labels are those of the smoothed values
+    of each label, and the values that a resample overstates by as much as the sample does, each label's average
+    precision and the weighted F1, are reflected: 2 θ − θ*, clipped to [0, 1] (the basic bootstrap; Davison and Hinkley
+    1997, section 5.2). Both repeat positives, and a positive is ranked too high next to its own copy.
 
     Args:
         names: The K metrics, in the order of the result.
@@ -87,9 +87,9 @@ class WeightedMetrics:
         for name in self.names:
             _check_name(name)
             if name in DECISION_METRICS and decisions is None:
-                raise ValueError(f"{name} is a metric of decisions, and none are given")
+                raise ValueError(f"{name} is a metric of decisions, but decisions are not given")
             if name in PROBABILITY_METRICS and probabilities is None:
-                raise ValueError(f"{name} is a metric of probabilities, and none are given")
+                raise ValueError(f"{name} is a metric of probabilities, but probabilities are not given")
         truth, annotated = check_targets(targets, mask, tuple(targets.shape))
         self._annotated = annotated.any(0).cpu().numpy()
         self._entries = annotated.sum(1).double().cpu().numpy()  # annotated entries of each sample
@@ -112,7 +112,7 @@ class WeightedMetrics:
             self._sample_values = (values * annotated.any(1, keepdim=True)).cpu().numpy()
 
     def __call__(self, counts: Array, pseudo: PseudoPositives | None = None) -> Array:
-        """Values ``(K, R)`` of the metrics for counts ``(R, N)``, R resamples of N samples."""
+        """Compute the values ``(K, R)`` of the metrics for counts ``(R, N)``, R resamples of N samples."""
         weights = counts.astype(np.float64)
         wanted = set(self.names)
         values: dict[str, Array] = {}
@@ -140,12 +140,12 @@ class WeightedMetrics:
 
     @cached_property
     def _own_weighted_f1(self) -> Array:
-        """Weighted F1 of the samples themselves, ``(1,)``."""
+        """The weighted F1 of the samples themselves, ``(1,)``."""
         return self._label_wise(np.ones((1, len(self._entries))), None)["weighted_f1"]
 
     @cached_property
     def _own_areas(self) -> Array:
-        """Average precision and AUROC of each label of the samples themselves, ``(C, 2, 1)``."""
+        """The average precision and AUROC of each label on the samples themselves, ``(C, 2, 1)``."""
         ones = np.ones((1, len(self._entries)), dtype=np.int32)
         return np.stack([ranking.areas(ones) for ranking in self._labels])
 
@@ -165,7 +165,7 @@ class WeightedMetrics:
         return values
 
     def _smooth_areas(self, areas: Array, weights: Array, pseudo: PseudoPositives) -> Array:
-        """Average precision and AUROC ``(C, 2, R)`` of each label with its pseudo-positives."""
+        """Add pseudo-positives to the average precision and AUROC ``(C, 2, R)`` of each label."""
         right, wrong = pseudo.right.T, pseudo.wrong.T
         positives = (weights @ self._signs[:, : len(self._labels)]).T
         precision = _smooth(_reflect(self._own_areas[:, 0], areas[:, 0]), positives, right, wrong)
@@ -175,18 +175,19 @@ class WeightedMetrics:
 
 
 def evaluator(metric: MetricLike, outputs: Tensor, targets: Tensor, mask: Tensor | None) -> Evaluate:
-    """How one metric is computed for many resamples.
+    """Create the function that computes one metric for many resamples.
 
     Args:
-        metric: A name of the collection, or a function ``(outputs, targets) -> number``, called with the mask as a
-            third argument where there is one. It is called once a resample, on rows that are repeated as often as they
-            count: as slow as the function is, and its value must not depend on the order of the rows.
+        metric: A name of the collection, or a function ``(outputs, targets) -> number``, with the mask as a third
+        argument, if any. It is called once per resample, on rows that are repeated as often as they count, and its
+        value must not depend on the order of the rows.
         outputs: ``(N, C)``, decisions or probabilities, whichever the metric needs.
         targets: ``(N, C)``, 0 or 1.
         mask: ``(N, C)`` bool, or ``None``.
 
     Returns:
-        Counts ``(R, N)`` to values ``(1, R)``; a function of the user gets no pseudo-positives.
+        A function from counts ``(R, N)`` to values ``(1, R)``; a function of the user is called without
+        pseudo-positives.
 
     Raises:
         ValueError: An unknown name, outputs of the wrong kind, wrong shapes, dtypes or values.
@@ -214,7 +215,7 @@ def _check_name(name: str) -> None:
 
 
 def _check_outputs(outputs: Tensor, shape: Sequence[int], metric: str) -> Tensor:
-    """Decisions ``(N, C)`` bool or probabilities ``(N, C)`` float32, whichever the metric needs."""
+    """Check decisions ``(N, C)`` bool or probabilities ``(N, C)`` float32, whichever the metric needs."""
     if tuple(outputs.shape) != tuple(shape):
         raise ValueError(f"{metric}: outputs have shape {tuple(outputs.shape)}, the targets {tuple(shape)}")
     if metric in PROBABILITY_METRICS:
@@ -232,7 +233,7 @@ def _check_outputs(outputs: Tensor, shape: Sequence[int], metric: str) -> Tensor
 
 
 def _set_values(tp: Tensor, fp: Tensor, fn: Tensor) -> dict[str, Tensor]:
-    """Precision, recall, F1 and Jaccard index of each sample's label set, and whether it is right, each ``(N,)``."""
+    """Compute precision, recall, F1, Jaccard index and exact match of each sample's label set, each ``(N,)``."""
     wrong = fp + fn
 
     def share(numerator: Tensor, denominator: Tensor) -> Tensor:
@@ -248,7 +249,7 @@ def _set_values(tp: Tensor, fp: Tensor, fn: Tensor) -> dict[str, Tensor]:
 
 
 def _ranking_values(scores: Tensor, truth: Tensor, annotated: Tensor) -> dict[str, Tensor]:
-    """What :mod:`mlemo.metrics.ranking` averages over the samples, each ``(N,)``."""
+    """Compute the ranking metrics of each sample, each ``(N,)``."""
     irrelevant = annotated & ~truth
     relevant = truth.sum(1)
     pairs = relevant * irrelevant.sum(1)
@@ -265,7 +266,7 @@ def _ranking_values(scores: Tensor, truth: Tensor, annotated: Tensor) -> dict[st
 
 
 def _ratio(numerator: Array, denominator: Array) -> Array:
-    """0 for 0/0."""
+    """Divide, with 0 for 0/0."""
     return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)
 
 
@@ -274,19 +275,19 @@ def _precision_recall_f1(tp: Array, fp: Array, fn: Array) -> tuple[Array, Array,
 
 
 def _reflect(own: Array, resampled: Array) -> Array:
-    """The basic bootstrap's 2 θ − θ*."""
+    """Compute 2 θ − θ* of the basic bootstrap."""
     return np.clip(2 * own - resampled, 0, 1)
 
 
 def _smooth(values: Array, positives: Array, right: Array, wrong: Array) -> Array:
-    """A mean over positives with pseudo-positives; NaN where there is neither. A value that is NaN counts for none."""
+    """Add pseudo-positives to a mean over positives; NaN without either. A value that is NaN has weight 0."""
     positives = np.where(np.isnan(values), 0, positives)
     size = positives + right + wrong
     return np.divide(np.nan_to_num(values) * positives + right, size, out=np.full_like(size, np.nan), where=size > 0)
 
 
 def _mean_of_defined(areas: Array) -> Array:
-    """Mean over the first dimension of what is not NaN; NaN where nothing is."""
+    """Compute the mean over the first dimension, ignoring NaN; NaN where all are."""
     defined = ~np.isnan(areas)
     count = defined.sum(axis=0)
     return np.where(count > 0, np.where(defined, areas, 0).sum(axis=0) / np.maximum(count, 1), np.nan)

@@ -235,7 +235,7 @@ def test_many_pairs_use_the_normal_approximation(tied):
     [
         ([1.0], [1.0, 2.0], "two lists of the same length, found shapes (1,) and (2,)"),
         ([], [], "two lists of the same length"),
-        ([1.0, float("nan")], [1.0, 2.0], "figures must be finite, found [1.0, nan]"),
+        ([1.0, float("nan")], [1.0, 2.0], "values must be finite, found [1.0, nan]"),
     ],
 )
 def test_figures_that_cannot_be_paired_are_refused(a, b, message):

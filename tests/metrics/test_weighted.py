@@ -144,7 +144,7 @@ def test_wrong_outputs_are_refused(metric, outputs, message):
 
 def test_missing_outputs_are_named():
     targets = torch.tensor([[1, 0]])
-    with pytest.raises(ValueError, match="jaccard is a metric of decisions, and none are given"):
+    with pytest.raises(ValueError, match="jaccard is a metric of decisions, but decisions are not given"):
         WeightedMetrics(["macro_ap", "jaccard"], targets, probabilities=torch.zeros(1, 2))
-    with pytest.raises(ValueError, match="macro_ap is a metric of probabilities, and none are given"):
+    with pytest.raises(ValueError, match="macro_ap is a metric of probabilities, but probabilities are not given"):
         WeightedMetrics(["macro_ap", "jaccard"], targets, decisions=targets)

@@ -1,4 +1,4 @@
-"""Batch samplers: which rows of the corpus make a mini-batch."""
+"""Batch samplers, which choose the rows of the corpus for each mini-batch."""
 
 from mlemo.samplers.adaptive import AdaptiveBatchSampler
 from mlemo.samplers.chain import ChainAdaptiveBatchSampler, label_affinity

@@ -1,4 +1,4 @@
-"""Adaptive batch selection: a sample's chance grows with its quantised loss, weighted for label imbalance."""
+"""Adaptive batch selection: sampling probabilities from quantized losses, weighted for label imbalance."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from mlemo.samplers.selection import Rows, SelectionOptions, SelectionSampler
 
 __all__ = ["AdaptiveBatchSampler"]
 
-#: How much of a step a loss may lie above the border of two steps and still fall below it: float32 carries no more,
-#: and losses that differ by a common factor must not fall on different sides.
+#: Share of a step by which a loss may exceed the border of two steps and still belong to the lower one: the precision
+#: of float32. Losses that differ by a common factor must have the same steps.
 TOLERANCE = float(np.finfo(np.float32).eps)
 
 
 class AdaptiveBatchSampler(SelectionSampler):
-    """Batches drawn by the quantised, weighted loss (Zhou et al. 2024, eq. 5-7).
+    """Draw batches by the quantized, weighted loss (Zhou et al. 2024, eq. 5-7).
 
         p_i ∝ exp(log(s_e) / n)^Q_i,   Q_i = ⌈w_i ℓ_i / Δ⌉,   Δ = max_j w_j ℓ_j / n
 
     Q runs from 0, for a loss of exactly 0, to n, for the largest; a common factor of the losses makes no difference.
-    By default all probabilities follow each batch, as in the paper; ``refresh="epoch"`` does what the authors' public
-    code does in effect. Neither weights nor probabilities touch the gradient.
+    By default all probabilities are updated after each batch, as in the paper; ``refresh="epoch"`` has the effect of
+    the authors' public code. Neither weights nor probabilities change the gradient.
 
     Args:
-        n: Rows of the corpus.
-        batch_size: Samples a batch, in each process.
+        n: Number of rows of the corpus.
+        batch_size: Samples per batch and process.
         selection_pressure: s_e, at least 1.
-        weights: ``(n,)`` w, positive, as `instance_weights` computes them; ``None`` = all 1.
+        weights: ``(n,)`` w, positive, as from `instance_weights`; ``None`` = all 1.
         options: See `SelectionSampler`.
 
     Raises:
@@ -58,9 +58,7 @@ class AdaptiveBatchSampler(SelectionSampler):
         super().__init__(n, batch_size, selection_pressure, **options)
         weights = torch.ones(n) if weights is None else torch.as_tensor(weights).detach().cpu().float()
         if weights.shape != (n,) or not ((weights > 0) & weights.isfinite()).all():
-            raise ValueError(
-                f"{n} positive, finite weights are expected, found shape {tuple(weights.shape)}: {weights}"
-            )
+            raise ValueError(f"expected {n} positive, finite weights, found shape {tuple(weights.shape)}: {weights}")
         self.weights = weights
 
     def _prepare(self, losses: NDArray[np.float32]) -> None:
@@ -68,7 +66,7 @@ class AdaptiveBatchSampler(SelectionSampler):
         highest = self._weighted.max()
         if np.isinf(highest):  # rows without a loss
             highest = self._weighted.max(where=np.isfinite(self._weighted), initial=0.0)
-        self._highest = float(highest) or 1.0  # any step does where all losses are 0
+        self._highest = float(highest) or 1.0  # any step works where all losses are 0
 
     def _levels(self, rows: Rows) -> NDArray[np.float64]:
         steps = self._weighted[rows].astype(np.float64) / self._highest * self.n

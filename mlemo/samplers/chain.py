@@ -1,4 +1,4 @@
-"""Chain-based adaptive batch selection (AdaC): each sample of a batch is drawn near the labels of the one before."""
+"""Chain-based adaptive batch selection (AdaC): each sample of a batch is drawn by the labels of the previous one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["ChainAdaptiveBatchSampler", "label_affinity"]
 
 
 def label_affinity(labels: Tensor) -> Tensor:
-    """Symmetric conditional probability of every two labels.
+    """Compute the symmetric conditional probability of each pair of labels.
 
         A_ij = (P(j | i) + P(i | j)) / 2,   P(j | i) = share of the samples with label i that have label j
 
@@ -33,22 +33,22 @@ def label_affinity(labels: Tensor) -> Tensor:
 
 
 class ChainAdaptiveBatchSampler(AdaptiveBatchSampler):
-    """Adaptive batches that follow the correlation of labels (AdaC; Zhou et al. 2024, section 3.5).
+    """Draw adaptive batches along the correlation of labels (AdaC; Zhou et al. 2024, section 3.5).
 
-    The first sample of a batch is drawn from p, as in `AdaptiveBatchSampler`. Then, from each sample to the next: of
-    its labels the one with the largest IRLbl is taken, and the next sample is drawn, by p, from those that have any of
-    the ⌈Card⌉ labels that are closest to it by `label_affinity`. Card is the mean number of labels a sample.
+    The first sample of a batch is drawn from p, as in `AdaptiveBatchSampler`. Then, for each sample, the one of its
+    labels with the largest IRLbl is selected, and the next sample is drawn, by p, from those with any of the ⌈Card⌉
+    labels closest to it by `label_affinity`. Card is the mean number of labels per sample.
 
-    What the paper leaves open: the label itself is not among those that are close to it, and neither is one that never
-    occurs with it, so there may be fewer than ⌈Card⌉. Of equally rare, or equally close, labels the first one counts.
-    A sample that is in the batch already is no candidate (unless with ``replacement``). After a sample without labels,
-    and where no candidate is left, the next one is drawn from p over the whole corpus.
+    Not specified by the paper: the close labels exclude the label itself and labels that never occur with it, so there
+    may be fewer than ⌈Card⌉. Of equally rare, or equally close, labels the first one is used. Samples already in the
+    batch are not candidates (unless with ``replacement``). After a sample without labels, and without candidates left,
+    the next sample is drawn from p over the whole corpus.
 
-    A batch costs one short search a sample, and where candidates with high losses are rare a pass over the candidates.
+    A batch takes one short search per sample, and a pass over the candidates where those with high losses are rare.
 
     Args:
-        labels: ``(n, C)`` in {0, 1}, those of the corpus that batches are drawn from.
-        batch_size: Samples a batch, in each process.
+        labels: ``(n, C)`` in {0, 1}, the labels of the corpus.
+        batch_size: Samples per batch and process.
         selection_pressure: s_e, at least 1.
         weights: ``(n,)`` w; ``None`` = all 1.
         options: See `SelectionSampler`.
@@ -69,7 +69,7 @@ class ChainAdaptiveBatchSampler(AdaptiveBatchSampler):
         super().__init__(len(labels), batch_size, selection_pressure, weights, **options)
         present = labels > 0
         rarest = torch.where(present, rarity, 0.0).argmax(1)
-        #: label that a sample leads on from; -1 for a sample without labels
+        #: label by which the sample after this one is drawn; -1 for a sample without labels
         self.leads = torch.where(present.any(1), rarest, -1).numpy()
         affinity = label_affinity(labels)
         closest = affinity.argsort(dim=1, descending=True, stable=True)[:, : math.ceil(labels.sum() / len(labels))]
@@ -78,7 +78,7 @@ class ChainAdaptiveBatchSampler(AdaptiveBatchSampler):
         self._candidates: dict[int, Rows] = {-1: np.arange(self.n)}
 
     def candidates(self, label: int) -> Rows:
-        """The rows that have a label close to this one; all rows for -1, and where there is none."""
+        """Return the rows with a label close to this one; all rows for -1, and if there are none."""
         if label not in self._candidates:
             rows = self._present[:, self.close[label]].any(1).nonzero()[:, 0].numpy()
             self._candidates[label] = rows if len(rows) else self._candidates[-1]

@@ -1,4 +1,4 @@
-"""How rare labels are, and how alone their samples stand: IRLbl, MeanIR, local imbalance, instance weights."""
+"""Measures of label imbalance: IRLbl, MeanIR, local imbalance, instance weights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["instance_weights", "irlbl", "local_imbalance", "mean_ir", "minority_
 
 
 def irlbl(labels: Tensor) -> Tensor:
-    """Imbalance ratio of every label (Zhou et al. 2024, eq. 1).
+    """Compute the imbalance ratio of each label (Zhou et al. 2024, eq. 1).
 
         IRLbl_j = max_i C_i / C_j,   C_j = samples that have label j
 
@@ -20,7 +20,7 @@ def irlbl(labels: Tensor) -> Tensor:
         ``(C,)`` float32, at least 1; infinite for a label that never occurs.
 
     Raises:
-        ValueError: Labels that are no matrix, or all of them 0.
+        ValueError: The labels are not a matrix, or all 0.
 
     Example:
         >>> irlbl(torch.tensor([[1, 1, 0], [1, 0, 0]]))
@@ -30,15 +30,15 @@ def irlbl(labels: Tensor) -> Tensor:
         raise ValueError(f"labels must have shape (n, C), found {tuple(labels.shape)}")
     counts = labels.sum(0).float()
     if not counts.any():
-        raise ValueError(f"no label occurs in {len(labels)} rows: there is no imbalance to measure")
+        raise ValueError(f"no label occurs in {len(labels)} rows, so the imbalance is not defined")
     return counts.max() / counts
 
 
 def mean_ir(labels: Tensor) -> float:
-    """Mean of IRLbl over the labels that occur.
+    """Compute the mean of IRLbl over the labels that occur.
 
-    A label that never occurs has no ratio. Were it to count with a large one, as with a small constant added to its
-    count, MeanIR would rise above every other label and no label would be a minority.
+    A label that never occurs has no ratio. With a large ratio in its place, as from a small constant added to its
+    count, MeanIR would exceed the ratio of every other label and no label would be a minority.
 
     Args:
         labels: ``(n, C)``, see `irlbl`.
@@ -54,7 +54,7 @@ def mean_ir(labels: Tensor) -> float:
 
 
 def minority_labels(labels: Tensor) -> Tensor:
-    """Which labels are minorities: those that occur and have IRLbl > MeanIR.
+    """Find the minority labels: those that occur and have IRLbl > MeanIR.
 
     Args:
         labels: ``(n, C)``, see `irlbl`.
@@ -70,33 +70,33 @@ def minority_labels(labels: Tensor) -> Tensor:
 
 
 def nearest_neighbours(features: Tensor, k: int = 5, rows: Tensor | None = None) -> Tensor:
-    """The k nearest rows of each row by Euclidean distance, itself left out; exact, by chunked matrix products.
+    """Find the k nearest other rows of each row by Euclidean distance; exact, by chunked matrix products.
 
-    A row is left out by its number: a twin with the same features is a neighbour. Of equally distant rows those with
-    the lowest numbers are taken. Distances are computed in float64, so that those of binary features have no error.
+    A row is excluded by its index: another row with the same features is a neighbor. Of equally distant rows those with
+    the lowest indices are selected. Distances are computed in float64, so that those of binary features have no error.
 
     Args:
         features: ``(n, F)``, all finite.
-        k: Neighbours of a row.
-        rows: ``(R,)`` long, the rows whose neighbours are asked for; ``None`` = all.
+        k: Number of neighbors per row.
+        rows: ``(R,)`` long, the rows whose neighbors are returned; ``None`` = all.
 
     Returns:
         ``(R, k)`` long, rows of ``features``, each line in ascending order.
 
     Raises:
-        ValueError: Features that are no matrix or not finite, or no k other rows.
+        ValueError: The features are not a finite matrix, or have fewer than k other rows.
     """
     if features.ndim != 2 or not features.isfinite().all():
         raise ValueError(f"features must be a finite (n, F) matrix, found shape {tuple(features.shape)} or NaN in it")
     if not 1 <= k < len(features):
-        raise ValueError(f"{k} neighbours are asked for among the others of {len(features)} rows")
+        raise ValueError(f"k must be at least 1 and below the number of rows, found k={k} for {len(features)} rows")
     rows = torch.arange(len(features), device=features.device) if rows is None else rows
     tiles = features.split(8192)
     squares = torch.cat([tile.double().square().sum(1) for tile in tiles])
     found = [torch.empty(0, k, dtype=torch.long, device=features.device)]
     for chunk in rows.split(256):
         query = features[chunk].double()
-        # ‖a‖² is the same for a whole line, so ‖b‖² − 2ab sorts as the distance does
+        # ‖a‖² is constant within a line, so ‖b‖² − 2ab sorts like the distance
         distances = squares - 2 * torch.cat([query @ tile.double().T for tile in tiles], 1)
         distances[torch.arange(len(chunk)), chunk] = torch.inf
         farthest = distances.topk(k, largest=False).values[:, -1:]
@@ -107,20 +107,20 @@ def nearest_neighbours(features: Tensor, k: int = 5, rows: Tensor | None = None)
 
 
 def local_imbalance(features: Tensor, labels: Tensor, k: int = 5) -> Tensor:
-    """Share of the nearest neighbours that lack a label which the sample has (Zhou et al. 2024, eq. 2).
+    """Compute the share of nearest neighbors that lack a label of the sample (Zhou et al. 2024, eq. 2).
 
         B_ij = 1/k · Σ_{m ∈ kNN(i)} [y_mj ≠ y_ij]   where y_ij = 1,   else 0
 
     Args:
         features: ``(n, F)``, see `nearest_neighbours`; scale them first if their units differ.
         labels: ``(n, C)`` in {0, 1}.
-        k: Neighbours of a sample.
+        k: Number of neighbors per sample.
 
     Returns:
         ``(n, C)`` float32 in [0, 1].
 
     Raises:
-        ValueError: Another number of rows in the labels; see also `nearest_neighbours`.
+        ValueError: Labels and features have different numbers of rows; see also `nearest_neighbours`.
 
     Example:
         >>> local_imbalance(torch.tensor([[0.0], [1.0], [5.0]]), torch.tensor([[1, 0], [1, 1], [0, 1]]), k=1)
@@ -131,28 +131,28 @@ def local_imbalance(features: Tensor, labels: Tensor, k: int = 5) -> Tensor:
     if labels.ndim != 2 or len(labels) != len(features):
         raise ValueError(f"labels have shape {tuple(labels.shape)}, expected ({len(features)}, C) as the features have")
     present = labels > 0
-    rows = present.any(1).nonzero()[:, 0]  # only these can be alone with a label
+    rows = present.any(1).nonzero()[:, 0]  # rows without labels have no local imbalance
     sharing = torch.zeros(len(rows), labels.shape[1], device=labels.device)
-    for neighbours in nearest_neighbours(features, k, rows).T:
-        sharing += present[neighbours]
+    for neighbors in nearest_neighbours(features, k, rows).T:
+        sharing += present[neighbors]
     local = torch.zeros(labels.shape, device=labels.device)
     local[rows] = (k - sharing) / k * present[rows]
     return local
 
 
 def instance_weights(features: Tensor, labels: Tensor, k: int = 5) -> Tensor:
-    """Weights that raise the chance of samples of minority labels (Zhou et al. 2024, eq. 4-5).
+    """Compute weights that raise the probability of samples of minority labels (Zhou et al. 2024, eq. 4-5).
 
         S_ij = B_ij / Σ_i′ B_i′j   over the entries with B < 1
         w_i  = 1 + ε_i,   ε_i = Σ_{j minority, B_ij < 1} S_ij
 
-    Each label's S sums to one over the samples, so that few samples share more. A sample with no neighbour that has
-    its label, B = 1, is taken for noise and counts nowhere; where nothing is left of a label, its S is 0.
+    The S of a label sums to one over the samples, so that fewer samples have larger shares. A sample without a neighbor
+    of the same label, B = 1, is treated as noise and ignored; for a label without other samples, S is 0.
 
     Args:
         features: ``(n, F)``, see `local_imbalance`.
         labels: ``(n, C)`` in {0, 1}.
-        k: Neighbours of a sample.
+        k: Number of neighbors per sample.
 
     Returns:
         ``(n,)`` float32, at least 1.

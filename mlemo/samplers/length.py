@@ -1,4 +1,4 @@
-"""Shuffled mini-batches, grouped by length so that little is padded; resumable, and shared out among processes."""
+"""Shuffled mini-batches, grouped by length to limit padding; resumable, and distributed over processes."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ __all__ = ["ShuffledBatchSampler"]
 
 
 class ShuffledBatchSampler(Sampler[list[int]]):
-    """Random mini-batches, a new order each epoch, with samples of like length together where lengths are given.
+    """Draw shuffled mini-batches, in a new order per epoch, grouped by length where lengths are given.
 
-    The rows are shuffled, cut into windows of ``window`` batches, sorted by length inside each window, cut into
-    batches, and the batches shuffled. The order is a function of ``(seed, epoch)`` alone. Under several processes
-    every process takes each ``world_size``-th batch; the first ones are repeated until all have the same number.
+    The rows are shuffled, split into windows of ``window`` batches, sorted by length within each window, split into
+    batches, and the batches are shuffled. The order is a function of ``(seed, epoch)`` alone. With several processes
+    each process uses every ``world_size``-th batch; the first ones are repeated until all have the same number.
 
     Args:
-        n: Rows of the corpus.
-        batch_size: Samples a batch; the last batch may be smaller.
+        n: Number of rows of the corpus.
+        batch_size: Samples per batch; the last batch may be smaller.
         lengths: ``(n,)`` length of each row, or ``None`` to ignore lengths.
-        seed: Seed of the orders.
-        window: Batches that are sorted by length together; larger pads less and shuffles less.
+        seed: Seed of the order.
+        window: Number of batches that are sorted by length together; a larger window has less padding and less
+            shuffling.
         world_size: Number of processes.
-        rank: This process.
+        rank: Index of this process.
 
     Raises:
         ValueError: ``n`` or ``batch_size`` below one, or ``lengths`` of another size.
@@ -45,22 +46,22 @@ class ShuffledBatchSampler(Sampler[list[int]]):
         rank: int = 0,
     ) -> None:
         if n < 1 or batch_size < 1:
-            raise ValueError(f"a corpus and a batch have at least one row, found {n} and {batch_size}")
+            raise ValueError(f"n and batch_size must be at least 1, found {n} and {batch_size}")
         if lengths is not None and len(lengths) != n:
             raise ValueError(f"{len(lengths)} lengths for {n} rows")
         self.n, self.batch_size, self.lengths = n, batch_size, lengths
         self.seed, self.window, self.world_size, self.rank = seed, window, world_size, rank
         self.epoch = 0
         self.drawn = 0
-        self._resumed: int | None = None  # the epoch that was broken off
+        self._resumed: int | None = None  # the epoch that was interrupted
 
     @property
     def sampler(self) -> ShuffledBatchSampler:
-        """Itself: Lightning calls ``set_epoch`` on the ``sampler`` of a batch sampler."""
+        """This sampler: Lightning calls ``set_epoch`` on the ``sampler`` of a batch sampler."""
         return self
 
     def set_epoch(self, epoch: int) -> None:
-        """The epoch whose order the next iteration takes."""
+        """Set the epoch of the next iteration."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -90,10 +91,10 @@ class ShuffledBatchSampler(Sampler[list[int]]):
         return rows, torch.randperm(batches, generator=generator).tolist()
 
     def state_dict(self) -> dict[str, Any]:
-        """Epoch, and batches drawn in it."""
+        """Return the epoch and the number of batches drawn in it."""
         return {"epoch": self.epoch, "drawn": self.drawn}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on behind the batches that were drawn already in the epoch that was broken off."""
+        """Resume after the batches already drawn in the interrupted epoch."""
         self.epoch, self.drawn = int(state["epoch"]), int(state["drawn"])
         self._resumed = self.epoch

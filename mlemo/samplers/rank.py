@@ -1,4 +1,4 @@
-"""Rank-based batch selection ("Hard"): a sample's chance grows with the rank of its loss."""
+"""Rank-based batch selection ("Hard"): sampling probabilities from the ranks of the losses."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ __all__ = ["RankBatchSampler"]
 
 
 class RankBatchSampler(SelectionSampler):
-    """Batches drawn by the rank of the loss (Loshchilov & Hutter 2016; Zhou et al. 2024, eq. 3).
+    """Draw batches by the rank of the loss (Loshchilov & Hutter 2016; Zhou et al. 2024, eq. 3).
 
         p_i ∝ exp(log(s_e) / n)^r(ℓ_i)
 
     r(ℓ_i) is the rank of the loss in ascending order, from 1 to n; equal losses share the mean of their ranks. The
-    losses are kept in order all the time: after a batch only those that changed are moved, in O(n), and the rank of a
-    row is a binary search. Arguments and errors are those of `SelectionSampler`.
+    losses are kept sorted: after a batch only changed losses are moved, in O(n), and the rank of a row is found by
+    binary search. Arguments and errors are those of `SelectionSampler`.
 
     Example:
         >>> sampler = RankBatchSampler(4, batch_size=2, selection_pressure=16.0)
@@ -26,7 +26,7 @@ class RankBatchSampler(SelectionSampler):
         tensor([0.0667, 0.2667, 0.1333, 0.5333], dtype=torch.float64)
     """
 
-    _ranked: NDArray[np.float32] = np.empty(0, np.float32)  # the losses of all rows that stand, in order, in `_sorted`
+    _ranked: NDArray[np.float32] = np.empty(0, np.float32)  # the losses of all rows, which `_sorted` has in order
     _sorted: NDArray[np.float32]
 
     def _prepare(self, losses: NDArray[np.float32]) -> None:

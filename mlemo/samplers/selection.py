@@ -1,4 +1,4 @@
-"""What the samplers of batch selection share: the table of losses, the draw, the warm-up, and their place in a run."""
+"""The base class of batch selection: the table of losses, the draw, the warm-up, and the state for resuming."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Rows = NDArray[np.int64]
 
 
 class SelectionOptions(TypedDict, total=False):
-    """What all samplers of batch selection take; see `SelectionSampler`."""
+    """The options of all samplers of batch selection; see `SelectionSampler`."""
 
     refresh: Literal["batch", "epoch"]
     warmup_epochs: int
@@ -34,31 +34,31 @@ class SelectionOptions(TypedDict, total=False):
 
 
 class SelectionSampler(Sampler[list[int]], ABC):
-    """Mini-batches of samples that are drawn by their losses; a subclass turns the losses into levels.
+    """Draw mini-batches by the losses of the samples; a subclass maps the losses to levels.
 
         p_i ∝ s_e^{level_i},   level_i ∈ [0, 1]
 
-    so that no sample is more than s_e times as likely as another, and none is left out for good. The first epochs are
-    shuffled passes in which the table of losses is filled; after them every batch is drawn anew, and an epoch repeats
-    some samples and misses others. `update` takes the losses of a batch. A sample that has none yet counts as hard as
-    the hardest.
+    so that no sample is more than s_e times as likely as another, and none is excluded permanently. The first epochs
+    are shuffled passes in which the table of losses is filled; after them every batch is drawn independently, and an
+    epoch repeats some samples and omits others. `update` stores the losses of a batch. A sample without a loss has the
+    highest level.
 
-    The draw of a batch is a function of the losses and of ``(seed, epoch, batch)`` alone: a run that is resumed goes
-    on as it would have, and several processes that are told all losses draw one batch and take a share each.
+    The draw of a batch is a function of the losses and of ``(seed, epoch, batch)`` alone: a resumed run draws the same
+    batches as an uninterrupted one, and several processes with the same losses draw one batch and use one share each.
 
     Args:
-        n: Rows of the corpus.
-        batch_size: Samples a batch, in each process; less only in the last batch of a shuffled pass, and where n is
-            less.
+        n: Number of rows of the corpus.
+        batch_size: Samples per batch and process; fewer only in the last batch of a shuffled pass, and where n is
+            smaller.
         selection_pressure: s_e, at least 1; 1 draws uniformly.
         refresh: When new losses take effect: at the next ``"batch"``, or at the next ``"epoch"``.
         warmup_epochs: γ, epochs of shuffled passes.
         seed: Seed of passes and draws.
-        replacement: Whether a batch may hold a sample twice.
-        short_last_batch: Draw as many samples an epoch as the corpus has, with a smaller last batch as in a shuffled
-            pass, rather than whole batches only.
+        replacement: Whether a batch may contain a sample twice.
+        short_last_batch: Draw as many samples per epoch as the corpus has, with a smaller last batch as in a shuffled
+            pass, instead of full batches only.
         world_size: Number of processes.
-        rank: This process.
+        rank: Index of this process.
 
     Raises:
         ValueError: A size below one, a selection pressure below one or not finite, or an unknown ``refresh``.
@@ -87,27 +87,27 @@ class SelectionSampler(Sampler[list[int]], ABC):
         self.refresh, self.warmup_epochs, self.seed = refresh, warmup_epochs, seed
         self.replacement, self.short_last_batch = replacement, short_last_batch
         self.world_size, self.rank = world_size, rank
-        self.losses = torch.full((n,), torch.inf)  #: latest loss of every row; infinite: none yet
-        self.seen = torch.zeros(n, dtype=torch.bool)  #: rows that were drawn in this epoch, in any process
+        self.losses = torch.full((n,), torch.inf)  #: latest loss of each row; infinite before the first
+        self.seen = torch.zeros(n, dtype=torch.bool)  #: rows drawn in this epoch, in any process
         self.epoch = 0
         self.drawn = 0
-        self._resumed: int | None = None  # the epoch that was broken off
-        self._frozen: Tensor | None = None  # the losses that an epoch is drawn by, where they are not the latest
+        self._resumed: int | None = None  # the epoch that was interrupted
+        self._frozen: Tensor | None = None  # the losses by which an epoch is drawn, unless the latest
 
     # what a strategy defines ------------------------------------------------------------------------------------
 
     @abstractmethod
     def _prepare(self, losses: NDArray[np.float32]) -> None:
-        """Get ready to give levels under these losses, those of all rows; called before each draw."""
+        """Prepare `_levels` for the losses of all rows; called before each draw."""
 
     @abstractmethod
     def _levels(self, rows: Rows) -> NDArray[np.float64]:
-        """Level of each of the rows, in [0, 1]."""
+        """Compute the level of each of the rows, in [0, 1]."""
 
     # losses and probabilities -----------------------------------------------------------------------------------
 
     def update(self, index: Tensor | Sequence[int], losses: Tensor | Sequence[float]) -> None:
-        """Take the losses of a batch; of all processes, where there are several.
+        """Store the losses of a batch, over all processes.
 
         Args:
             index: ``(B,)`` rows of the corpus, see `put_losses`.
@@ -122,10 +122,10 @@ class SelectionSampler(Sampler[list[int]], ABC):
         put_losses(self.losses, index, values)
 
     def probabilities(self) -> Tensor:
-        """Probability of each row to be drawn first in the next batch, by the losses known now.
+        """Compute the probability of each row to be drawn first in the next batch, by the current losses.
 
         Returns:
-            ``(n,)`` float64 that sums to 1. The passes of the warm-up do not use it.
+            ``(n,)`` float64 that sums to 1. Not used in warm-up epochs.
         """
         self._prepare(self._table())
         chance = self._chance(np.arange(self.n))
@@ -135,18 +135,18 @@ class SelectionSampler(Sampler[list[int]], ABC):
         return (self.losses if self._frozen is None else self._frozen).numpy()
 
     def _chance(self, rows: Rows) -> NDArray[np.float64]:
-        """Probability of each of the rows, over the largest that any row could have."""
+        """Compute the probability of each of the rows, relative to the largest possible one."""
         return np.power(self.selection_pressure, self._levels(rows) - 1)
 
     # batches ----------------------------------------------------------------------------------------------------
 
     @property
     def sampler(self) -> SelectionSampler:
-        """Itself: Lightning calls ``set_epoch`` on the ``sampler`` of a batch sampler."""
+        """This sampler: Lightning calls ``set_epoch`` on the ``sampler`` of a batch sampler."""
         return self
 
     def set_epoch(self, epoch: int) -> None:
-        """The epoch that the next iteration draws."""
+        """Set the epoch of the next iteration."""
         if epoch != self.epoch:
             self.epoch, self.drawn = epoch, 0
 
@@ -179,10 +179,11 @@ class SelectionSampler(Sampler[list[int]], ABC):
         return self._draw(generator, size if self.replacement else min(size, self.n))
 
     def _draw(self, generator: np.random.Generator, size: int) -> Rows:
-        """One batch of all processes, drawn one after another from p without those drawn before (or with them).
+        """Draw one batch of all processes, sample by sample from p, without replacement or with it.
 
-        Rows are proposed uniformly and kept with their chance, which is as good as drawing from p and looks at few
-        rows. What is still missing when that would cost more than looking at all rows is drawn from p itself.
+        By rejection sampling: rows are proposed uniformly and accepted with their probability, which equals drawing
+        from p and needs the probabilities of few rows only. Once that would take longer than a pass over all rows, the
+        rest is drawn from p itself.
         """
         rows = np.empty(0, np.int64)
         block = 4 * size
@@ -201,30 +202,30 @@ class SelectionSampler(Sampler[list[int]], ABC):
         return np.concatenate([rows, more])
 
     def _share(self, rows: Rows) -> Rows:
-        """The part of this process: one of as many equal parts as there are processes, never an empty one."""
+        """Return the part of this process: the rows are split evenly over the processes, and no part is empty."""
         if len(rows) < self.world_size:
             rows = np.resize(rows, self.world_size)
         return np.array_split(rows, self.world_size)[self.rank]
 
-    # place in a run ---------------------------------------------------------------------------------------------
+    # state for resuming ------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """Epoch, batches drawn in it, and the losses."""
+        """Return the epoch, the number of batches drawn in it, and the losses."""
         state = {"epoch": self.epoch, "drawn": self.drawn, "losses": self.losses.clone(), "seen": self.seen.clone()}
         return state if self._frozen is None else state | {"frozen": self._frozen.clone()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on behind the batches that were drawn already, by the losses that were known then.
+        """Resume after the batches already drawn, with the losses of that time.
 
-        The state may be that of another strategy, so that several can start from one warm-up; or that of a
-        `ShuffledBatchSampler`, in which no losses are known.
+        The state may be that of another strategy, so that several can start from one warm-up, or that of a
+        `ShuffledBatchSampler`, which has no losses.
 
         Raises:
-            ValueError: The state is that of a corpus of another size.
+            ValueError: The state belongs to a corpus of another size.
         """
         losses = state.get("losses", torch.full((self.n,), torch.inf))
         if len(losses) != self.n:
-            raise ValueError(f"the saved losses are those of {len(losses)} rows, and the corpus has {self.n}")
+            raise ValueError(f"the saved state has losses of {len(losses)} rows, but the corpus has {self.n} rows")
         self.epoch, self.drawn = int(state["epoch"]), int(state["drawn"])
         self._resumed = self.epoch
         self.losses = losses.clone()
@@ -234,20 +235,23 @@ class SelectionSampler(Sampler[list[int]], ABC):
 
 
 def put_losses(table: Tensor, index: Tensor | Sequence[int], losses: Tensor | Sequence[float]) -> None:
-    """Write the losses of a batch into the table of all rows, in place.
+    """Write the losses of a batch to the table of all rows, in place.
 
     Args:
         table: ``(n,)`` float32.
-        index: ``(B,)`` rows of the corpus. A row that stands here several times gets the mean of its losses.
-        losses: ``(B,)``. One that is not finite is left out, and the row keeps its last loss.
+        index: ``(B,)`` rows of the corpus. A row that occurs several times gets the mean of its losses.
+        losses: ``(B,)``. Losses that are not finite are ignored, and the row keeps its previous loss.
 
     Raises:
-        ValueError: Shapes that differ, or a row that is not there.
+        ValueError: The shapes differ, or a row is out of range.
     """
     rows = torch.as_tensor(index).detach().cpu().long()
     values = torch.as_tensor(losses).detach().cpu().double()
     if rows.ndim != 1 or rows.shape != values.shape:
-        raise ValueError(f"one loss a row is expected, found {tuple(values.shape)} for {tuple(rows.shape)} rows")
+        raise ValueError(
+            f"expected one loss per row, found losses of shape {tuple(values.shape)} "
+            f"for rows of shape {tuple(rows.shape)}"
+        )
     if len(rows) and not (rows.min() >= 0 and rows.max() < len(table)):
         raise ValueError(f"rows must lie in 0 to {len(table) - 1}, found {rows.min()} to {rows.max()}")
     known = values.isfinite()
@@ -256,16 +260,16 @@ def put_losses(table: Tensor, index: Tensor | Sequence[int], losses: Tensor | Se
 
 
 class RandomBatchSampler(SelectionSampler):
-    """Shuffled passes for ever, in which the losses are recorded: a baseline that other strategies can go on from.
+    """Draw shuffled passes only and record the losses: a baseline whose state other strategies can start from.
 
-    Its passes are those that every strategy has in its warm-up.
+    The passes equal those of the warm-up of every strategy.
 
     Args:
-        n: Rows of the corpus.
-        batch_size: Samples a batch, in each process.
+        n: Number of rows of the corpus.
+        batch_size: Samples per batch and process.
         seed: Seed of the passes.
         world_size: Number of processes.
-        rank: This process.
+        rank: Index of this process.
 
     Raises:
         ValueError: A size below one.

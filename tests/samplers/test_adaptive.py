@@ -63,5 +63,5 @@ def test_all_probabilities_follow_the_largest_loss() -> None:
 
 @pytest.mark.parametrize("weights", [torch.ones(4), torch.tensor([1.0, 0.0, 1.0]), torch.tensor([1.0, torch.nan, 1.0])])
 def test_wrong_weights_are_refused(weights: torch.Tensor) -> None:
-    with pytest.raises(ValueError, match="3 positive, finite weights are expected"):
+    with pytest.raises(ValueError, match="expected 3 positive, finite weights"):
         AdaptiveBatchSampler(3, 2, weights=weights)

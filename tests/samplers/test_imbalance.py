@@ -138,7 +138,7 @@ def test_what_cannot_be_measured_is_refused() -> None:
         irlbl(torch.zeros(3, 2))
     with pytest.raises(ValueError, match=r"shape \(n, C\), found \(3,\)"):
         irlbl(torch.zeros(3))
-    with pytest.raises(ValueError, match="5 neighbours are asked for among the others of 5 rows"):
+    with pytest.raises(ValueError, match="found k=5 for 5 rows"):
         nearest_neighbours(features[:5], 5)
     with pytest.raises(ValueError, match="finite"):
         nearest_neighbours(features.where(features < 1, torch.nan))

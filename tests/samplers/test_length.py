@@ -128,7 +128,7 @@ def test_grouped_batches_are_shuffled() -> None:
 
 @pytest.mark.parametrize(("n", "batch_size"), [(0, 4), (4, 0), (-1, 1)])
 def test_sizes_below_one_are_refused(n: int, batch_size: int) -> None:
-    with pytest.raises(ValueError, match=f"at least one row, found {n} and {batch_size}"):
+    with pytest.raises(ValueError, match=f"n and batch_size must be at least 1, found {n} and {batch_size}"):
         ShuffledBatchSampler(n, batch_size)
 
 

@@ -302,7 +302,7 @@ def test_the_state_of_a_plain_run_is_taken_without_losses(kind: Any) -> None:
 
 @each
 def test_the_state_of_another_corpus_is_refused(kind: Any) -> None:
-    with pytest.raises(ValueError, match="those of 50 rows, and the corpus has 60"):
+    with pytest.raises(ValueError, match="losses of 50 rows, but the corpus has 60 rows"):
         make(kind, 60, 6).load_state_dict(make(kind, 50, 6).state_dict())
 
 
@@ -359,7 +359,7 @@ def test_wrong_settings_and_losses_are_refused(kind: Any) -> None:
             make(kind, 10, 2, pressure)
     with pytest.raises(ValueError, match="refresh must be 'batch' or 'epoch', found 'step'"):
         make(kind, 10, 2, refresh="step")
-    with pytest.raises(ValueError, match="at least one row, found 10 and 0"):
+    with pytest.raises(ValueError, match="must be at least 1, found 10 and 0"):
         make(kind, 10, 0)
     sampler = make(kind, 10, 2)
     with pytest.raises(ValueError, match=r"found \(2,\) for \(1,\) rows"):

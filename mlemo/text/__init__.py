@@ -1,4 +1,4 @@
-"""Text before tokenisation: pure functions ``str -> str``, and cleanings made of them, each step a switch."""
+"""Text cleaning before tokenization: pure functions ``str -> str``, and cleanings that combine them by switches."""
 
 from mlemo.text.arabic import ArabicTweets
 from mlemo.text.base import TextCleaning, cleaning_from_dict, cleaning_to_dict

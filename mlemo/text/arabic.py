@@ -1,4 +1,4 @@
-"""Arabic letters and marks in one spelling, and the cleaning of Arabic tweets."""
+"""Normalization of Arabic letters and marks, and the cleaning of Arabic tweets."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 # All marks of the Arabic blocks: harakat, shadda, superscript alef, honorifics and the marks of the Quran; the latter
-# also as signs of their own (end of ayah, sajda, small letters).
+# also as separate signs (end of ayah, sajda, small letters).
 _DIACRITICS = regex.compile(
     r"(?V1)[\p{Mn}&&[\u0600-\u06FF\u0750-\u077F\u0870-\u08FF]]|[\u06DD\u06DE\u06E5\u06E6\u06E9]"
 )
@@ -44,12 +44,12 @@ _DIGITS = str.maketrans("٠١٢٣٤٥٦٧٨٩۰۱۲۳۴۵۶۷۸۹", "01234567890
 
 
 def _compose(text: str) -> str:
-    # a hamza after the letter, as a mark of its own, has a composed form with some letters only
+    # a hamza after the letter, as a separate mark, has a composed form with some letters only
     return unicodedata.normalize("NFC", text)
 
 
 def remove_diacritics(text: str) -> str:
-    """Harakat and every other mark on Arabic letters out, Quranic signs too; letters with a hamza or madda stay.
+    """Remove harakat and all other marks on Arabic letters, and Quranic signs; keep letters with a hamza or madda.
 
     Example:
         >>> remove_diacritics("أَنَا سَعِيدٌ جِدًّا"), remove_diacritics("هٰذا")
@@ -59,7 +59,7 @@ def remove_diacritics(text: str) -> str:
 
 
 def remove_tatweel(text: str) -> str:
-    """Tatweel (kashida, U+0640) out: it stretches a word and is no letter.
+    """Remove tatweel (kashida, U+0640), which stretches a word and is not a letter.
 
     Example:
         >>> remove_tatweel("ســـعيد")
@@ -69,7 +69,7 @@ def remove_tatweel(text: str) -> str:
 
 
 def normalize_alef(text: str) -> str:
-    """Alef with hamza, madda or wasla -> bare alef, as nearly all work on Arabic tweets does (Larkey et al., 2002).
+    """Replace alef with hamza, madda or wasla by bare alef, as in most work on Arabic tweets (Larkey et al., 2002).
 
     Example:
         >>> normalize_alef("أحب إيمان وآمال")
@@ -79,7 +79,7 @@ def normalize_alef(text: str) -> str:
 
 
 def normalize_alef_maqsura(text: str) -> str:
-    """Alef maqsura -> yeh (Larkey et al., 2002): writers in Egypt and elsewhere use one for the other.
+    """Replace alef maqsura by yeh (Larkey et al., 2002), which writers in Egypt and elsewhere interchange.
 
     Example:
         >>> normalize_alef_maqsura("على مستشفى")
@@ -89,7 +89,7 @@ def normalize_alef_maqsura(text: str) -> str:
 
 
 def normalize_teh_marbuta(text: str) -> str:
-    """Teh marbuta -> heh (Larkey et al., 2002): in tweets its dots are often left out.
+    """Replace teh marbuta by heh (Larkey et al., 2002): in tweets its dots are often omitted.
 
     Example:
         >>> normalize_teh_marbuta("سعادة كبيرة")
@@ -99,7 +99,7 @@ def normalize_teh_marbuta(text: str) -> str:
 
 
 def normalize_hamza(text: str) -> str:
-    """Waw and yeh that carry a hamza -> waw and yeh (Darwish and Magdy, 2014); merges more words than the others do.
+    """Replace waw and yeh with hamza by waw and yeh (Darwish and Magdy, 2014); merges more words than the other steps.
 
     Example:
         >>> normalize_hamza("مؤلم وبائس")
@@ -109,9 +109,9 @@ def normalize_hamza(text: str) -> str:
 
 
 def normalize_keyboard_letters(text: str) -> str:
-    """Persian and Urdu kaf, yeh, heh and teh marbuta -> the Arabic letters that look the same.
+    """Replace Persian and Urdu kaf, yeh, heh and teh marbuta by the Arabic letters that look the same.
 
-    Letters for sounds that Arabic lacks (پ چ ڤ گ ڨ) stay: dialects and loan words use them.
+    Letters for sounds that Arabic lacks (پ چ ڤ گ ڨ) are kept: dialects and loan words use them.
 
     Example:
         >>> normalize_keyboard_letters("کیف حالک"), normalize_keyboard_letters("گلبي")
@@ -121,7 +121,7 @@ def normalize_keyboard_letters(text: str) -> str:
 
 
 def normalize_digits(text: str) -> str:
-    """Arabic-Indic and Persian digits -> 0 to 9.
+    """Replace Arabic-Indic and Persian digits by 0 to 9.
 
     Example:
         >>> normalize_digits("٢٠٢٦ و ۱۴")
@@ -135,37 +135,37 @@ ArabicEmoji = Literal["emotions_or_names", "emotions", "names", "remove", "keep"
 
 @dataclass(frozen=True)
 class ArabicTweets(TextCleaning):
-    """The cleaning of Alrasheedy et al. (2026), section 4.1.1, step by step in the order of the arguments.
+    """The cleaning of Alrasheedy et al. (2026), section 4.1.1, with its steps in the order of the arguments.
 
-    The paper names the steps; what each does to which character is settled in the functions of this package. Links and
-    emoji come before special characters, which they are made of; diacritics and tatweel before letters, which they
-    part, and letters before repeats. Whitespace is squeezed at the end in any case. Cleaning twice equals cleaning
-    once, but where a step brings to light what an earlier one takes: ``htttp://`` with its repeats shortened, or an
-    entity spelt with entities.
+    The paper names the steps; the functions of this package define the effect of each on each character. Links and
+    emoji precede special characters, of which they consist; diacritics and tatweel precede letters, which they
+    separate, and letters precede repeats. Whitespace is always normalized at the end. Cleaning twice equals cleaning
+    once, unless a step produces what an earlier one replaces: ``htttp://`` with its repeats shortened, or an entity
+    written with entities.
 
     Args:
         html_entities: Unescape ``&amp;``.
-        unicode_form: Invisible characters out and this normal form (NFKC: presentation forms become letters); ``None``:
-            neither.
-        digits: Arabic-Indic digits become 0 to 9.
-        urls: A word for every link; ``""`` removes links, ``None`` keeps them.
-        mentions: A word for every ``@name``; ``""`` removes them, ``None`` keeps them.
-        emoji: ``"emotions_or_names"``: Arabic words of emotion, and the Arabic CLDR name of an emoji without one;
-            ``"emotions"``: the others are dropped; ``"names"``: CLDR names for all; ``"remove"``; ``"keep"``.
-        hash_signs: ``#word_word`` becomes ``word word``.
-        diacritics: Harakat and Quranic marks out.
-        tatweel: Tatweel out.
-        keyboard_letters: Persian and Urdu forms of Arabic letters become Arabic ones.
-        alef: Alef with hamza, madda or wasla becomes bare alef.
-        alef_maqsura: Alef maqsura becomes yeh.
-        teh_marbuta: Teh marbuta becomes heh.
-        hamza: Waw and yeh with hamza become waw and yeh; off, since it merges words that are told apart in tweets.
-        repeated_letters: The same letter at most so many times in a row; ``None``: any number.
-        special_characters: Everything but letters, digits and ``kept_characters`` out.
-        kept_characters: Signs that are no special characters.
+        unicode_form: Remove invisible characters and apply this normal form (NFKC: presentation forms become letters);
+            ``None``: neither.
+        digits: Replace Arabic-Indic digits by 0 to 9.
+        urls: Replacement for each link; ``""`` removes links, ``None`` keeps them.
+        mentions: Replacement for each ``@name``; ``""`` removes mentions, ``None`` keeps them.
+        emoji: ``"emotions_or_names"``: Arabic words of emotion, or the Arabic CLDR name of an emoji without one;
+            ``"emotions"``: other emoji are removed; ``"names"``: CLDR names for all; ``"remove"``; ``"keep"``.
+        hash_signs: Replace ``#word_word`` by ``word word``.
+        diacritics: Remove harakat and Quranic marks.
+        tatweel: Remove tatweel.
+        keyboard_letters: Replace Persian and Urdu forms of Arabic letters by Arabic ones.
+        alef: Replace alef with hamza, madda or wasla by bare alef.
+        alef_maqsura: Replace alef maqsura by yeh.
+        teh_marbuta: Replace teh marbuta by heh.
+        hamza: Replace waw and yeh with hamza by waw and yeh; off, since it merges words that are distinct in tweets.
+        repeated_letters: Largest number of equal letters in a row; ``None``: unlimited.
+        special_characters: Remove everything except letters, digits and ``kept_characters``.
+        kept_characters: Signs that are not special characters.
 
     Raises:
-        ValueError: A setting is none of its choices, or ``repeated_letters`` is below 1.
+        ValueError: A setting is not one of its choices, or ``repeated_letters`` is below 1.
 
     Example:
         >>> clean = ArabicTweets()
@@ -200,7 +200,7 @@ class ArabicTweets(TextCleaning):
         check_repeats(self.repeated_letters)
 
     def __call__(self, text: str) -> str:
-        """The cleaned tweet."""
+        """Clean a tweet."""
         if self.html_entities:
             text = unescape_html(text)
         if self.unicode_form is not None:

@@ -1,4 +1,4 @@
-"""What every text cleaning has in common: the contract, and how a checkpoint stores one."""
+"""The base class of text cleanings, and their storage in checkpoints."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ __all__ = ["TextCleaning", "check_choice", "cleaning_from_dict", "cleaning_to_di
 
 
 class TextCleaning(ABC):
-    """A function from text to text, set by a config and kept by a checkpoint.
+    """A function from text to text, configured by a config file and stored in a checkpoint.
 
     A subclass is a frozen dataclass whose fields are the switches, as plain values (bool, int, str, ``None``): so two
-    cleanings with the same switches are equal, and one can be hashed, pickled and stored. A cleaning raises for no
-    text; one in which nothing is left becomes ``""``, which a model must be able to read.
+    cleanings with the same switches are equal, and a cleaning can be hashed, pickled and stored. A cleaning does not
+    raise for any text; a text may become ``""``, which a model must accept.
     """
 
     @abstractmethod
     def __call__(self, text: str) -> str:
-        """The cleaned text."""
+        """Clean a text."""
 
 
 def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    """Refuse a setting that is none of the choices.
+    """Raise an error unless a setting is one of the choices.
 
     Raises:
-        ValueError: It is not.
+        ValueError: The setting is not one of the choices.
 
     Example:
         >>> check_choice("emoji", "drop", ("keep", "remove"))
@@ -40,7 +40,7 @@ def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
 
 
 def cleaning_to_dict(cleaning: TextCleaning) -> dict[str, Any]:
-    """A cleaning as plain values, for a checkpoint; :func:`cleaning_from_dict` builds it again.
+    """Convert a cleaning to plain values for a checkpoint; :func:`cleaning_from_dict` restores it.
 
     Args:
         cleaning: A cleaning of mlemo or of the user.
@@ -60,14 +60,14 @@ def cleaning_to_dict(cleaning: TextCleaning) -> dict[str, Any]:
 
 
 def cleaning_from_dict(stored: Mapping[str, Any]) -> TextCleaning:
-    """The cleaning that :func:`cleaning_to_dict` stored.
+    """Restore a cleaning from the values of :func:`cleaning_to_dict`.
 
     Args:
         stored: ``{"class_path", "init_args"}``.
 
     Raises:
-        ValueError: A key is missing, its class is not there or not trusted, it is not a :class:`TextCleaning`, or the
-            arguments do not fit the class.
+        ValueError: A key is missing, the class does not exist, is not trusted or is not a :class:`TextCleaning`, or the
+            arguments do not match the class.
 
     Example:
         >>> from mlemo.text import Tweets

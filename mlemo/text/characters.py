@@ -1,4 +1,4 @@
-"""Steps on the characters of a text, whatever its language: Unicode forms, accents, case, repeats, symbols, blanks."""
+"""Language-independent cleaning of characters: Unicode forms, accents, case, repeats, symbols, whitespace."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ UnicodeForm = Literal["NFC", "NFKC"]
 
 SENTENCE_MARKS = ".,!?'،؛؟"
 
-# Fillers, the empty braille cell and the zero-width space stand where a blank would; the rest of Unicode's ignorable
-# characters (byte-order mark, marks of writing direction, soft hyphen) stands for nothing. Joiners, variation selectors
-# and tags are spelling: Persian and Indic words and emoji are made with them.
-_BLANKS = regex.compile(r"[\u115F\u1160\u200B\u2800\u3164\uFFA0]")
+# Fillers, the empty braille cell and the zero-width space are used as spaces; Unicode's other ignorable characters
+# (byte-order mark, marks of writing direction, soft hyphen) have no meaning. Joiners, variation selectors and tags are
+# part of the spelling of Persian and Indic words and emoji.
+_SPACES = regex.compile(r"[\u115F\u1160\u200B\u2800\u3164\uFFA0]")
 _INVISIBLE = regex.compile(
     r"(?V1)[[\p{Default_Ignorable_Code_Point}\p{Cc}\p{Cs}]--[\s\u200C\u200D\uFE0E\uFE0F\U000E0020-\U000E007F]]"
 )
 _STRAY = regex.compile(
-    r"(?<![\p{L}\p{N}\p{S}\p{P}\p{M}\u200C\u200D])[\p{M}\u200C\u200D]+"  # marks with nothing to stand on
-    r"|(?<![\u200C\u200D])[\u200C\u200D]++(?![\p{L}\p{S}])"  # joiners with nothing to join
-    r"|(?<!\p{Extended_Pictographic})[\uFE0E\uFE0F](?!\u20E3)"  # a choice between text and emoji where there is none
+    r"(?<![\p{L}\p{N}\p{S}\p{P}\p{M}\u200C\u200D])[\p{M}\u200C\u200D]+"  # marks without a base character
+    r"|(?<![\u200C\u200D])[\u200C\u200D]++(?![\p{L}\p{S}])"  # joiners without neighbors
+    r"|(?<!\p{Extended_Pictographic})[\uFE0E\uFE0F](?!\u20E3)"  # variation selectors without a pictograph
 )
 _QUOTES = str.maketrans({"‘": "'", "’": "'", "‛": "'", "ʼ": "'", "“": '"', "”": '"', "„": '"'})
 _ACCENTS = regex.compile(r"(?<=\p{Latin}\p{Mn}*)\p{Mn}")
@@ -43,10 +43,10 @@ _ACCENTS_BUT_N_TILDE = regex.compile(r"(?<=\p{Latin}\p{Mn}*)\p{Mn}(?<![nN]\u0303
 
 
 def normalize_unicode(text: str, form: UnicodeForm = "NFKC") -> str:
-    """One spelling for what looks the same: invisible characters out, and a Unicode normal form.
+    """Remove invisible characters and apply a Unicode normal form, so that equal-looking texts are equal.
 
-    NFC composes letters and their marks. NFKC also makes ordinary letters of full-width, mathematical, enclosed and
-    ligature forms (the Arabic presentation forms among them), and here ASCII quotes of typographic ones.
+    NFC composes letters and their marks. NFKC also replaces full-width, mathematical, enclosed and ligature forms
+    (including the Arabic presentation forms) by ordinary letters, and here typographic quotes by ASCII ones.
 
     Args:
         text: Any text.
@@ -60,8 +60,8 @@ def normalize_unicode(text: str, form: UnicodeForm = "NFKC") -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    text = _INVISIBLE.sub("", _BLANKS.sub(" ", text))
-    if form == "NFKC":  # of an acute accent that stands for an apostrophe, it would make a blank and a mark
+    text = _INVISIBLE.sub("", _SPACES.sub(" ", text))
+    if form == "NFKC":  # NFKC makes a space and a mark of an acute accent used as an apostrophe
         text = unicodedata.normalize("NFKC", text.replace("´", "'")).translate(_QUOTES)
     else:
         text = unicodedata.normalize(form, text)
@@ -69,9 +69,10 @@ def normalize_unicode(text: str, form: UnicodeForm = "NFKC") -> str:
 
 
 def remove_accents(text: str, keep_n_tilde: bool = False) -> str:
-    """Accents and other marks off Latin letters; other scripts, where marks make other letters, stay as they are.
+    """Remove accents and other marks from Latin letters; in other scripts, marks form different letters and are kept.
 
-    Letters that are no letter with a mark (ø, ł, ß) stay too. Hurtado et al. (2020) take the tilde off ñ as well.
+    Letters that do not decompose into a letter and a mark (ø, ł, ß) are kept. Hurtado et al. (2020) also remove the
+    tilde of ñ.
 
     Example:
         >>> remove_accents("¡Qué vergüenza, mañana!"), remove_accents("años más", keep_n_tilde=True)
@@ -84,7 +85,7 @@ def remove_accents(text: str, keep_n_tilde: bool = False) -> str:
 
 
 def lower_case(text: str) -> str:
-    """Lower case, in normal form: some pairs of letter and mark have a composed form in lower case only.
+    """Convert to lower case and NFC: some pairs of letter and mark have a composed form in lower case only.
 
     Example:
         >>> lower_case("¡QUÉ RISA!"), len(lower_case("J\u030c"))
@@ -99,9 +100,9 @@ def _repeats(at_most: int) -> regex.Pattern[str]:
 
 
 def shorten_repeats(text: str, at_most: int = 2) -> str:
-    """A letter that is repeated for emphasis ("elongation"), at most so many times; digits and signs stay.
+    """Shorten runs of a repeated letter ("elongation") to a largest length; digits and signs are kept.
 
-    At two, no spelling of a word is lost in Arabic, English or Spanish; at one, double letters are.
+    With two, no spelling of a word is lost in Arabic, English or Spanish; with one, double letters are.
 
     Example:
         >>> shorten_repeats("sooooo جميييييل 1000"), shorten_repeats("cooool", at_most=1)
@@ -113,16 +114,16 @@ def shorten_repeats(text: str, at_most: int = 2) -> str:
 @cache
 def _special_characters(keep: str, keep_emoji: bool) -> regex.Pattern[str]:
     special = rf"[^\p{{L}}\p{{M}}\p{{N}}\s\u200C\u200D{regex.escape(keep, special_only=False)}]"
-    # an emoji to keep is caught by group 1 before its characters are looked at
+    # an emoji to keep is matched by group 1 before its characters
     return regex.compile(f"({EMOJI})|{special}" if keep_emoji else f"(){special}+")
 
 
 def remove_special_characters(text: str, keep: str = SENTENCE_MARKS, keep_emoji: bool = False) -> str:
-    """A blank for every character that is neither letter, mark, digit nor blank, and not one of those to keep.
+    """Replace every character by a space, except letters, marks, digits, whitespace and the characters to keep.
 
     Args:
         text: Any text.
-        keep: Signs to keep; by default those of sentences, of which ``!`` and ``?`` carry emotion.
+        keep: Signs to keep; by default punctuation of sentences, of which ``!`` and ``?`` express emotion.
         keep_emoji: Keep emoji.
 
     Example:
@@ -133,7 +134,7 @@ def remove_special_characters(text: str, keep: str = SENTENCE_MARKS, keep_emoji:
 
 
 def squeeze_whitespace(text: str) -> str:
-    r"""One blank between words, none around the text, no mark or joiner that has lost its letter.
+    r"""Reduce whitespace to single spaces between words; remove marks and joiners without a letter.
 
     Example:
         >>> squeeze_whitespace("  so\u00a0 \n good ")

@@ -1,4 +1,4 @@
-"""Emoji as words: their names in the Unicode Common Locale Data Repository (CLDR), or Arabic words of emotion."""
+"""Replacement of emoji by their names in the Unicode CLDR (Common Locale Data Repository) or by Arabic emotion words."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ __all__ = ["EMOJI", "LANGUAGES", "emoji_to_emotions", "emoji_to_names", "remove_
 
 LANGUAGES: tuple[str, ...] = tuple(emoji.LANGUAGES)
 
-# Characters, not escapes, in the patterns: the engine of `tokenizers` does not read those of Python.
+# Characters, not escapes, in the patterns: the engine of `tokenizers` does not support Python's escapes.
 _ELEMENT = "\\p{Extended_Pictographic}[\ufe0e\ufe0f\U0001f3fb-\U0001f3ff]*[\U000e0020-\U000e007f]*"
 EMOJI = (
-    f"{_ELEMENT}(?:\u200d{_ELEMENT})*"  # pictographs, alone or joined (families, professions), with skin tones
+    f"{_ELEMENT}(?:\u200d{_ELEMENT})*"  # pictographs, single or joined (families, professions), with skin tones
     "|[\U0001f1e6-\U0001f1ff]{2}"  # flags
     "|[0-9#*]\ufe0f?\u20e3"  # keycaps
-    "|[\U0001f3fb-\U0001f3ff]"  # a skin tone on its own, which tokenised corpora have
+    "|[\U0001f3fb-\U0001f3ff]"  # a separate skin tone, as in tokenized corpora
 )
 """A pattern of one emoji, for the engines of ``regex`` and of ``tokenizers``."""
 
@@ -30,7 +30,7 @@ _TONES = "\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"
 _WITHOUT_VARIANTS = str.maketrans("", "", "\ufe0e\ufe0f" + _TONES)
 _NOT_IN_WORDS = regex.compile(r"[^\p{L}\p{M}\p{N}'-]+")
 
-# The Arabic word -> the emoji that show it.
+# Arabic word -> emoji that express it.
 _EMOTIONS = {
     "فرح": "😀 😃 😄 😁 😊 ☺ 🙂 😺 😸 🥳 🎉 🎊 🥂 💃 🕺",  # joy
     "ضحك": "😂 🤣 😆 😅 😹",  # laughter
@@ -67,11 +67,11 @@ _EMOTIONS = {
 
 @cache
 def _names(language: str) -> dict[str, str]:
-    """Names of all emoji, by emoji without variation selectors; skin tones say nothing of emotion and are left out."""
+    """Map emoji without variation selectors to their names; skin tones do not express emotion and are left out."""
     check_choice("the language of emoji names", language, LANGUAGES)
     emoji.config.load_language(language)
     names = {}
-    # where the tables name the variants of an emoji differently, the fully qualified one counts, which has status 2
+    # where the tables name the variants of an emoji differently, the fully qualified one (status 2) is used
     for sequence, data in sorted(emoji.EMOJI_DATA.items(), key=lambda item: item[1]["status"], reverse=True):
         if not set(_TONES) & set(sequence):
             name = unicodedata.normalize("NFKC", data[language]).replace("’", "'")
@@ -110,10 +110,10 @@ def _replace(text: str, words: Mapping[str, str]) -> str:
 
 
 def emoji_to_names(text: str, language: str = "en") -> str:
-    """Emoji as the words of their CLDR short name, so that similar emoji share words (Hurtado et al., 2020).
+    """Replace emoji by the words of their CLDR short names, so that similar emoji share words (Hurtado et al., 2020).
 
-    A joined emoji that has no name of its own becomes the names of its parts; skin tones are left out; a pictograph
-    without a name (not an emoji, or newer than the tables) stays.
+    A joined emoji without a name is replaced by the names of its parts; skin tones are removed; a pictograph without a
+    name (not an emoji, or newer than the tables) is kept.
 
     Args:
         text: Any text.
@@ -121,10 +121,10 @@ def emoji_to_names(text: str, language: str = "en") -> str:
             ``ko``, ``pt``, ``ru``, ``tr``, ``zh``.
 
     Returns:
-        The text; blanks surround the words.
+        The text, with spaces around the words.
 
     Raises:
-        ValueError: There are no names in the language.
+        ValueError: No names are available in the language.
 
     Example:
         >>> emoji_to_names("ok👍🏽"), emoji_to_names("risa 😂", "es")
@@ -134,14 +134,14 @@ def emoji_to_names(text: str, language: str = "en") -> str:
 
 
 def emoji_to_emotions(text: str, names_for_others: bool = True) -> str:
-    """Emoji as Arabic words of emotion (joy, love, anger, ...), as Alrasheedy et al. (2026) do before the encoder.
+    """Replace emoji by Arabic words of emotion (joy, love, anger, ...), as in Alrasheedy et al. (2026).
 
     Args:
         text: Any text.
-        names_for_others: Emoji that show no emotion become their Arabic CLDR name; ``False``: they are dropped.
+        names_for_others: Replace emoji without an emotion by their Arabic CLDR name; ``False``: remove them.
 
     Returns:
-        The text; blanks surround the words.
+        The text, with spaces around the words.
 
     Example:
         >>> emoji_to_emotions("مبروك❤️🚗"), emoji_to_emotions("مبروك❤️🚗", names_for_others=False)
@@ -151,7 +151,7 @@ def emoji_to_emotions(text: str, names_for_others: bool = True) -> str:
 
 
 def remove_emoji(text: str) -> str:
-    """Emoji out; blanks take their place.
+    """Replace emoji by spaces.
 
     Example:
         >>> remove_emoji("ok 👩‍👩‍👧 1 🇩🇿!")

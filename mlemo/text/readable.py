@@ -1,4 +1,4 @@
-"""The part of a text that a model reads, as any tokenizer takes it."""
+"""Truncation of texts and replacement of characters that tokenizers do not accept."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from mlemo.visible import SURROGATE
 
 __all__ = ["LONGEST", "readable"]
 
-#: Characters of a text that models read, far more than the longest input of an encoder has.
+#: Largest number of characters per text, far more than the longest input of an encoder.
 LONGEST = 100_000
 
 
 def readable(text: str) -> str:
-    r"""The first 100,000 characters of a text, with U+FFFD for halves of surrogate pairs, which tokenizers refuse.
+    r"""Truncate a text to 100,000 characters and replace lone surrogates, which tokenizers do not accept, by U+FFFD.
 
     Args:
-        text: Any text, such as a word of the command line that is not UTF-8.
+        text: Any text, such as a command-line argument that is not UTF-8.
 
     Example:
         >>> readable("joy \ud83d") == "joy \ufffd", len(readable("a" * 10_000_000))

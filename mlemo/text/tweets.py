@@ -1,4 +1,4 @@
-"""What tweets are made of beside words: links, mentions, hashtags, entities; their cleaning and their tokens."""
+"""Cleaning and tokenization of tweets: links, mentions, hashtags, HTML entities, emoticons."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ __all__ = [
     "unescape_html",
 ]
 
-# Links are ASCII: an Arabic or Chinese word that follows one without a blank is text. A sign at the end belongs to the
-# sentence.
+# Links are ASCII: an Arabic or Chinese word that follows one without whitespace is text. A sign at the end belongs to
+# the sentence.
 _URL = (
     r"(?:https?://|(?<![A-Za-z0-9])www\.)[A-Za-z0-9](?:[!#-;=?-~]*[A-Za-z0-9/=_~#&%-])?"
     r"|(?<![A-Za-z0-9@._/-])(?:t\.co|bit\.ly|youtu\.be|pic\.twitter\.com)/[A-Za-z0-9_/-]+"
 )
-# An address of mail is no mention; the name that follows a retweet mark goes with it.
+# An e-mail address is not a mention; the name after a retweet mark belongs to the mark.
 _MENTION = r"(?<![A-Za-z0-9_])(?:@[A-Za-z0-9_]+)+"
 _WORD = "[\\p{L}\\p{M}\\p{N}_\u200c\u200d]"
 
 _URLS = regex.compile(_URL, regex.IGNORECASE)
 _MENTIONS = regex.compile(rf"\bRT\s+{_MENTION}:?|{_MENTION}")
 _HASHTAG = regex.compile(rf"#(?!\uFE0F?\u20E3)\s*({_WORD}*)")
-# Entities without semicolon are left alone: "AT&T" and "x&notes" are text. "&amp;amp;" has been escaped twice.
+# Entities without a semicolon are kept: "AT&T" and "x&notes" are text. "&amp;amp;" has been escaped twice.
 _ENTITY = regex.compile(r"&(?:(?:amp|#38|#x26);)*(#[0-9]{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,31});", regex.IGNORECASE)
 
 _NOSE, _MOUTH = r"['’]?[-o^]?", r"[()\[\]{}dDpPoOsS/\\|*$@3]"
@@ -62,7 +62,7 @@ _EMOTICON = "|".join(
 
 
 def unescape_html(text: str) -> str:
-    r"""Entities as the characters that they stand for, also those that were escaped several times.
+    r"""Replace HTML entities by their characters, including those that were escaped several times.
 
     Example:
         >>> unescape_html("salt &amp; pepper &lt;3 &amp;amp;quot;AT&T&#39;s")
@@ -72,7 +72,7 @@ def unescape_html(text: str) -> str:
 
 
 def replace_urls(text: str, word: str = "") -> str:
-    """Links out, or a word in the place of each.
+    """Remove links, or replace each by a word.
 
     Example:
         >>> replace_urls("look: https://t.co/aB1."), replace_urls("www.example.org/a?b=c مرحبا", "url")
@@ -82,7 +82,7 @@ def replace_urls(text: str, word: str = "") -> str:
 
 
 def replace_mentions(text: str, word: str = "") -> str:
-    """``@name`` out, or a word in the place of each; the ``RT`` before one goes with it.
+    """Remove ``@name``, or replace each by a word, together with an ``RT`` before it.
 
     Example:
         >>> replace_mentions("RT @ana_1: hola @leo!"), replace_mentions("gracias @ana", "@user")
@@ -92,7 +92,7 @@ def replace_mentions(text: str, word: str = "") -> str:
 
 
 def remove_hash_signs(text: str) -> str:
-    """Hash signs out, the words of a hashtag kept: its underscores become blanks.
+    """Remove hash signs but keep the words of a hashtag, with its underscores replaced by spaces.
 
     Example:
         >>> remove_hash_signs("#so_happy today #كأس_العالم")
@@ -102,13 +102,13 @@ def remove_hash_signs(text: str) -> str:
 
 
 def check_repeats(at_most: int | None) -> None:
-    """Refuse a number of repeated letters below 1.
+    """Raise an error for a number of repeated letters below 1.
 
     Raises:
-        ValueError: It is.
+        ValueError: The number is below 1.
     """
     if at_most is not None and at_most < 1:
-        raise ValueError(f"repeated_letters must be at least 1, or None to leave them; found {at_most}")
+        raise ValueError(f"repeated_letters must be at least 1, or None to keep them; found {at_most}")
 
 
 TweetEmoji = Literal["names", "remove", "keep"]
@@ -116,32 +116,32 @@ TweetEmoji = Literal["names", "remove", "keep"]
 
 @dataclass(frozen=True)
 class Tweets(TextCleaning):
-    """The cleaning of tweets in any language, step by step in the order of the arguments.
+    """The cleaning of tweets in any language, with its steps in the order of the arguments.
 
-    The defaults are the normalisation of Hurtado et al. (2020), section 4: lower case, and emoji as their CLDR names;
-    for Spanish set ``language: es`` and ``accents: true``, which takes accents, diaeresis and the tilde of ñ. Links,
-    mentions and hashtags stay, as tokens of :func:`tweet_pre_tokenizer`. Whitespace is squeezed at the end in any case.
-    Cleaning twice equals cleaning once, but where a step brings to light what an earlier one takes: ``htttp://`` with
-    its repeats shortened, or an entity spelt with entities.
+    The defaults are the normalization of Hurtado et al. (2020), section 4: lower case, and emoji as their CLDR names;
+    for Spanish set ``language: es`` and ``accents: true``, which removes accents, diaeresis and the tilde of ñ. Links,
+    mentions and hashtags are kept, as tokens of :func:`tweet_pre_tokenizer`. Whitespace is always normalized at the
+    end. Cleaning twice equals cleaning once, unless a step produces what an earlier one replaces: ``htttp://`` with its
+    repeats shortened, or an entity written with entities.
 
     Args:
         html_entities: Unescape ``&amp;``.
-        unicode_form: Invisible characters out and this normal form (NFKC: full-width and mathematical letters become
-            ordinary ones); ``None``: neither.
-        urls: A word for every link; ``""`` removes links, ``None`` keeps them.
-        mentions: A word for every ``@name``; ``""`` removes them, ``None`` keeps them.
+        unicode_form: Remove invisible characters and apply this normal form (NFKC: full-width and mathematical letters
+            become ordinary ones); ``None``: neither.
+        urls: Replacement for each link; ``""`` removes links, ``None`` keeps them.
+        mentions: Replacement for each ``@name``; ``""`` removes mentions, ``None`` keeps them.
         emoji: ``"names"``: CLDR short names; ``"remove"``; ``"keep"``.
-        language: Of the emoji names: ar, de, en, es, fa, fr, id, it, ja, ko, pt, ru, tr or zh.
-        hash_signs: ``#word_word`` becomes ``word word``.
-        accents: Marks on Latin letters out.
-        keep_n_tilde: Of these, ñ stays.
-        lowercase: Lower case.
-        repeated_letters: The same letter at most so many times in a row; ``None``: any number.
-        special_characters: Everything but letters, digits and ``kept_characters`` out.
-        kept_characters: Signs that are no special characters.
+        language: Language of the emoji names: ar, de, en, es, fa, fr, id, it, ja, ko, pt, ru, tr or zh.
+        hash_signs: Replace ``#word_word`` by ``word word``.
+        accents: Remove marks on Latin letters.
+        keep_n_tilde: Keep ñ when removing marks.
+        lowercase: Convert to lower case.
+        repeated_letters: Largest number of equal letters in a row; ``None``: unlimited.
+        special_characters: Remove everything except letters, digits and ``kept_characters``.
+        kept_characters: Signs that are not special characters.
 
     Raises:
-        ValueError: A setting is none of its choices, or ``repeated_letters`` is below 1.
+        ValueError: A setting is not one of its choices, or ``repeated_letters`` is below 1.
 
     Example:
         >>> Tweets()("So HAPPY 😂 &amp; proud! #ThankYou @ana")
@@ -172,7 +172,7 @@ class Tweets(TextCleaning):
         check_repeats(self.repeated_letters)
 
     def __call__(self, text: str) -> str:
-        """The cleaned tweet."""
+        """Clean a tweet."""
         if self.html_entities:
             text = unescape_html(text)
         if self.unicode_form is not None:
@@ -197,12 +197,12 @@ class Tweets(TextCleaning):
 
 
 def tweet_pre_tokenizer() -> PreTokenizer:
-    """Tokens of tweets, by rules in the manner of TweetMotif (O'Connor et al., 2010), which Hurtado et al. (2020) use.
+    """Create a pre-tokenizer of tweets similar to TweetMotif (O'Connor et al., 2010; used by Hurtado et al., 2020).
 
     One token each: links, placeholders (``[NAME]``), mentions, hashtags, emoji (joined ones too), emoticons, numbers
-    (``10:30``, ``5%``), words with their marks and apostrophes, dots of ellipsis, and any other sign; blanks are none.
-    Case is left alone. The rules are one regular expression, which ``tokenizer.json`` holds. Scripts without blanks
-    between words (Chinese, Thai) need a segmenter before.
+    (``10:30``, ``5%``), words with their marks and apostrophes, ellipses, and any other sign; whitespace is removed.
+    Case is kept. The rules are one regular expression, stored in ``tokenizer.json``. Scripts without spaces between
+    words (Chinese, Thai) need a segmenter first.
 
     Returns:
         A pre-tokenizer for a ``tokenizers.Tokenizer`` with words as its model.
@@ -224,5 +224,5 @@ def tweet_pre_tokenizer() -> PreTokenizer:
         r"\.{2,}",
         r"\S\p{M}*",
     )
-    # everything that is not a token, which is whitespace, is removed
+    # everything else, which is whitespace, is removed
     return Split(Regex("|".join(tokens)), behavior="removed", invert=True)

@@ -224,7 +224,7 @@ def test_a_training_split_that_is_too_short_is_found(run: Path, tmp_path: Path, 
         explain(["--ckpt", str(run), TEXTS[0], "--output", str(tmp_path / "out")])
     finally:
         path.write_text(content, encoding="utf-8")
-    assert "remembers row 29 of its training split, and the one found has 19 rows" in capsys.readouterr().err
+    assert "memory has row 29 of its training split, but the split found has 19 rows" in capsys.readouterr().err
 
 
 # other models, and checkpoints alone ----------------------------------------------------------------------------
@@ -241,7 +241,7 @@ def alone(classifier: Maker, trainer: Maker, tmp_path: Path) -> Path:
 
 def test_a_checkpoint_alone_has_heat_maps(alone: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     page = explain(["--ckpt", str(alone), "a good day", "", "--output", str(tmp_path / "out")])
-    assert "only those of `mlemo fit` do" in capsys.readouterr().err
+    assert "only checkpoints of `mlemo fit` have one" in capsys.readouterr().err
     assert sorted(path.name for path in page.parent.iterdir()) == [
         "index.html", "text_001.png", "text_002.png", "texts.html"
     ]  # fmt: skip

@@ -1,1 +1,1 @@
-"""Parts of ``mlemo explain``: what speaks for a prediction, and what a run got right and wrong."""
+"""Parts of ``mlemo explain``: explanations of predictions, and correct and wrong decisions of a run."""

@@ -1,4 +1,4 @@
-"""Where GTHL-Emo looks: weights of its attention pooling and of its labels, summed over the pieces of each word."""
+"""Attention weights of GTHL-Emo's pooling and labels, summed over the tokens of each word."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ Span = tuple[int, int]
 
 
 def attention(model: GTHLEmo, results: Sequence[Classified], batch_size: int = 64) -> list[WordWeights]:
-    """Attention of GTHL-Emo (Alrasheedy et al., Electronics 2026, Fig. 8): each column sums to 1 over a text's words.
+    """Compute the attention of GTHL-Emo (Alrasheedy et al., Electronics 2026, Fig. 8); columns sum to 1 over the words.
 
-    The words are those of the cleaned text, as the model reads it, between the special tokens around it.
+    The words are those of the cleaned text that the model reads, including the special tokens around it.
 
     Args:
         model: A trained model.
-        results: What it made of the texts.
-        batch_size: Texts in one forward pass.
+        results: Classifications of the texts.
+        batch_size: Texts per forward pass.
 
     Returns:
-        For each text the weights of the attention pooling, and of each label where the model has label attention:
-        ``(words, 1)`` or ``(words, 1 + C)``.
+        Per text, the weights of the attention pooling, and of each label if the model has label attention: ``(words,
+        1)`` or ``(words, 1 + C)``.
     """
     space, asked = model.label_space, model.data_input
     texts = [result.text for result in results]
@@ -64,13 +64,13 @@ def attention(model: GTHLEmo, results: Sequence[Classified], batch_size: int = 6
 
 
 def _words(text: str, length: int, asked: TextInput) -> tuple[list[Word], Tensor, list[int]]:
-    """Words with the special tokens, the word of each of the ``length`` tokens, and the words that were cut off."""
+    """Return words with the special tokens, the word of each of the ``length`` tokens, and the truncated words."""
     tokenizer: Any = asked.tokenizer
     before, _, after = special_tokens(tokenizer, pair=False)
     kept = length - len(before) - len(after)
     pieces: list[Span] = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
     spans = word_spans(text)
-    if pieces and not spans:  # some tokenizers make tokens of blanks
+    if pieces and not spans:  # some tokenizers make tokens of whitespace
         spans = [(0, len(text))]
     spans = _joined(spans, pieces)
     words = cut(text, spans)
@@ -88,12 +88,12 @@ def _words(text: str, length: int, asked: TextInput) -> tuple[list[Word], Tensor
 
 
 def _word(spans: Sequence[Span], character: int) -> int:
-    """The word that a character belongs to; a blank belongs to the word behind it, and at the end to the last word."""
+    """Return the word of a character; whitespace belongs to the following word, and at the end to the last word."""
     return min(bisect_right(spans, character, key=lambda span: span[1]), len(spans) - 1)
 
 
 def _joined(spans: Sequence[Span], pieces: Sequence[Span]) -> list[Span]:
-    """The words, those joined that one piece reaches over (Chinese pieces may be longer than one character)."""
+    """Join words that share a token (Chinese tokens may be longer than one character)."""
     joined = {
         word + 1 for start, end in pieces if end > start for word in range(_word(spans, start), _word(spans, end - 1))
     }

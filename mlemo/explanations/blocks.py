@@ -26,12 +26,12 @@ def word_blocks(
     explained: Sequence[Sequence[WordWeights]],
     labels: Sequence[Collection[str]] | None = None,
 ) -> list[Block]:
-    """The heat maps of each text as a picture, with all weights that are drawn in words.
+    """Create a picture of the heat maps per text, with all drawn weights as alternative text.
 
     Args:
-        results: The texts, classified.
-        explained: Weights of each text's words, from `occlusion`, `attention` or both.
-        labels: Labels of each text that are shown; by default those that were decided.
+        results: The classified texts.
+        explained: Weights of the words of each text, from `occlusion`, `attention` or both.
+        labels: Labels shown per text; by default the decided ones.
     """
     if labels is not None:
         explained = [[_only(table, own) for table in tables] for tables, own in zip(explained, labels, strict=True)]
@@ -47,11 +47,11 @@ def word_blocks(
 
 
 def neighbor_blocks(results: Sequence[Classified], neighbors: Sequence[Sequence[Neighbor]]) -> list[Block]:
-    """A table of the nearest training texts of each text.
+    """Create a table of the nearest training texts of each text.
 
     Args:
-        results: The texts, classified.
-        neighbors: Those of each text, nearest first.
+        results: The classified texts.
+        neighbors: Neighbors of each text, nearest first.
     """
     head = ("training text", "its gold labels", "cosine")
     return [
@@ -66,7 +66,7 @@ def neighbor_blocks(results: Sequence[Classified], neighbors: Sequence[Sequence[
 
 
 def correlation_block(predictions: Predictions) -> list[Block]:
-    """Correlation of labels, gold beside predicted, and how well the two agree."""
+    """Create a picture of the correlation of gold and of predicted labels, and a paragraph on their agreement."""
     found = correlation_agreement(predictions)
     names, gold, predicted = found.shown
     with drawable(names) as (drawn, _):
@@ -82,12 +82,12 @@ def correlation_block(predictions: Predictions) -> list[Block]:
     caption = "Correlation between labels, gold and predicted" + (f": {which}" if which else "")
     return [
         Picture("label_correlation", caption, alternative, {"png": picture}),
-        Paragraph(f"{found.describe()} (p takes the pairs as independent)."),
+        Paragraph(f"{found.describe()} (p assumes that the pairs are independent)."),
     ]
 
 
 def _only(table: WordWeights, labels: Collection[str]) -> WordWeights:
-    """The columns of some labels, and of the text as a whole where there is one."""
+    """Return the columns of some labels, and that of the whole text if there is one."""
     return replace(table, shown=[place for place, name in enumerate(table.names) if name in (POOLING, *labels)])
 
 

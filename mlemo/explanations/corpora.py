@@ -1,4 +1,4 @@
-"""The corpus that a checkpoint was trained on, read again through the config in the checkpoint."""
+"""Loading of the corpus of a checkpoint, from the config in the checkpoint."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ __all__ = ["configured_corpus", "corpus_of"]
 
 
 def corpus_of(checkpoint: dict[str, Any], split: Split, trust: Iterable[str] = ()) -> Corpus:
-    """One split of the corpus that a checkpoint was trained on.
+    """Load one split of the corpus that a checkpoint was trained on.
 
     Args:
-        checkpoint: A checkpoint that ``mlemo fit`` wrote, read.
-        split: Which split.
-        trust: Modules that the user has named, of which the data may be.
+        checkpoint: A loaded checkpoint of ``mlemo fit``.
+        split: Name of the split.
+        trust: Modules trusted by the user, which may define the data.
 
     Raises:
-        FileNotFoundError: The files of the corpus are not where the config has them.
-        ValueError: The checkpoint holds no config, its data cannot be made, or the files have a fault.
+        FileNotFoundError: The files of the corpus are not at the paths in the config.
+        ValueError: The checkpoint has no config, its data cannot be created, or the files are invalid.
     """
     trusted = tuple(trust)
     config = stored_config(checkpoint, ("data",), trusted)

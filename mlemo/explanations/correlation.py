@@ -1,4 +1,4 @@
-"""How labels go together in gold and in prediction, and how well the two agree."""
+"""Correlation of labels in gold and predictions, and the agreement of the two."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from mlemo.predictions import Predictions
 
 __all__ = ["MOST_PAIRED", "CorrelationAgreement", "correlation_agreement"]
 
-#: Labels whose pairs are all compared and written: 79,800 pairs. 10,000 labels have 50 million.
+#: Largest number of labels whose pairs are all compared and written: 79,800 pairs. 10,000 labels have 50 million.
 MOST_PAIRED = 400
 
 
 @dataclass(frozen=True)
 class CorrelationAgreement:
-    """Correlation of labels in gold and in prediction.
+    """Correlation of labels in gold and predictions.
 
     Args:
-        gold: ``(K, K)`` Pearson correlation of the gold labels; NaN where a label does not vary.
-        predicted: The same of the decided labels.
-        pairs: Pairs of labels whose correlation is known in both.
+        gold: ``(K, K)`` Pearson correlation of the gold labels; NaN for constant labels.
+        predicted: The same for the decided labels.
+        pairs: Number of pairs of labels with both correlations.
         r: Pearson correlation of the two matrices over these pairs; ``None`` with fewer than three, or no variation.
-        p: Its two-sided p-value, which takes the pairs as independent, though pairs that share a label are not.
+        p: Its two-sided p-value, which assumes independent pairs, although pairs that share a label are not.
         names: The K labels, at most `MOST_PAIRED`, in the order of the label space.
-        drawn: Places among them of those that a picture shows, at most `MOST_LABELS`.
-        of: How many labels there are.
+        drawn: Indices of the labels in the picture, at most `MOST_LABELS`.
+        of: Number of all labels.
     """
 
     gold: Tensor
@@ -43,12 +43,12 @@ class CorrelationAgreement:
 
     @property
     def shown(self) -> tuple[list[str], Tensor, Tensor]:
-        """Names and both matrices of the labels that a picture shows."""
+        """Return names and both matrices of the labels in the picture."""
         places = list(self.drawn)
         return [self.names[place] for place in places], self.gold[places][:, places], self.predicted[places][:, places]
 
     def describe(self) -> str:
-        """r, p and the number of pairs in words."""
+        """Describe r, p and the number of pairs."""
         if self.r is None or self.p is None:
             return f"no Pearson r: it needs three pairs of labels with varying correlations, found {self.pairs} pairs"
         p = "p < 0.001" if self.p < 0.001 else f"p = {self.p:.3f}"
@@ -57,10 +57,10 @@ class CorrelationAgreement:
 
 
 def correlation_agreement(predictions: Predictions) -> CorrelationAgreement:
-    """Correlation of labels over the samples, gold and predicted, and Pearson's r between the two matrices.
+    """Compute the correlation of gold and of predicted labels, and Pearson's r between the two matrices.
 
     As in Fig. 7 of Alrasheedy et al. (Electronics 2026), over the entries off the diagonal; the matrices are symmetric,
-    so each pair of labels counts once. Of many labels, the `MOST_PAIRED` with the most positives are taken.
+    so each pair of labels counts once. Of many labels, the `MOST_PAIRED` with the most positives are used.
     """
     positives = predictions.gold.sum(0)
     labels = most_positive(positives, MOST_PAIRED)

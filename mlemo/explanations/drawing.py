@@ -1,4 +1,4 @@
-"""Pictures with words of any script."""
+"""Fonts for pictures with words of any script."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ __all__ = ["drawable", "fonts_for", "png"]
 
 OWN = "DejaVu Sans"  # comes with matplotlib; Latin, Greek, Cyrillic, Arabic, Hebrew
 BOX = "□"
-WIDTHLESS = ("Mn", "Me", "Cf", "Cc")  # marks and signs without a width of their own, in Unicode's names
+WIDTHLESS = ("Mn", "Me", "Cf", "Cc")  # Unicode categories of marks and signs without a width
 
 
 def fonts_for(text: str) -> tuple[list[str], set[str]]:
-    """Fonts of this system that have the characters of a text between them, and the characters that none has.
+    """Find fonts of this system that together cover a text, and the characters that no font has.
 
     Example:
         >>> fonts_for("يوم سعيد")
@@ -43,10 +43,10 @@ def fonts_for(text: str) -> tuple[list[str], set[str]]:
 
 @contextmanager
 def drawable(texts: Sequence[str]) -> Iterator[tuple[list[str], set[str]]]:
-    """Draw with fonts for the texts: they are given back with a box for each character that no font has.
+    """Provide fonts for texts, which are returned with a box for each character that no font has.
 
-    The missing characters are given as well. Marks without a width of their own, such as those that choose the form of
-    an emoji, are left out where no font has them.
+    The missing characters are returned as well. Marks without a width, such as variation selectors of emoji, are
+    removed if no font has them.
     """
     texts = [visible(text) for text in texts]
     families, missing = fonts_for("".join(texts))
@@ -59,14 +59,14 @@ def drawable(texts: Sequence[str]) -> Iterator[tuple[list[str], set[str]]]:
 
 
 def png(figure: Figure) -> bytes:
-    """The picture as a PNG file; within ``drawable``, whose fonts it is drawn with."""
+    """Render a picture as PNG; to be called within ``drawable``, which provides its fonts."""
     stream = io.BytesIO()
-    figure.savefig(stream, format="png", metadata={"Software": None})  # the same picture is the same file
+    figure.savefig(stream, format="png", metadata={"Software": None})  # equal pictures are equal files
     return stream.getvalue()
 
 
 def _usable(entry: FontEntry) -> bool:
-    # pictures are drawn from outlines, which fonts of coloured images lack; a last resort has a box for everything
+    # pictures need outlines, which color bitmap fonts lack; a last-resort font has a box for every character
     return entry.size == "scalable" and "Color" not in entry.name and not entry.name.startswith("Last Resort")
 
 
@@ -74,5 +74,5 @@ def _usable(entry: FontEntry) -> bool:
 def _characters(file: str, index: int) -> frozenset[str]:
     try:
         return frozenset(map(chr, get_font(FontPath(file, index)).get_charmap()))
-    except (OSError, RuntimeError):  # a font of the system that is damaged or gone
+    except (OSError, RuntimeError):  # a damaged or missing font of the system
         return frozenset()

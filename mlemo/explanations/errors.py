@@ -1,4 +1,4 @@
-"""Examples of what a run got right and wrong, label by label."""
+"""Examples of correct and wrong decisions of a run, per label."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ __all__ = ["error_examples"]
 
 
 def error_examples(predictions: Predictions, texts: Sequence[str] | None, each: int = 3, seed: int = 0) -> pd.DataFrame:
-    """True positives, false positives and false negatives of each label (Alrasheedy et al. 2026, Table 13).
+    """Draw true positives, false positives and false negatives of each label (Alrasheedy et al. 2026, Table 13).
 
     Of many labels, the `MOST_PAIRED` with the most positives have examples.
 
     Args:
-        predictions: What the run predicted; cells that are not annotated are left out.
-        texts: Its texts, row by row, where they are known.
-        each: Most examples of one case of one label; they are drawn at random.
+        predictions: Predictions of the run; entries that are not annotated are left out.
+        texts: Texts of the rows, if known.
+        each: Largest number of examples per case and label, drawn at random.
         seed: Seed of the draw.
 
     Returns:
-        Columns ``label``, ``case``, ``of`` (samples there are of this case), ``probability``, ``id``, ``text`` (where
-        they are known), ``gold``, ``predicted``.
+        Columns ``label``, ``case``, ``of`` (number of samples of this case), ``probability``, ``id``, ``text`` (if
+        known), ``gold``, ``predicted``.
     """
     names = predictions.label_space.names
     gold, decided = predictions.gold & predictions.mask, predictions.decided & predictions.mask

@@ -1,4 +1,4 @@
-"""Heat maps of words as HTML: colour behind each word, and all weights as numbers."""
+"""Heat maps of words as HTML: a color behind each word, and all weights as numbers."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from mlemo.explanations.words import WordWeights
 
 __all__ = ["AGAINST", "FOR", "heat_maps", "strength"]
 
-# blue and vermilion, which colour-blind readers tell apart (Okabe and Ito 2008)
+# blue and vermilion, which color-blind readers can distinguish (Okabe and Ito 2008)
 FOR, AGAINST = (0, 114, 178), (213, 94, 0)
 MOST_COLUMNS = 100  #: in a table of weights
-STRONGEST = 0.6  #: opacity of the strongest colour; black text on it has a contrast of 8 : 1 or more
+STRONGEST = 0.6  #: opacity of the strongest color; black text on it has a contrast of 8 : 1 or more
 
 
 def strength(weight: float, scale: float) -> float:
-    """Opacity of a weight's colour: in proportion to its size, ``STRONGEST`` where that is the scale."""
+    """Return the opacity of a weight's color: proportional to its size, ``STRONGEST`` at the scale."""
     return 0.0 if isnan(weight) or scale == 0 else STRONGEST * min(1.0, abs(weight) / scale)
 
 
 def heat_maps(weights: WordWeights) -> str:
-    """One heat map for each column that is shown, and a table of all columns.
+    """Render one heat map per shown column, and a table of all columns.
 
-    Of more than `MOST_COLUMNS` the table has those that are shown and those with the largest weights.
+    Of more than `MOST_COLUMNS` columns the table has the shown ones and those with the largest weights.
     """
     columns = _columns(weights)
     names = [weights.names[column] for column in columns]
@@ -45,7 +45,7 @@ def heat_maps(weights: WordWeights) -> str:
 
 
 def _columns(weights: WordWeights) -> list[int]:
-    """Places of the columns in the table, in their order."""
+    """Return the indices of the columns in the table, in order."""
     if len(weights.names) <= MOST_COLUMNS:
         return list(range(len(weights.names)))
     values = weights.weights.nan_to_num(0.0).abs()
@@ -58,7 +58,7 @@ def _heat_map(weights: WordWeights, column: int) -> str:
     name = weights.names[column]
     return "\n".join(
         [
-            f'<figure><figcaption dir="auto">{escape(name)} (strongest colour: {weights.scale:.4f})</figcaption>',
+            f'<figure><figcaption dir="auto">{escape(name)} (strongest color: {weights.scale:.4f})</figcaption>',
             f'<p class="map" dir="{weights.direction}">{"".join(_words(weights, column))}</p></figure>',
         ]
     )
@@ -67,9 +67,9 @@ def _heat_map(weights: WordWeights, column: int) -> str:
 def _words(weights: WordWeights, column: int) -> Iterator[str]:
     for word, weight in zip(weights.words, weights.weights[:, column].tolist()):
         if isnan(weight):
-            kind, title, colour = ' class="unread"', "beyond the longest input", FOR
+            kind, title, color = ' class="unread"', "beyond the longest input", FOR
         else:
             kind, title = ' class="against"' if weight < 0 else "", f"{weight:+.4f}"
-            colour = AGAINST if weight < 0 else FOR
-        paint = f"background:rgba({','.join(map(str, colour))},{strength(weight, weights.scale):.3f})"
+            color = AGAINST if weight < 0 else FOR
+        paint = f"background:rgba({','.join(map(str, color))},{strength(weight, weights.scale):.3f})"
         yield f'{escape(word.gap)}<span{kind} style="{paint}" title="{title}">{escape(word.text)}</span>'

@@ -1,4 +1,4 @@
-"""Label similarity of the texts that the batch graph of GTHL-Emo links."""
+"""Label similarity of texts linked by the batch graph of GTHL-Emo."""
 
 from __future__ import annotations
 
@@ -19,29 +19,27 @@ __all__ = ["label_similarity_of_links"]
 def label_similarity_of_links(
     model: MultiLabelModel, corpus: Corpus, batch_size: int = 16, most: int = 1000, seed: int = 0
 ) -> pd.DataFrame:
-    """Jaccard index of the gold labels of two texts of a batch, over those that are linked and over all.
+    """Compute the Jaccard index of the gold labels of pairs of texts in a batch, over linked and over all pairs.
 
-    The texts are put into random batches. They are linked as in evaluation, by their embeddings alone, and as in
-    training, where labels may weigh in the graph too.
+    The texts are divided into random batches. They are linked as in evaluation, by their embeddings alone, and as in
+    training, where labels may contribute to the graph.
 
     Args:
         model: A trained GTHL-Emo with a graph of batches.
         corpus: Texts with gold labels.
-        batch_size: Texts that share a graph.
-        most: Texts at most, drawn at random.
+        batch_size: Number of texts per graph.
+        most: Largest number of texts, drawn at random.
         seed: Seed of the draw.
 
     Returns:
-        A row for ``evaluation``, one for ``training``: mean number of neighbors per text, the mean index over
-        the linked pairs, and over all pairs that share a batch.
+        One row each for ``evaluation`` and ``training``: mean number of neighbors per text, mean index over the linked
+        pairs, and mean index over all pairs in a batch.
 
     Raises:
         ValueError: The model has no graph of batches, or there are fewer than two texts.
     """
     if not isinstance(model, GTHLEmo) or model.linker is None:
-        raise ValueError(
-            f"links are those of a GTHLEmo with a graph of batches; this is a {type(model).__name__} without one"
-        )
+        raise ValueError(f"links need a GTHLEmo with a graph of batches, found a {type(model).__name__} without one")
     if min(len(corpus), most, batch_size) < 2:
         raise ValueError(f"links need two texts, found {len(corpus)}, with most={most} and batch_size={batch_size}")
     rows = torch.randperm(len(corpus), generator=torch.Generator().manual_seed(seed))[:most]

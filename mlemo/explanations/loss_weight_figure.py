@@ -1,4 +1,4 @@
-"""How the weights of a loss moved in training."""
+"""Figure of the weights of a loss during training."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from matplotlib.figure import Figure
 __all__ = ["loss_weight_figure", "read_loss_weights"]
 
 PREFIX = "weight/"
-COLUMNS = 2  # of the panels
+COLUMNS = 2  # of panels
 
 
 def read_loss_weights(path: Path) -> pd.DataFrame:
-    """Weights of each part of the loss at every step: index ``step``, a column for each part.
+    """Read the weights of each part of the loss at every step: index ``step``, one column per part.
 
     Args:
-        path: The ``loss_weights.csv`` of a run.
+        path: A run's ``loss_weights.csv``.
 
     Raises:
-        ValueError: It is not such a file.
+        ValueError: The file has another format.
     """
     try:
         text = path.read_text(encoding="utf-8")
-        table = pd.read_csv(StringIO(text[: text.rfind("\n") + 1]))  # a row that was being written has no end
+        table = pd.read_csv(StringIO(text[: text.rfind("\n") + 1]))  # the last row may be incomplete
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not a table of loss weights: {error}") from error
     weights = [name for name in table.columns if name.startswith(PREFIX)]
@@ -38,10 +38,10 @@ def read_loss_weights(path: Path) -> pd.DataFrame:
 
 
 def loss_weight_figure(weights: pd.DataFrame) -> Figure:
-    """The weight of each part of the loss over the steps (Alrasheedy et al. 2026, Fig. 4), each on a scale of its own.
+    """Draw the weight of each part of the loss over the steps (Alrasheedy et al. 2026, Fig. 4), one scale per part.
 
     Args:
-        weights: Index: the step; a column for each part.
+        weights: Weights by step (index), one column per part.
     """
     count = weights.shape[1]
     lines, columns = -(-count // COLUMNS), min(count, COLUMNS)

@@ -1,4 +1,4 @@
-"""The training texts that a model sees as most alike to a text."""
+"""The training texts with the most similar embeddings to a text."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from mlemo.nn.pooling import pool
 
 __all__ = ["Neighbor", "embeddings", "nearest_training_texts", "training_memory"]
 
-MOST = 20_000  #: training texts that are searched where the model has no memory of them
-PART = 64  # texts in one forward pass
+MOST = 20_000  #: number of training texts that are searched if the model has no memory
+PART = 64  # texts per forward pass
 
 
 @dataclass(frozen=True)
 class Neighbor:
-    """A training text that is near to another text.
+    """A training text near another text.
 
     Args:
-        cosine: Similarity of the two embeddings, 1 for the same direction.
-        id: The training text's id.
+        cosine: Cosine similarity of the two embeddings.
+        id: ID of the training text.
         text: The training text.
         labels: Its gold labels.
     """
@@ -41,22 +41,22 @@ class Neighbor:
 def nearest_training_texts(
     model: MultiLabelModel, memory: Memory, train: Corpus, texts: Sequence[str], k: int
 ) -> list[list[Neighbor]]:
-    """The k nearest training texts of each text by cosine, nearest first (Alrasheedy et al. 2026, Table 12).
+    """Find the k nearest training texts of each text by cosine, nearest first (Alrasheedy et al. 2026, Table 12).
 
     Args:
         model: A trained model.
         memory: Embeddings of training texts, from ``training_memory``.
         train: The training split.
         texts: The texts.
-        k: How many neighbours.
+        k: Number of neighbors.
 
     Raises:
-        ValueError: The memory holds rows that the training split does not have.
+        ValueError: The memory has rows that the training split does not have.
     """
     if len(memory) and int(memory.rows.max()) >= len(train):
         raise ValueError(
-            f"the checkpoint remembers row {int(memory.rows.max())} of its training split, and the one found has "
-            f"{len(train)} rows: it is not what the model was trained on"
+            f"the checkpoint's memory has row {int(memory.rows.max())} of its training split, but the split found has "
+            f"{len(train)} rows: it is not the split that the model was trained on"
         )
     space = model.label_space
     asked = Corpus(space, torch.zeros(len(texts), len(space)), [str(row) for row in range(len(texts))], list(texts))
@@ -74,7 +74,7 @@ def nearest_training_texts(
 
 
 def training_memory(model: MultiLabelModel, train: Corpus, seed: int = 0) -> Memory:
-    """The model's own memory of training texts on the CPU; where it has none, one of at most ``MOST`` drawn texts."""
+    """Return the model's memory of training texts on the CPU, or create one of at most ``MOST`` drawn texts."""
     if isinstance(model, GTHLEmo) and model.memory is not None:
         return Memory(**model.memory.state_dict())
     rows = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))[:MOST].sort().values
@@ -82,13 +82,13 @@ def training_memory(model: MultiLabelModel, train: Corpus, seed: int = 0) -> Mem
 
 
 def embeddings(model: MultiLabelModel, corpus: Corpus) -> Tensor:
-    """One vector a text, ``(N, d)`` float32 on the CPU.
+    """Compute one vector per text, ``(N, d)`` float32 on the CPU.
 
-    GTHL-Emo's pooled text; for other text models the mean of the encoder's token states; for models over feature
-    vectors the features.
+    The pooled text of GTHL-Emo; the mean of the encoder's token states of other text models; the features of models
+    over feature vectors.
     """
     dataset = batched(corpus, model.data_input)
-    order = dataset.lengths.argsort(descending=True, stable=True)  # texts of like length together: little padding
+    order = dataset.lengths.argsort(descending=True, stable=True)  # texts of similar length together: little padding
     with torch.inference_mode():
         parts = [_vectors(model, dataset.__getitems__(rows)).float().cpu() for rows in order.split(PART)]
     return torch.cat(parts)[order.argsort()].clone()

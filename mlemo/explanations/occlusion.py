@@ -1,4 +1,4 @@
-"""What each word changes: probabilities of a text with and without it."""
+"""Occlusion: the change of a text's probabilities without each word."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ __all__ = ["decided_columns", "occlusion"]
 
 
 def occlusion(classifier: Classifier, results: Sequence[Classified]) -> list[WordWeights]:
-    """What leaving out a word takes from the probability of each label: ``p_c(text) - p_c(text without the word)``.
+    """Compute the contribution of each word to each probability: ``p_c(text) - p_c(text without the word)``.
 
-    It asks nothing of the model but its probabilities (Zeiler and Fergus 2014; Li et al. 2016), so it is the same for
-    every model. A positive weight speaks for the label. Weights do not add up to the probability: two words that say
-    the same may each change nothing.
+    It needs only the probabilities of the model (Zeiler and Fergus 2014; Li et al. 2016), so it works for every model.
+    A positive weight supports the label. Weights do not add up to the probability: two words with the same meaning may
+    each have no effect.
 
     Args:
         classifier: The model.
-        results: What it made of the texts.
+        results: Classifications of the texts.
 
     Returns:
-        Weights ``(words, C)`` of each text; heat maps are drawn of the labels decided, else of the most probable one.
+        Weights ``(words, C)`` per text; heat maps show the decided labels, or else the most probable one.
     """
     texts = [cut(result.text, word_spans(result.text)) for result in results]
     without = [
@@ -52,9 +52,9 @@ def occlusion(classifier: Classifier, results: Sequence[Classified]) -> list[Wor
 
 
 def decided_columns(result: Classified) -> list[int]:
-    """Places of the labels decided for a text, at most `MOST_LABELS`; where none is, of the most probable one.
+    """Return the indices of the labels decided for a text, at most `MOST_LABELS`, or else of the most probable one.
 
-    Of more labels the most probable are taken.
+    Of more labels the most probable ones are returned.
 
     Example:
         >>> decided_columns(Classified("a text", [], {"joy": 0.1, "fear": 0.3}))

@@ -1,4 +1,4 @@
-"""Pages that stand alone: no script, nothing fetched, pictures inside."""
+"""Self-contained HTML pages: no scripts, no external resources, embedded pictures."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ img { max-width: 100%; height: auto; }
 
 
 def page(title: str, body: Iterable[str], style: str = STYLE) -> str:
-    """A page; its policy forbids the browser to fetch anything."""
+    """Create a page; its content security policy forbids external resources."""
     return "\n".join(
         [
             "<!doctype html>",
@@ -53,18 +53,18 @@ def page(title: str, body: Iterable[str], style: str = STYLE) -> str:
 
 
 def link(file: str, text: str) -> str:
-    """A link to a file of the same folder."""
+    """Create a link to a file in the same folder."""
     return f'<a href="{escape(file)}">{escape(text)}</a>'
 
 
 def picture(png: bytes, alternative: str) -> str:
-    """A picture inside the page, with the text that stands for it."""
+    """Create an embedded picture with its alternative text."""
     content = base64.b64encode(png).decode("ascii")
     return f'<img alt="{escape(alternative)}" src="data:image/png;base64,{content}">'
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table; each cell in the direction of its own text, numbers that are floats with four places."""
+    """Create a table; cells have the direction of their text, floats four decimals."""
     cells = "".join(f'<th scope="col" dir="auto">{escape(name)}</th>' for name in head)
     lines = [f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows]
     return "\n".join(

@@ -1,4 +1,4 @@
-"""The folder that ``mlemo explain`` writes: pages, pictures and tables, and a first page that shows them all."""
+"""The output folder of ``mlemo explain``: pages, pictures and tables, and an index page."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from mlemo.runs.atomic import write_atomically
 __all__ = ["Report"]
 
 HOW_TO_READ = (
-    "What each word adds: each word is left out in turn, and its weight is what the label's probability loses by it. "
-    "Blue speaks for the label, orange with a dashed line against it. Words that say the same may each have a small "
-    "weight. Attention, where the model has it: how much of its view of the text comes from each word; it shows where "
-    "the model looks, not why it decides. Colours are in proportion to the strongest weight of a text, which is given."
+    "What each word adds: each word is left out in turn, and its weight is the decrease of the label's probability. "
+    "Blue supports the label, orange with a dashed line opposes it. Words with the same meaning may each have a small "
+    "weight. Attention, where the model has it: the share of each word in the text's representation; it shows where "
+    "the model looks, not why it decides. Colors are proportional to the strongest weight of a text, which is given."
 )
 
 
 class Report:
-    """What will be written, all of it in memory until ``write``.
+    """The content of the report, held in memory until ``write``.
 
     Args:
-        facts: What is explained, by name: the checkpoint, its model, its rule.
+        facts: The explained objects by name: the checkpoint, its model, its rule.
 
     Attributes:
-        files: Content by name of the file.
-        notes: What could not be explained or drawn, and why.
+        files: Content by file name.
+        notes: Explanations and drawings that are missing, with the reason.
     """
 
     def __init__(self, facts: dict[str, str]) -> None:
@@ -51,11 +51,11 @@ class Report:
         self._overview.append("</dl>")
 
     def add_texts(self, results: Sequence[Classified], explained: Sequence[Sequence[WordWeights]]) -> None:
-        """Heat maps of texts: a page, and a picture of each text.
+        """Add heat maps of texts: one page, and one picture per text.
 
         Args:
-            results: The texts, classified.
-            explained: Weights of each text's words.
+            results: The classified texts.
+            explained: Weights of the words of each text.
         """
         body = [f"<p>{escape(HOW_TO_READ)}</p>"]
         missing: set[str] = set()
@@ -83,12 +83,12 @@ class Report:
         self._add_page("texts.html", "Heat maps of the words", f"{len(results)} texts, word by word.", body)
 
     def add_neighbors(self, results: Sequence[Classified], neighbors: Sequence[Sequence[Neighbor]], how: str) -> None:
-        """The nearest training texts of each text, as a page and a CSV.
+        """Add the nearest training texts of each text, as a page and a CSV file.
 
         Args:
-            results: The texts, classified.
-            neighbors: Those of each text, nearest first.
-            how: What was compared.
+            results: The classified texts.
+            neighbors: Neighbors of each text, nearest first.
+            how: Description of the comparison.
         """
         columns = ["text", "decided", "rank", "cosine", "training text", "id", "gold labels"]
         rows = [
@@ -100,16 +100,16 @@ class Report:
         self._add_page("neighbors.html", "Nearest training texts", how, [f"<p>{escape(how)}</p>", shown])
 
     def add_errors(self, examples: pd.DataFrame) -> None:
-        """Examples of true positives, false positives and false negatives, as a page and a CSV."""
+        """Add examples of true positives, false positives and false negatives, as a page and a CSV file."""
         what = (
             "Examples of each label, drawn at random: true positives (TP), false positives (FP) and false negatives "
-            "(FN) of the test split; “of” is how many there are."
+            "(FN) of the test split; “of” is the number of all such samples."
         )
         shown = self._add_table("errors.csv", examples)
         self._add_page("errors.html", "Right and wrong, label by label", what, [f"<p>{what}</p>", shown])
 
     def add_correlation(self, found: CorrelationAgreement) -> None:
-        """Correlation of labels, gold beside predicted, as a picture and a CSV of all pairs that were compared."""
+        """Add the correlation of gold and of predicted labels, as a picture and a CSV file of all compared pairs."""
         names, gold, predicted = found.shown
         with drawable(names) as (drawn, _):
             self.files["label_correlation.png"] = png(correlation_figure(drawn, gold, predicted, found.of))
@@ -127,8 +127,8 @@ class Report:
         which = which_labels(len(names), found.of)
         of_file = [f"of {some}"] if (some := which_labels(len(found.names), found.of)) else []
         self._overview += [
-            "<h2>How labels go together</h2>",
-            f"<p>{escape(found.describe())}, between the two matrices (p takes the pairs as independent).</p>",
+            "<h2>Correlation of labels</h2>",
+            f"<p>{escape(found.describe())}, between the two matrices (p assumes that the pairs are independent).</p>",
             picture(
                 self._png("label_correlation.png"),
                 f"Two heat maps of the correlation between labels, gold and predicted. {found.describe()}.",
@@ -138,21 +138,21 @@ class Report:
         ]
 
     def add_loss_weights(self, weights: pd.DataFrame) -> None:
-        """Weights of the parts of the loss over the steps of training, as a picture."""
+        """Add the weights of the parts of the loss over the training steps, as a picture."""
         with drawable(list(weights.columns)) as (drawn, _):
             figure = loss_weight_figure(weights.set_axis(drawn, axis="columns"))
             self.files["loss_weights.png"] = png(figure)
         ends = "; ".join(f"{name} from {own.iloc[0]:.4f} to {own.iloc[-1]:.4f}" for name, own in weights.items())
         self._overview += [
             "<h2>Weights of the loss in training</h2>",
-            picture(self._png("loss_weights.png"), f"A line for the weight of each part of the loss: {ends}."),
+            picture(self._png("loss_weights.png"), f"One line for the weight of each part of the loss: {ends}."),
         ]
 
     def write(self, folder: Path) -> Path:
-        """Write everything; gives the first page, which is written last."""
+        """Write all files; return the index page, which is written last."""
         notes = [f'<li dir="auto">{escape(note)}</li>' for note in self.notes]
         body = [*self._overview, *(["<h2>Notes</h2>", "<ul>", *notes, "</ul>"] if notes else [])]
-        for name, content in {**self.files, "index.html": page("What mlemo explains", body)}.items():
+        for name, content in {**self.files, "index.html": page("mlemo explain", body)}.items():
             data = content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace")
             write_atomically(folder / name, data, sync=False)
         return folder / "index.html"

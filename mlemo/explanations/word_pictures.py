@@ -1,4 +1,4 @@
-"""Heat maps of words as pictures, each word with its weight, in lines that run in the text's direction."""
+"""Heat maps of words as pictures, each word with its weight, in lines in the text's direction."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ __all__ = ["visual_order", "word_picture"]
 DPI, WIDTH, MARGIN = 150, 1200, 30  # of the picture; lengths in pixels
 LINE, TITLE, BOX, BLANK, PADDING, NARROWEST = 78, 44, 44, 12, 6, 50  # lines, titles and boxes; pixels
 LETTERS, SMALL, NUMBERS = 14, 9, 7  # points
-LONGEST = 40  # letters of a word that are drawn; links may be longer than a line
+LONGEST = 40  # largest number of letters drawn per word; links may be longer than a line
 
 
 def word_picture(tables: Sequence[WordWeights]) -> tuple[bytes, set[str]]:
-    """All heat maps of one text, one below the other, as a PNG; and the characters that no font of this system has.
+    """Draw all heat maps of one text as a PNG; also return the characters that no font of this system has.
 
-    Letters of right-to-left scripts are joined and ordered by matplotlib (from 3.11 on). Lines are laid out here, as
-    every word has a colour of its own.
+    Letters of right-to-left scripts are joined and ordered by matplotlib (from 3.11 on). Lines are laid out here, since
+    every word has its own color.
     """
     texts = list(dict.fromkeys(text for table in tables for text in (*table.names, *(w.text for w in table.words))))
     short = [text if len(text) <= LONGEST else text[:LONGEST] + "…" for text in texts]
@@ -48,7 +48,7 @@ def word_picture(tables: Sequence[WordWeights]) -> tuple[bytes, set[str]]:
             widths = [width(word) for word in table.words]
             lines = _lines(table.words, widths)
             for column in table.shown:
-                title = f"{shown[table.names[column]]}    {table.title}; strongest colour: {table.scale:.3f}"
+                title = f"{shown[table.names[column]]}    {table.title}; strongest color: {table.scale:.3f}"
                 axes.text(MARGIN, y, title, va="center", size=SMALL, parse_math=False)
                 y += TITLE
                 values = table.weights[:, column].tolist()
@@ -64,10 +64,10 @@ def word_picture(tables: Sequence[WordWeights]) -> tuple[bytes, set[str]]:
 
 
 def visual_order(words: Sequence[str], base: Direction) -> list[int]:
-    """Places of the words of a line, from left to right.
+    """Return the indices of the words of a line, from left to right.
 
-    Words run in the base direction, but those of the other direction that stand together run in theirs (the Unicode
-    bidirectional algorithm at the level of words; words without letters go with their neighbours where these agree).
+    Words are ordered in the base direction, but runs of words of the other direction in theirs (the Unicode
+    bidirectional algorithm at the level of words; words without letters belong to their neighbors' run if these agree).
 
     Example:
         >>> visual_order(["قال", "good", "day", "لي"], "rtl")
@@ -87,7 +87,7 @@ def visual_order(words: Sequence[str], base: Direction) -> list[int]:
 
 
 def _lines(words: Sequence[Word], widths: Sequence[float]) -> list[list[int]]:
-    """Words of each line; a word that is too long for any has a line of its own."""
+    """Divide words into lines; a word that is too long for any line gets a separate one."""
     lines: list[list[int]] = [[]]
     room = float(WIDTH - 2 * MARGIN)
     for word, width in enumerate(widths):
@@ -101,12 +101,12 @@ def _lines(words: Sequence[Word], widths: Sequence[float]) -> list[list[int]]:
 
 
 def _places(table: WordWeights, line: Sequence[int], widths: Sequence[float]) -> list[tuple[int, float]]:
-    """Left edge of each word of a line: it begins at the left margin, or ends at the right one."""
+    """Compute the left edge of each word of a line that starts at the left margin, or ends at the right one."""
     order = [line[place] for place in visual_order([table.words[word].text for word in line], table.direction)]
     places, x = [], float(MARGIN)
     for word, following in zip(order, [*order[1:], None]):
         places.append((word, x))
-        later = following if table.direction == "ltr" else word  # the blank stands before the later word in reading
+        later = following if table.direction == "ltr" else word  # the gap belongs to the later word in reading order
         x += widths[word] + (0 if following is None or later is None else _blank(table.words[later]))
     shift = 0.0 if table.direction == "ltr" else WIDTH - MARGIN - x
     return [(word, x + shift) for word, x in places]
@@ -117,14 +117,14 @@ def _blank(word: Word) -> float:
 
 
 def _draw(axes: Axes, text: str, weight: float, *, scale: float, corner: tuple[float, float], width: float) -> None:
-    """A word in its box, and its weight below; a word that the model did not read is grey, without a weight."""
+    """Draw a word in its box, with its weight below; words beyond the model's input are gray, without a weight."""
     (x, y), unread = corner, isnan(weight)
     middle = x + width / 2
     red, green, blue = (part / 255 for part in (AGAINST if weight < 0 else FOR))
-    colour = (red, green, blue, strength(weight, scale))
-    axes.add_patch(Rectangle((x, y - BOX / 2), width, BOX, facecolor=colour, linewidth=0))
+    color = (red, green, blue, strength(weight, scale))
+    axes.add_patch(Rectangle((x, y - BOX / 2), width, BOX, facecolor=color, linewidth=0))
     ink = "#999999" if unread else "black"
     axes.text(middle, y, text, ha="center", va="center_baseline", size=LETTERS, color=ink, parse_math=False)
     if not unread:
-        number = f"{round(weight, 2) + 0:.2f}"  # + 0 makes 0 of -0
+        number = f"{round(weight, 2) + 0:.2f}"  # + 0 converts -0 to 0
         axes.text(middle, y + BOX / 2 + 4, number, ha="center", va="top", size=NUMBERS, color="#444444")

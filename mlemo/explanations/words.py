@@ -1,4 +1,4 @@
-"""Texts cut into words, and weights of words: what heat maps are drawn from."""
+"""Words of texts and their weights, the input of heat maps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 __all__ = ["Direction", "Word", "WordWeights", "cut", "direction", "word_spans"]
 
 Direction = Literal["ltr", "rtl"]
-# Chinese and Japanese are written without blanks; each of their characters counts as a word
+# Chinese and Japanese are written without spaces; each of their characters is a word
 WORD = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}]\p{M}*|[^\s\p{Han}\p{Hiragana}\p{Katakana}]+")
 
 
@@ -23,7 +23,7 @@ class Word:
 
     Args:
         text: The word.
-        gap: What stands between it and the word before it.
+        gap: Characters between the previous word and this one.
     """
 
     text: str
@@ -35,12 +35,12 @@ class WordWeights:
     """Weights of the words of one text, in one or several columns.
 
     Args:
-        title: What the weights are.
-        words: W words, as they are read.
+        title: Description of the weights.
+        words: W words in reading order.
         names: M names of the columns.
-        weights: ``(W, M)``; NaN for a word that lies beyond the model's longest input.
-        shown: Columns that heat maps are drawn of; all stand in the table of numbers.
-        direction: In which the text is written.
+        weights: ``(W, M)``; NaN for words beyond the model's longest input.
+        shown: Columns with a heat map; the table of numbers has all columns.
+        direction: Writing direction of the text.
     """
 
     title: str
@@ -52,13 +52,13 @@ class WordWeights:
 
     @property
     def scale(self) -> float:
-        """The largest absolute weight in the columns that are shown, which gets the strongest colour."""
+        """The largest absolute weight in the shown columns, which gets the strongest color."""
         shown = self.weights[:, self.shown].nan_to_num(0.0)
         return float(shown.abs().max()) if shown.numel() else 0.0
 
 
 def word_spans(text: str) -> list[tuple[int, int]]:
-    """Start and end of each word: what stands between blanks, and each Chinese or Japanese character.
+    """Find the start and end of each word, separated by whitespace; each Chinese or Japanese character is a word.
 
     Example:
         >>> word_spans("so happy 我们")
@@ -68,7 +68,7 @@ def word_spans(text: str) -> list[tuple[int, int]]:
 
 
 def cut(text: str, spans: Sequence[tuple[int, int]]) -> list[Word]:
-    """The words at the given places, with what stands before each of them.
+    """Return the words at the given spans, with the gap before each of them.
 
     Example:
         >>> cut("so  happy", [(0, 2), (4, 9)])
@@ -79,7 +79,7 @@ def cut(text: str, spans: Sequence[tuple[int, int]]) -> list[Word]:
 
 
 def direction(text: str) -> Direction | None:
-    """The direction of a text's first letter; ``None`` without letters.
+    """Return the direction of a text's first letter; ``None`` without letters.
 
     Example:
         >>> direction("2 يوم"), direction("day يوم"), direction("12!")

@@ -64,9 +64,7 @@ def test_a_graph_that_sees_labels_links_texts_that_share_them() -> None:
 
 def test_a_model_without_a_graph_is_refused() -> None:
     model, corpus = made(graph="none")
-    with pytest.raises(
-        ValueError, match="links are those of a GTHLEmo with a graph of batches; this is a GTHLEmo without one"
-    ):
+    with pytest.raises(ValueError, match="links need a GTHLEmo with a graph of batches, found a GTHLEmo without one"):
         label_similarity_of_links(model, corpus)
     model, corpus = made()
     with pytest.raises(ValueError, match="links need two texts, found 23, with most=1"):

@@ -1,1 +1,1 @@
-"""Reports of studies: their numbers beside the published ones, as Markdown, LaTeX and a page, with figures."""
+"""Reports of studies: measured and published numbers with figures, as Markdown, LaTeX and HTML."""

@@ -1,4 +1,4 @@
-"""What each class gains over a baseline, as a heat map."""
+"""Heat map of the gain of each class over a baseline."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = ["class_gain"]
 
 
 def class_gain(figure: Figure, results: Results, scores: Scores, say: Words) -> tuple[Drawing, str]:
-    """Gain of each label over the baseline, class by class, in points; classes with most training samples first.
+    """Draw the gain of each label over the baseline per class, in points; classes by descending training samples.
 
     As Fig. 2 of Hu et al. (2025). Means over the seeds are compared. At most `MOST_LABELS` classes are shown.
 
     Raises:
-        ValueError: The baseline has no finished run beside any other label.
+        ValueError: The baseline and the other labels have no finished runs in common.
         FileNotFoundError: A run has no table of classes.
     """
     column = results.study.class_metrics[figure.metric]
@@ -40,7 +40,7 @@ def class_gain(figure: Figure, results: Results, scores: Scores, say: Words) -> 
             some = (f"{MOST_LABELS} of {len(order):,} classes",) if len(order) > MOST_LABELS else ()
             panels[(*title, *some)] = gains.loc[order.index[:MOST_LABELS]].T
     if not panels:
-        raise ValueError(f"no finished run of {figure.across} {figure.baseline} beside one of another label")
+        raise ValueError(f"no combination has finished runs of {figure.across} {figure.baseline} and another label")
     lines, columns = (max(size) for size in zip(*(gains.shape for gains in panels.values())))
     names = LETTER * max(len(str(name)) for gains in panels.values() for name in gains.index)
     drawing, axes = grid(len(panels), min(names + 1.6 + 0.5 * columns, 14.0), 1.8 + 0.35 * lines)

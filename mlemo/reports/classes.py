@@ -1,4 +1,4 @@
-"""Tables with a row a class."""
+"""Tables with one row per class."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ AVERAGES = {"macro average": "macro_", "micro average": "micro_"}  # rows that p
 
 
 def class_sections(results: Results, missing: list[str]) -> Iterator[Block]:
-    """A table for each combination of labels: every class, ours beside the published numbers.
+    """Create one table per combination of labels: measured and published numbers of every class.
 
     Args:
         results: The runs.
-        missing: Gets a line for everything that is not there.
+        missing: List to which one line per missing item is added.
     """
     units = {name: class_unit(results.study, name) for name in results.study.class_metrics}
     combinations = trained(results.combinations)
@@ -54,18 +54,18 @@ def class_sections(results: Results, missing: list[str]) -> Iterator[Block]:
         if not with_published:
             rows = [(*row[:3], *row[3::3]) for row in rows]
         tables = "; ".join(dict.fromkeys(row.table for row in published if row.of_class in dict.fromkeys(extra)))
-        remark = "training, test: how many samples have the class."
+        remark = "training, test: number of samples of the class."
         remark += f" Published: {tables}." if with_published else ""
         caption = f"{combination.name}, {seeds(combination)} seeds, scale {results.scale}"
         yield Table(caption, head, tuple(rows), 1, (remark,))
 
 
 def class_values(combination: Combination) -> dict[str, pd.DataFrame]:
-    """Every column of the runs' tables of classes: a row a class, a column a seed.
+    """Read every column of the runs' tables of classes: one row per class, one column per seed.
 
     Raises:
         FileNotFoundError: A run has no such table.
-        ValueError: One cannot be read.
+        ValueError: A table cannot be read.
     """
     tables = {run.seed: run.classes() for run in combination.runs}
     columns = next(iter(tables.values())).columns
@@ -73,7 +73,7 @@ def class_values(combination: Combination) -> dict[str, pd.DataFrame]:
 
 
 def _of_class(combination: Combination, values: dict[str, pd.DataFrame], name: str, column: str) -> tuple[float, float]:
-    """Mean and standard deviation over the runs; averages over classes come from their records."""
+    """Compute mean and standard deviation over the runs; averages over classes are read from their records."""
     if name in values["support"].index:
         return mean_and_sd(values[column].loc[name].tolist())
     if name not in AVERAGES:
@@ -85,5 +85,5 @@ def _of_class(combination: Combination, values: dict[str, pd.DataFrame], name: s
 
 
 def _count(table: pd.DataFrame, name: str) -> str:
-    """The same in every run, but for folds: there it is the mean."""
+    """Return the value common to all runs, or the mean over folds."""
     return number(float(table.loc[name].mean()), None) if name in table.index else "–"

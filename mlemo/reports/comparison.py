@@ -1,4 +1,4 @@
-"""What ``mlemo compare`` found, as a table for people and as files."""
+"""Results of ``mlemo compare``, as a printed table and as files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["WRITERS", "cells"]
 
 
 def cells(rows: Sequence[Row]) -> list[list[str]]:
-    """Head and body of the table as it is read; what no row has is left out."""
+    """Create head and body of the printed table; empty columns are left out."""
 
     def number(value: float | None, sign: str = "") -> str:
         return "" if value is None else f"{value:{sign}.3f}"
@@ -59,5 +59,5 @@ def _json(rows: Sequence[Row], notes: Sequence[str], settings: dict[str, Any]) -
     return json.dumps({"settings": settings, "notes": notes, "rows": plain}, indent=1, ensure_ascii=False) + "\n"
 
 
-#: How the table is written, by the suffix of the file.
+#: Writers of the table by the suffix of the file.
 WRITERS = {".md": _markdown, ".csv": _csv, ".json": _json, ".tex": _tex}

@@ -31,13 +31,13 @@ TRAINING = (
     "loss/",
     "weight/",
     "lr-",
-)  # what only training writes; validation and test have files of their own
-TOGETHER = ("loss/", "weight/")  # parts of one thing, which can share a panel
-GRID = 100  # points of a curve over seconds, which no two seeds share
+)  # scalars of training only; validation and test have separate files
+TOGETHER = ("loss/", "weight/")  # groups of scalars that can share a panel
+GRID = 100  # points of a curve over seconds, which differ between seeds
 
 
 def curve(figure: Figure, results: Results, scores: Scores, say: Words) -> tuple[Drawing, str]:
-    """Mean over the seeds with a band of one standard deviation; at each place over the seeds that trained so long.
+    """Draw the mean over the seeds with a band of one standard deviation; at each point over the seeds that reach it.
 
     Raises:
         ValueError: No run has any of the scalars.
@@ -59,11 +59,11 @@ def curve(figure: Figure, results: Results, scores: Scores, say: Words) -> tuple
     for place, (title, curves) in zip(axes, panels.items()):
         for name, table in curves.items():
             index = names.index(name)
-            colour, x = COLOURS[index % len(COLOURS)], table.index.to_numpy(dtype=float)
-            (line,) = place.plot(x, table["mean"], color=colour, linewidth=1.2, label=say(name))
+            color, x = COLOURS[index % len(COLOURS)], table.index.to_numpy(dtype=float)
+            (line,) = place.plot(x, table["mean"], color=color, linewidth=1.2, label=say(name))
             line.set(linestyle=LINES[index % len(LINES)], marker=MARKERS[index % len(MARKERS)], markersize=4)
             line.set_markevery(max(1, len(x) // 8))
-            place.fill_between(x, table["mean"] - table["sd"], table["mean"] + table["sd"], color=colour, alpha=0.2)
+            place.fill_between(x, table["mean"] - table["sd"], table["mean"] + table["sd"], color=color, alpha=0.2)
         place.set_title("\n".join(map(say, title)), fontsize=9)
         place.set_xlabel(against)
         place.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -73,7 +73,7 @@ def curve(figure: Figure, results: Results, scores: Scores, say: Words) -> tuple
 
 @cache
 def read_scalars(folder: Path) -> dict[str, pd.DataFrame]:
-    """The scalars of a run's training by tag: columns step, value, epoch (from 1) and seconds.
+    """Read the scalars of a run's training by tag: columns step, value, epoch (from 1) and seconds.
 
     Seconds count from its start; they are missing where the run has files of ``CSVLogger`` alone. Where a run was
     resumed, steps that were trained again count once, as they were trained last; the time that it lay still is in its
@@ -119,7 +119,7 @@ def _csv_scalars(folder: Path) -> Points:
 
 
 def _over_seeds(combination: Combination, tag: str, against: str) -> pd.DataFrame:
-    """Mean and standard deviation (0 for one seed) by epoch, step or second."""
+    """Compute mean and standard deviation (0 for one seed) by epoch, step or second."""
     tables = [scalars[tag] for run in combination.runs if tag in (scalars := read_scalars(run.folder))]
     tables = [table for table in tables if not table.empty]
     if not tables:

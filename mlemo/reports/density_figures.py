@@ -1,4 +1,4 @@
-"""How the losses of training samples are spread, by how many rare labels they have."""
+"""Densities of the losses of training samples by their number of minority labels."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from mlemo.studies.study import Figure
 __all__ = ["density", "losses_by_minority_labels"]
 
 GROUPS = ("0 minority labels", "1 minority label", "2 minority labels", "more than 2 minority labels")
-FEWEST = 5  # samples that a density is drawn from
-LEAST = 1e-7  # a smaller loss is drawn as this one: the logarithm of what float32 says of it would be noise
+FEWEST = 5  # smallest number of samples for a density
+LEAST = 1e-7  # smallest loss drawn: the logarithm of smaller float32 values would be noise
 
 
 def density(figure: Figure, results: Results, scores: Scores, say: Words) -> tuple[Drawing, str]:
-    """Density of the logarithm of the samples' losses in training, a panel for each epoch that was recorded.
+    """Draw densities of the logarithm of the samples' training losses, one panel per recorded epoch.
 
-    As Fig. 1 of Zhou et al. (2024): a curve for the samples without minority labels, with one, two, and more, all seeds
-    put together. A group of fewer than five samples is not drawn.
+    As Fig. 1 of Zhou et al. (2024): one curve each for samples with no, one, two, and more minority labels, over all
+    seeds. A group of fewer than five samples is not drawn.
 
     Raises:
         ValueError: There is nothing to draw.
@@ -61,7 +61,7 @@ def density(figure: Figure, results: Results, scores: Scores, say: Words) -> tup
 
 
 def losses_by_minority_labels(combination: Combination) -> dict[int, dict[str, NDArray[np.float64]]]:
-    """Losses of the training samples, by epoch and number of minority labels, as `BatchSelection` has recorded them."""
+    """Read the losses of training samples recorded by `BatchSelection`, by epoch and number of minority labels."""
     found: dict[int, dict[str, list[NDArray[np.float64]]]] = {}
     for run in combination.runs:
         path = run.folder / "selection_losses.npz"
@@ -80,6 +80,6 @@ def losses_by_minority_labels(combination: Combination) -> dict[int, dict[str, N
 
 
 def _range(panels: Iterable[Mapping[str, NDArray[np.float64]]]) -> tuple[float, float]:
-    """Where nearly all of the losses lie."""
+    """Return the range of nearly all losses."""
     quantiles = [np.quantile(values, [0.005, 0.995]) for groups in panels for values in groups.values()]
     return float(min(low for low, _ in quantiles)), float(max(high for _, high in quantiles))

@@ -1,4 +1,4 @@
-"""What a report is made of, whatever it is written as."""
+"""The format-independent parts of a report."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Heading:
     """A heading of a section.
 
     Args:
-        text: Its words.
+        text: Text of the heading.
         level: 2 for a section, 3 for a part of one; 1 is the title.
     """
 
@@ -34,7 +34,7 @@ class Bullets:
 
     Args:
         items: The remarks.
-        numbered: Whether they have numbers to be named by.
+        numbered: Whether the remarks are numbered.
     """
 
     items: tuple[str, ...]
@@ -46,11 +46,11 @@ class Table:
     """A table.
 
     Args:
-        caption: What it shows.
+        caption: Description of the table.
         head: Names of the columns.
-        rows: Its cells.
-        text_columns: How many columns from the left hold text.
-        remarks: What stands below it.
+        rows: Cells.
+        text_columns: Number of columns from the left with text.
+        remarks: Remarks below the table.
     """
 
     caption: str
@@ -65,10 +65,10 @@ class Picture:
     """A figure.
 
     Args:
-        name: Name of its files, without suffix.
+        name: Name of the files, without suffix.
         caption: What it shows.
-        alternative: The same in words and numbers, for who cannot see it.
-        files: Its content by suffix: ``png``, ``svg`` and ``pdf``.
+        alternative: Alternative text with all numbers, for readers who cannot see the figure.
+        files: Content by suffix: ``png``, ``svg`` and ``pdf``.
     """
 
     name: str
@@ -85,8 +85,8 @@ class Document:
     """A report.
 
     Args:
-        title: Its title.
-        blocks: What it says, in order.
+        title: Title of the report.
+        blocks: Parts of the report, in order.
     """
 
     title: str
@@ -94,5 +94,5 @@ class Document:
 
     @property
     def pictures(self) -> list[Picture]:
-        """Its figures."""
+        """The figures of the report."""
         return [block for block in self.blocks if isinstance(block, Picture)]

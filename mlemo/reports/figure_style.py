@@ -1,4 +1,4 @@
-"""How the figures of reports look: told apart in print and by colour-blind readers, with words of any script."""
+"""Style of the figures of reports: legible in print and for color-blind readers, with words of any script."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ __all__ = [
     "saved",
 ]
 
-#: Okabe and Ito (2008), without the yellow, which is too light on white.
+#: Okabe and Ito (2008), without yellow, which is too light on white.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1, 1, 1)))
 HATCHES = ("", "///", "...", "\\\\\\", "xxx", "++", "ooo", "---")
 COLUMNS = 3  # of panels
-LETTER = 0.08  # inches, about, of a letter
-LONGEST_LINE = 12  # letters of a name below the axis
-PUBLISHED = "published"  #: what the marks of published numbers are called
+LETTER = 0.08  # approximate width of a letter in inches
+LONGEST_LINE = 12  # largest number of letters of a name below the axis
+PUBLISHED = "published"  #: name of the marks of published numbers
 SETTINGS: dict[Any, Any] = {
     "font.size": 9,
     "svg.hashsalt": "mlemo",
@@ -52,11 +52,11 @@ SETTINGS: dict[Any, Any] = {
 
 
 class Words:
-    """Words as they can be drawn: with a box for each character that no font of this system has.
+    """Drawable forms of words: with a box for each character that no font of this system has.
 
     Args:
         texts: All words of a figure.
-        drawn: The same as they are drawn.
+        drawn: Their drawable forms.
         missing: Characters without a font.
     """
 
@@ -65,13 +65,13 @@ class Words:
         self.missing = missing
 
     def __call__(self, text: str) -> str:
-        """One of them as it is drawn; a dollar is no mathematics."""
+        """Return the drawable form of a word; dollar signs do not start mathematics."""
         return self._drawn[text].replace("$", r"\$")
 
 
 @contextmanager
 def drawing(texts: Sequence[str]) -> Iterator[Words]:
-    """Draw and save within this: with fonts for the texts, and the same figure is the same file."""
+    """Provide fonts for the texts and reproducible files to figures drawn and saved in this context."""
     with drawable(texts) as (drawn, missing), rc_context(SETTINGS):
         yield Words(texts, drawn, missing)
 
@@ -104,7 +104,7 @@ def grid(panels: int, width: float, height: float) -> tuple[Chart, list[Axes]]:
 
 
 def legend(figure: Figure, axes: Sequence[Axes]) -> None:
-    """One legend for all panels, below them; none where nothing has a name."""
+    """Add one legend for all panels below them, if anything has a name."""
     entries = {name: handle for panel in axes for handle, name in zip(*panel.get_legend_handles_labels())}
     if PUBLISHED in entries:
         entries[PUBLISHED] = entries.pop(PUBLISHED)  # last
@@ -115,7 +115,7 @@ def legend(figure: Figure, axes: Sequence[Axes]) -> None:
 
 
 def name_places(axes: Axes, names: Sequence[str]) -> None:
-    """Name the places 0, 1, … of a panel's x axis: over several lines, slanted where these do not fit."""
+    """Label the places 0, 1, … of a panel's x axis: on several lines, slanted if these do not fit."""
     wrapped = [fill(name, LONGEST_LINE) for name in names]
     longest = max(len(line) for name in wrapped for line in [*name.splitlines(), ""])
     fits = longest * LETTER * len(names) < 0.8 * _width(axes)
@@ -126,7 +126,7 @@ def name_places(axes: Axes, names: Sequence[str]) -> None:
 
 
 def _width(axes: Axes) -> float:
-    """Width of a panel of `grid` in inches."""
+    """Return the width of a panel of `grid` in inches."""
     figure, place = axes.get_figure(root=True), axes.get_subplotspec()
     assert figure is not None
     assert place is not None
@@ -135,17 +135,17 @@ def _width(axes: Axes) -> float:
 
 def numbers_in_cells(axes: Axes, values: Sequence[Sequence[float]], texts: Sequence[Sequence[str]]) -> None:
     """Write numbers into the cells of a heat map, white on dark cells and black on light ones."""
-    colours = axes.get_images()[0].to_rgba(np.ma.masked_invalid(values))
-    dark = colours[..., :3] @ (0.299, 0.587, 0.114) < 0.5
-    dark &= colours[..., 3] > 0  # a cell without a number is the white of the page
+    colors = axes.get_images()[0].to_rgba(np.ma.masked_invalid(values))
+    dark = colors[..., :3] @ (0.299, 0.587, 0.114) < 0.5
+    dark &= colors[..., 3] > 0  # a cell without a number is white
     for row, line in enumerate(texts):
         for column, text in enumerate(line):
-            colour = "white" if dark[row, column] else "black"
-            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=7)
+            color = "white" if dark[row, column] else "black"
+            axes.text(column, row, text, ha="center", va="center", color=color, fontsize=7)
 
 
 def saved(figure: Figure) -> dict[str, bytes]:
-    """The figure as PNG, SVG and PDF."""
+    """Render the figure as PNG, SVG and PDF."""
     dates: dict[str, dict[str, None]] = {
         "png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}
     }  # fmt: skip

@@ -38,10 +38,10 @@ def figures(
 
     Args:
         results: The runs.
-        scores: Their numbers.
-        missing: Gets a line for each figure that cannot be drawn, and for characters that no font has.
-        only: Titles of those that are drawn; all of them by default.
-        save: Makes the files of a figure.
+        scores: Scores of the runs.
+        missing: List to which one line per figure that cannot be drawn is added, and one for characters without a font.
+        only: Titles of the figures to draw; all by default.
+        save: Function that renders the files of a figure.
     """
     pictures = []
     texts = _texts(results)
@@ -67,14 +67,14 @@ def figures(
 
 
 def _texts(results: Results) -> list[str]:
-    """All words of the study that figures may show."""
+    """Collect all words of the study that figures may show."""
     study = results.study
     classes: list[str] = []
     for combination in results.combinations:
         try:
             classes += list(combination.runs[0].classes().index)
         except (FileNotFoundError, ValueError, KeyError):
-            continue  # its table of classes is named as missing where it is asked for
+            continue  # a missing table of classes is reported where it is needed
     scalars = [
         tag for figure in study.figures for tag in (*figure.scalars, *(tag.split("/")[0] for tag in figure.scalars))
     ]

@@ -1,4 +1,4 @@
-"""Where each seed has other test samples, as the folds of a cross-validation: Student's t over the folds."""
+"""Student's t over folds, for seeds with different test samples such as the folds of a cross-validation."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ["compare_folds", "t_interval"]
 
 
 def t_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
-    """Student's interval of a mean: mean ± t_{n−1} · sd / √n; NaN for fewer than two values.
+    """Compute Student's interval of a mean: mean ± t_{n−1} · sd / √n; NaN for fewer than two values.
 
-    Folds share training samples, so that it is too narrow (Nadeau and Bengio 2003).
+    Folds share training samples, so the interval is too narrow (Nadeau and Bengio 2003).
 
     Example:
         >>> [round(end, 4) for end in t_interval([1.0, 2.0, 3.0])]
@@ -29,14 +29,14 @@ def t_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float
 
 
 def compare_folds(first: Mapping[int, float], second: Mapping[int, float]) -> Comparison | None:
-    """The mean difference of two systems over the folds that both have, with the paired t-test.
+    """Compare two systems over their common folds with the paired t-test.
 
     Args:
         first: A metric by fold.
-        second: The same of the other system.
+        second: The same for the other system.
 
     Returns:
-        First minus second; ``None`` with fewer than two common folds, or where a value is not defined.
+        First minus second; ``None`` with fewer than two common folds, or if a value is not defined.
 
     Example:
         >>> found = compare_folds({0: 0.5, 1: 0.7, 2: 0.6}, {0: 0.4, 1: 0.55, 2: 0.55})
@@ -47,6 +47,6 @@ def compare_folds(first: Mapping[int, float], second: Mapping[int, float]) -> Co
     if len(differences) < 2 or not all(map(isfinite, differences)):
         return None
     mean, sd = mean_and_sd(differences)
-    if sd < 1e-12:  # the same difference in every fold: nothing to test it by
+    if sd < 1e-12:  # equal differences in all folds: no test
         return Comparison(mean, mean, mean, 1.0 if abs(mean) < 1e-12 else nan)
     return Comparison(mean, *t_interval(differences), p=float(stats.ttest_1samp(differences, 0.0).pvalue))

@@ -1,4 +1,4 @@
-"""A report as one page that stands alone: no script, nothing fetched, figures inside."""
+"""Rendering of a report as a self-contained HTML page: no scripts, no external resources, embedded figures."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ details { font-size: .9rem; margin: .25rem 0; }
 
 
 def as_html(document: Document) -> str:
-    """The report as a page; its policy forbids the browser to fetch anything."""
+    """Render the report as a page; its content security policy forbids external resources."""
     sections = [block.text for block in document.blocks if isinstance(block, Heading) and block.level == 2]
     links = (
         f'<li><a href="#section-{number}">{escape(text)}</a></li>' for number, text in enumerate(sections, start=1)
@@ -61,7 +61,7 @@ def as_html(document: Document) -> str:
 
 
 def fragment(block: Block) -> Iterator[str]:
-    """One block as lines of HTML; a figure as SVG where it has that, else as PNG."""
+    """Render one block as lines of HTML; a figure as SVG if available, else as PNG."""
     if isinstance(block, Heading):
         yield f'<h{block.level} dir="auto">{escape(block.text)}</h{block.level}>'
     elif isinstance(block, Paragraph):
@@ -97,5 +97,5 @@ def _table(table: Table) -> Iterator[str]:
 
 
 def _scroll(name: str, content: str) -> str:
-    """A box that scrolls on its own, also by keyboard, so that the page never does sideways."""
+    """Wrap content in a box with its own scroll bar and keyboard focus, so that the page does not scroll sideways."""
     return f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(name)}">{content}</div>'

@@ -1,4 +1,4 @@
-"""A report as LaTeX."""
+"""Rendering of a report as LaTeX."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ OTHER_SCRIPTS = (
 
 
 def as_latex(document: Document, figures: str) -> str:
-    """The report as a LaTeX document; its parts can be taken over into another one that loads the same packages.
+    """Render the report as a LaTeX document; its parts can be copied to another one that loads the same packages.
 
     Args:
         document: The report.
-        figures: Folder of its figures, as seen from the file.
+        figures: Folder of the figures, relative to the file.
     """
     body = "\n\n".join(line for block in document.blocks for line in _block(block, figures))
     head = [PREAMBLE, rf"\title{{{tex_escape(document.title)}}}", r"\author{}", r"\date{}"]

@@ -1,4 +1,4 @@
-"""A report as Markdown."""
+"""Rendering of a report as Markdown."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ __all__ = ["as_markdown"]
 
 
 def as_markdown(document: Document, figures: str) -> str:
-    """The report as Markdown.
+    """Render the report as Markdown.
 
     Args:
         document: The report.
-        figures: Folder of its figures, as seen from the file.
+        figures: Folder of the figures, relative to the file.
     """
     blocks = [f"# {markdown_escape(document.title)}"]
     for block in document.blocks:

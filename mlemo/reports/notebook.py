@@ -1,4 +1,4 @@
-"""Parts of reports in a notebook: one table, one figure, or what is missing, as a cell's output."""
+"""Parts of reports in a notebook: a table, a figure, or the missing items, as a cell's output."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ from mlemo.studies.study_file import load_study
 __all__ = ["Shown", "StudyView", "frame_table", "show"]
 
 Section: TypeAlias = Callable[[Results, Scores], Iterable[Block]]
-Chosen: TypeAlias = str | Collection[str]  # a label of a setting, or several
+Chosen: TypeAlias = str | Collection[str]  # one label of a setting, or several
 
 STYLE = "<style>.mlemo img { max-width: 100%; height: auto; background: #fff } .mlemo figure { margin: 0 }</style>"
 
 
 class Shown:
-    """Blocks of a report as a notebook's output: HTML with figures inside and their text beside; text as a fallback.
+    """Blocks of a report as a notebook's output: HTML with embedded figures and their text, or text as a fallback.
 
     Args:
-        blocks: What is shown.
-        folded: What is shown on request, by its summary.
+        blocks: Blocks that are shown.
+        folded: Blocks that are collapsed, by their summary.
     """
 
     def __init__(self, blocks: Iterable[Block], folded: Mapping[str, Iterable[Block]] | None = None) -> None:
@@ -50,7 +50,7 @@ class Shown:
         self.folded = {summary: tuple(own) for summary, own in (folded or {}).items()}
 
     def _repr_html_(self) -> str:
-        """What Jupyter shows."""
+        """Return the formats displayed by Jupyter."""
         lines = [line for block in self.blocks for line in fragment(block)]
         for summary, blocks in self.folded.items():
             inner = "\n".join(line for block in blocks for line in fragment(block))
@@ -58,7 +58,7 @@ class Shown:
         return "\n".join([f'{STYLE}<div class="mlemo">', *lines, "</div>"])
 
     def __repr__(self) -> str:
-        """The same as text, with each figure in words."""
+        """Return the blocks as text, with the alternative text of each figure."""
         folded = (block for summary, own in self.folded.items() for block in (Heading(summary, 3), *own))
         blocks = [*self.blocks, *folded]
         words: list[Block] = [
@@ -69,20 +69,20 @@ class Shown:
 
 
 def show(document: Document | Iterable[Block]) -> Shown:
-    """A report, or some of its blocks, as the output of a cell."""
+    """Show a report, or some of its blocks, as the output of a cell."""
     if isinstance(document, Document):
         return Shown([Heading(document.title, 1), *document.blocks])
     return Shown(document)
 
 
 def frame_table(caption: str, frame: pd.DataFrame, decimals: int = 3, remarks: Collection[str] = ()) -> Table:
-    """A table of pandas as one of a report, with columns of text to the left of those of numbers.
+    """Convert a pandas table to one of a report, with columns of text to the left of those of numbers.
 
     Args:
-        caption: What it shows.
-        frame: The table; its index is left out, ``reset_index`` makes columns of it.
-        decimals: Digits behind the point of numbers that are not whole.
-        remarks: What stands below it.
+        caption: Description of the table.
+        frame: The table without its index, which ``reset_index`` converts to columns.
+        decimals: Number of decimals of numbers that are not whole.
+        remarks: Remarks below the table.
 
     Example:
         >>> frame_table("Counts", pd.DataFrame({"n": [3], "label": ["joy"], "share": [0.25]})).rows
@@ -104,18 +104,18 @@ def frame_table(caption: str, frame: pd.DataFrame, decimals: int = 3, remarks: C
 
 
 class StudyView:
-    """The finished runs of a study, to be looked at part by part; what is not there is named where it would stand.
+    """The finished runs of a study, shown part by part; missing items are named in place of their output.
 
     Args:
-        study: Name of a study, or its file.
+        study: Name of a study, or path of its file.
         scale: ``tiny``, ``small`` or ``paper``.
-        folder: Where runs are kept.
+        folder: Folder of the runs.
         resamples: Number of bootstrap resamples.
-        compare: Setting whose labels are compared with its first one; by default the one that the study names.
+        compare: Setting whose labels are compared with its first one; by default that of the study.
 
     Raises:
         FileNotFoundError: There is no such study.
-        ValueError: It has no such scale or setting.
+        ValueError: The study has no such scale or setting.
     """
 
     def __init__(
@@ -129,13 +129,13 @@ class StudyView:
         self._found: tuple[Results, Scores] | None = None
         try:
             results = read_results(self.study, scale, Path(folder))
-        except (FileNotFoundError, ValueError) as error:  # none was started; none is finished, or files are damaged
+        except (FileNotFoundError, ValueError) as error:  # no run was started or finished, or files are damaged
             self._nothing = [str(error)]
         else:
             self._found = results, score(results, resamples)
 
     def introduction(self) -> Shown:
-        """What is shown, and at which scale; folded, how to read the numbers, notes on them, and what is missing."""
+        """Show the study and its scale; collapsed, how to read the numbers, notes on them, and missing items."""
         title = [Heading(f"{self.study.title} ({self.study.name}, scale {self.scale})", 3)]
         if self._found is None:
             return Shown([*title, *_bullets(self._nothing)])
@@ -152,19 +152,19 @@ class StudyView:
         return Shown([*title, *what], {summary: own for summary, own in folded.items() if own})
 
     def overview(self, **where: Chosen) -> Shown:
-        """All metrics side by side, a line for each combination of labels.
+        """Show all metrics side by side, one line per combination of labels.
 
         Args:
-            where: Setting = the label or labels that are shown; see ``metric``.
+            where: Setting = label or labels to show; see ``metric``.
         """
         return self._shown(where, overview)
 
     def metric(self, name: str, **where: Chosen) -> Shown:
-        """One metric: ours with intervals beside the published numbers, and differences between labels with tests.
+        """Show one metric: measured numbers with intervals, published numbers, and tested differences between labels.
 
         Args:
             name: Name of one of the study's metrics.
-            where: Setting = the label or labels that are shown; others show all of theirs.
+            where: Setting = label or labels to show; other settings show all labels.
 
         Raises:
             ValueError: There is no such metric, setting or label.
@@ -179,7 +179,7 @@ class StudyView:
         return self._shown(where, section)
 
     def overall(self) -> Shown:
-        """Wilcoxon's test of the compared setting over combinations of the others; a word where they are too few."""
+        """Show Wilcoxon's test of the compared setting over combinations of the others, or a note if too few."""
 
         def section(results: Results, scores: Scores) -> Iterator[Block]:
             found = list(overall_section(results, scores))
@@ -188,13 +188,13 @@ class StudyView:
         return self._shown({}, section)
 
     def figure(self, title: str) -> Shown:
-        """One of the study's figures, with all its numbers in words.
+        """Show one of the study's figures, with all its numbers as text.
 
         Args:
-            title: Its title in the study's file.
+            title: Title in the study's file.
 
         Raises:
-            ValueError: There is none of this title.
+            ValueError: No figure has this title.
         """
         titles = [figure.title for figure in self.study.figures]
         if title not in titles:
@@ -206,10 +206,10 @@ class StudyView:
         return Shown([*drawn, *_bullets(missing)])
 
     def runs(self, **where: Chosen) -> list[Run]:
-        """Its finished runs.
+        """Return the finished runs.
 
         Args:
-            where: Setting = the label or labels that are kept; others keep all of theirs.
+            where: Setting = label or labels to keep; other settings keep all labels.
         """
         self._check(where)
         if self._found is None:

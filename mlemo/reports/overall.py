@@ -1,4 +1,4 @@
-"""A label against another over all combinations of the other settings: Wilcoxon's signed-rank test."""
+"""Wilcoxon's signed-rank test of a label against another over all combinations of the other settings."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from mlemo.studies.study import RULE_SETTING, Labels
 
 __all__ = ["FEWEST_PAIRS", "Overall", "overall_tests", "published_means"]
 
-#: With fewer pairs no Wilcoxon test has a p-value below 0.05.
+#: Smallest number of pairs for which a Wilcoxon test can have a p-value below 0.05.
 FEWEST_PAIRS = 6
 
 
 @dataclass(frozen=True)
 class Overall:
-    """A label of the compared setting against the first one over all combinations of the others.
+    """Comparison of a label of the compared setting with the first one over all combinations of the others.
 
     Args:
         label: The label.
         metric: Name among the study's metrics.
         difference: Mean of the differences.
         test: Wilcoxon's signed-rank test.
-        p_holm: Its p-value, corrected for the comparisons of this metric; within labels of a setting, for all of these.
+        p_holm: P-value corrected for the comparisons of this metric; within labels of a setting, for all of these.
         within: Setting and label to which the combinations are restricted; ``None`` for all of them.
     """
 
@@ -39,15 +39,15 @@ class Overall:
 
 
 def overall_tests(results: Results, first: str, means: Mapping[tuple[Labels, str], float]) -> Iterator[Overall]:
-    """Wilcoxon's test of each label of the compared setting against the first, over combinations of the others.
+    """Test each label of the compared setting against the first, over combinations of the others.
 
     Args:
-        results: The runs; they say which settings there are, and which is compared.
-        first: The label that the others are compared with.
-        means: A number for each combination's labels and metric.
+        results: The runs, with the settings and the compared setting of the study.
+        first: Label that the others are compared with.
+        means: One number per combination of labels and metric.
     """
     compare, others = results.study.compare, results.others
-    # one run under several rules gives several numbers, and no several pairs
+    # one run under several rules has several numbers, but forms one pair
     pooled = not results.study.rules or compare == RULE_SETTING
     within_settings = (others if len(others) > 1 else ()) if pooled else (RULE_SETTING,)
     for name in results.study.metrics if pooled else ():
@@ -72,7 +72,7 @@ def overall_tests(results: Results, first: str, means: Mapping[tuple[Labels, str
 
 
 def published_means(results: Results) -> dict[tuple[Labels, str], float]:
-    """Numbers that the paper prints of whole combinations, by their labels and metric."""
+    """Collect the published numbers of whole combinations, by their labels and metric."""
     found: dict[tuple[Labels, str], float] = {}
     for row in results.study.published:
         labels = dict(row.labels)
@@ -83,7 +83,7 @@ def published_means(results: Results) -> dict[tuple[Labels, str], float]:
 
 
 def _signed_ranks(compare: str, first: str, means: Mapping[Labels, float]) -> Iterator[tuple[str, float, SignedRanks]]:
-    """Label, mean difference and test of each label that has enough pairs with the first."""
+    """Yield label, mean difference and test of each label with enough pairs with the first."""
     by_label: dict[str, dict[Labels, float]] = {}
     for place, value in means.items():
         label, others = apart(place, compare)

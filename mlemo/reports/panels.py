@@ -1,4 +1,4 @@
-"""What the figures of reports show: which runs, in which panels, and all their numbers in words."""
+"""Data of the figures of reports: runs, panels, and all numbers as text."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = ["Cell", "Panel", "by_panel", "cells_in_words", "chosen", "panels_of"]
 
 @dataclass(frozen=True)
 class Cell:
-    """A metric of one combination of labels, in the unit in which it is drawn.
+    """A metric of one combination of labels, in the unit of the figure.
 
     Args:
-        values: Of each run.
-        mean: Their mean.
-        low: Lower end of the interval; NaN where there is none.
-        high: Its upper end.
-        published: The first number that was published on it; NaN where there is none.
+        values: Value of each run.
+        mean: Mean of the values.
+        low: Lower end of the interval; NaN without one.
+        high: Upper end of the interval.
+        published: First published number; NaN without one.
     """
 
     values: tuple[float, ...]
@@ -37,13 +37,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Panel:
-    """What stands in one panel.
+    """The content of one panel.
 
     Args:
-        title: Labels of the settings that are told apart by panels.
+        title: Labels of the settings that differ between panels.
         across: Labels along the x axis.
-        series: Labels of the series; one empty one where there are none.
-        cells: What is known, by series and place.
+        series: Labels of the series; one empty label without series.
+        cells: Available cells, by series and place.
     """
 
     title: tuple[str, ...]
@@ -53,7 +53,7 @@ class Panel:
 
 
 def chosen(figure: Figure, results: Results) -> list[Combination]:
-    """The combinations that a figure is about.
+    """Select the combinations of a figure.
 
     Raises:
         ValueError: None of them has a finished run.
@@ -64,12 +64,12 @@ def chosen(figure: Figure, results: Results) -> list[Combination]:
         if all(dict(combination.labels)[setting] in labels for setting, labels in figure.where.items())
     ]
     if not found:
-        raise ValueError("no run that it is about is finished at this scale")
+        raise ValueError("none of its runs is finished at this scale")
     return found
 
 
 def by_panel(combinations: Iterable[Combination], inside: Iterable[str]) -> dict[tuple[str, ...], list[Combination]]:
-    """Combinations by their labels of the settings that vary among them and are not told apart inside a panel."""
+    """Group combinations by their labels of varying settings that are not distinguished within a panel."""
     rest: dict[Labels, list[Combination]] = {}
     for combination in combinations:
         rest.setdefault(tuple(pair for pair in combination.labels if pair[0] not in inside), []).append(combination)
@@ -78,7 +78,7 @@ def by_panel(combinations: Iterable[Combination], inside: Iterable[str]) -> dict
 
 
 def panels_of(figure: Figure, results: Results, scores: Scores) -> tuple[Unit, list[Panel]]:
-    """The panels of a figure of one of the study's metrics, and the unit of its numbers.
+    """Create the panels of a figure of one of the study's metrics, and the unit of its numbers.
 
     Raises:
         ValueError: There is nothing to draw.
@@ -103,14 +103,15 @@ def panels_of(figure: Figure, results: Results, scores: Scores) -> tuple[Unit, l
 
 
 def cells_in_words(what: str, figure: Figure, panels: Iterable[Panel], unit: Unit, seeds: bool = False) -> str:
-    """Every number that is drawn.
+    """Describe every number that is drawn.
 
     Args:
-        what: What kind of figure it is.
+        what: Kind of the figure.
         figure: The figure.
-        panels: Its panels.
-        unit: Of its numbers.
-        seeds: Whether it shows the values of the seeds instead of their mean.
+        panels: Panels of the figure.
+        unit: Unit of the numbers.
+        seeds: Whether the figure shows the values of the
+            seeds instead of their mean.
     """
     parts = [f"{what} of {unit.head} by {figure.across}."]
     for panel in panels:

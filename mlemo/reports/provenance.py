@@ -1,4 +1,4 @@
-"""How the runs of a report were made: commits, versions, hardware, time and memory."""
+"""Provenance of the runs of a report: commits, versions, hardware, time and memory."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ["code_versions", "provenance"]
 
 
 def code_versions(results: Results) -> Iterator[Block]:
-    """A warning at the top of a report whose runs were made by different code."""
+    """Create a warning for a report whose runs were made by different code."""
     records = {run.record["address"]: run.record for run in results.runs if run.record is not None}.values()
-    # a commit that changes no code makes no other version
+    # a commit without changes of code is not another version
     counts = Counter(record.get("code") or f"commit {_commit(record.get('git'))}" for record in records)
     if len(counts) > 1:
         versions = "; ".join(f"{_short(name)}: {count}" for name, count in counts.most_common())
@@ -27,7 +27,7 @@ def code_versions(results: Results) -> Iterator[Block]:
 
 
 def provenance(results: Results) -> Iterator[Block]:
-    """What the records say of the machine and the software; all different values, each with its number of runs."""
+    """Create a table of machine and software from the records; all different values with their number of runs."""
     records = list({run.record["address"]: run.record for run in results.runs if run.record is not None}.values())
     seconds = [record["seconds"] for record in records]
     resumed = sum(bool(record.get("resumed")) for record in records)
@@ -69,14 +69,14 @@ def _rows_per_step(record: dict[str, Any]) -> str:
 
 
 def _values(results: Results) -> dict[str, list[str]]:
-    """What the shown runs were given where the study leaves it open; a file or folder by its checksum."""
+    """Collect the values of settings that the study leaves open; a file or folder by its checksum."""
     shown = [run for combination in trained(results.combinations) for run in combination.runs]
     names = dict.fromkeys(name for run in shown for name in run.values)
     return {name: [_short(run.values[name]) for run in shown if name in run.values] for name in names}
 
 
 def _counted(values: Iterable[str]) -> str:
-    """Different values, with the number of runs of each where there are several."""
+    """List the different values, with the number of runs of each if there are several."""
     counts: dict[str, int] = {}
     for value in values:
         counts[value] = counts.get(value, 0) + 1
@@ -98,7 +98,7 @@ def _hardware(found: dict[str, Any]) -> str:
 
 
 def _data(records: Iterable[dict[str, Any]]) -> str:
-    """Checksums of what runs read: of files and folders by the last part of their path, of what was fetched by name."""
+    """List the checksums of inputs: of files and folders by the last part of their path, of fetched ones by name."""
     sums = {
         (path.rstrip("/").rsplit("/", 1)[-1] if path.startswith("/") else path, value)
         for record in records

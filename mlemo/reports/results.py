@@ -1,4 +1,4 @@
-"""The runs of a study as they lie in its folder: what is finished, what it gave, and what is missing."""
+"""The runs in the folder of a study: finished runs, their results, and missing runs."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Run:
     """A run of the study.
 
     Args:
-        labels: Setting and label, for each setting that varies.
-        seed: Its seed, or its fold.
-        folder: Where it lies.
-        record: Its record; ``None`` while it is not finished.
-        state: ``done``, or why there is no record.
-        values: What it was run with where the study leaves it open (``--set``).
+        labels: Setting and label, for each varying setting.
+        seed: Seed or fold.
+        folder: Folder of the run.
+        record: Record of the run; ``None`` before it is finished.
+        state: ``done``, or the reason for a missing record.
+        values: Values of settings that the study leaves open (``--set``).
     """
 
     labels: Labels
@@ -45,11 +45,11 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The labels and the seed, to be read by people."""
+        """Labels and seed in readable form."""
         return ", ".join([*(label for _, label in self.labels), f"seed {self.seed}"])
 
     def value(self, key: str) -> float | None:
-        """A metric of its test, or a cost; ``None`` where it has none of that name."""
+        """Return a test metric or a cost by name; ``None`` if missing."""
         if self.record is None:
             return None
         values = self.record["results"]["test"]
@@ -59,10 +59,10 @@ class Run:
         return float(value) if isinstance(value, int | float) else None
 
     def classes(self) -> pd.DataFrame:
-        """Its ``per_class_test.csv``, a row a label.
+        """Read the run's ``per_class_test.csv``, one row per label.
 
         Raises:
-            FileNotFoundError: There is none.
+            FileNotFoundError: The file is missing.
         """
         table = pd.read_csv(self.folder / "per_class_test.csv", keep_default_na=False, dtype={"label": str})
         return table.set_index("label").apply(pd.to_numeric, errors="coerce")
@@ -70,13 +70,13 @@ class Run:
 
 @dataclass(frozen=True)
 class Combination:
-    """What has the same labels: the finished runs of all seeds, under one decision rule where the study gives rules.
+    """The finished runs of all seeds with the same labels, under one decision rule if the study defines rules.
 
     Args:
         labels: Setting and label, for each setting of the study.
-        runs: Its finished runs.
-        planned: How many there should be.
-        rule: The decision rule after the fact; ``None`` where each run has its own.
+        runs: Finished runs.
+        planned: Number of planned runs.
+        rule: Decision rule applied after training; ``None`` if each run uses its own.
     """
 
     labels: Labels
@@ -86,15 +86,15 @@ class Combination:
 
     @property
     def name(self) -> str:
-        """The labels, to be read by people."""
+        """Labels in readable form."""
         return ", ".join(label for _, label in self.labels)
 
     def predictions(self) -> list[Predictions]:
-        """Test predictions of each run; decided by the rule, where there is one, fitted on those of validation.
+        """Read the test predictions of each run; decided by the rule, if any, fitted on the validation predictions.
 
         Raises:
-            FileNotFoundError: A run has none.
-            ValueError: They cannot be read.
+            FileNotFoundError: A run has no predictions.
+            ValueError: The predictions cannot be read.
         """
         test = [read_predictions(run.folder / "predictions_test.csv") for run in self.runs]
         return test if self.rule is None else [_decided_by(self.rule, run) for run in test]
@@ -107,11 +107,11 @@ class Results:
     Args:
         study: The study.
         scale: ``tiny``, ``small`` or ``paper``.
-        folder: Where its runs lie.
-        runs: All that are planned, finished or not.
-        combinations: Those with a finished run, in the order of the study.
-        missing: What should be there and is not.
-        part: The part of the study that this is; nothing where it is all of it.
+        folder: Folder of the runs.
+        runs: All planned runs, finished or not.
+        combinations: Combinations with a finished run, in the order of the study.
+        missing: Descriptions of missing items.
+        part: Part of the study that is included; empty for the whole study.
     """
 
     study: Study
@@ -124,23 +124,23 @@ class Results:
 
     @property
     def settings(self) -> tuple[str, ...]:
-        """The settings that vary, decision rules after the fact last."""
+        """The varying settings, with decision rules applied after training last."""
         return self.study.settings
 
     @property
     def others(self) -> tuple[str, ...]:
-        """The settings beside the one whose labels are compared."""
+        """The settings except the one whose labels are compared."""
         return tuple(setting for setting in self.settings if setting != self.study.compare)
 
     def labels_of(self, setting: str) -> list[str]:
-        """Labels of a setting that have finished runs, in the order of the study."""
+        """Return the labels of a setting with finished runs, in the order of the study."""
         found = {dict(combination.labels)[setting] for combination in self.combinations}
         known = self.study.rules if setting == RULE_SETTING and self.study.rules else self.study.varies[setting]
         return [label for label in known if label in found]
 
 
 def apart(labels: Labels, setting: str) -> tuple[str, Labels]:
-    """The label of one setting, and those of the others.
+    """Separate the label of one setting from those of the others.
 
     Example:
         >>> apart((("corpus", "SemEval"), ("loss", "BCE")), "loss")
@@ -150,13 +150,13 @@ def apart(labels: Labels, setting: str) -> tuple[str, Labels]:
 
 
 def trained(combinations: Iterable[Combination]) -> list[Combination]:
-    """Combinations without their decision rules after the fact, which have no runs of their own."""
+    """Return combinations without decision rules applied after training, which have no separate runs."""
     found = {own.runs[0].labels: own for own in combinations}
     return [Combination(labels, own.runs, own.planned) for labels, own in found.items()]
 
 
 def own_metric(key: str) -> tuple[str, bool]:
-    """Name of a metric in the collection, and whether it is one of labels that the run's own rule decided.
+    """Return the name of a metric in the collection, and whether it uses the decisions of the run's own rule.
 
     Example:
         >>> own_metric("tuned_macro_f1"), own_metric("macro_ap")
@@ -166,16 +166,16 @@ def own_metric(key: str) -> tuple[str, bool]:
 
 
 def read_results(study: Study, scale: str, folder: Path, only: Mapping[str, Collection[str]] | None = None) -> Results:
-    """Read what ``mlemo reproduce`` left in a folder.
+    """Read the results of ``mlemo reproduce`` from a folder.
 
     Args:
         study: The study.
         scale: ``tiny``, ``small`` or ``paper``.
-        folder: Where runs are kept.
+        folder: Folder of the runs.
         only: Labels of settings, and seeds, to which the results are restricted; see ``Study.only``.
 
     Raises:
-        FileNotFoundError: The study was never run there at this scale.
+        FileNotFoundError: The folder has no runs of the study at this scale.
         ValueError: The study has no such scale or part, a file cannot be read, or no run is finished.
     """
     if scale not in study.scales:
@@ -184,7 +184,9 @@ def read_results(study: Study, scale: str, folder: Path, only: Mapping[str, Coll
     command = f"mlemo reproduce {name} --scale {scale} --folder {folder}"
     path = folder / f"{study.name}_{scale}.json"
     if not path.is_file():
-        raise FileNotFoundError(f"no runs of {study.name} at scale {scale}: {path} is not there; `{command}` makes it")
+        raise FileNotFoundError(
+            f"no runs of {study.name} at scale {scale}: {path} does not exist; `{command}` creates it"
+        )
     listed = _listed(path)
     cases = [case for case in study.cases if _has(study, case, scale)]
     gone = listed.keys() - {(frozenset(case), seed) for case in cases for seed in study.scales[scale].seeds}
@@ -200,7 +202,7 @@ def read_results(study: Study, scale: str, folder: Path, only: Mapping[str, Coll
             if not address:
                 run = Run(case, seed, folder, None, "not started")
             elif values is None:
-                run = Run(case, seed, folder, None, f"run with other settings than the study has now; `{command}`")
+                run = Run(case, seed, folder, None, f"run with other settings than those of the study now; `{command}`")
             else:
                 run = _run(case, seed, run_folder_of(folder, address), values)
             runs.append(run)
@@ -208,12 +210,12 @@ def read_results(study: Study, scale: str, folder: Path, only: Mapping[str, Coll
     missing = list(_unfinished(runs))
     for labels, seed in (place for place in listed if place in gone):
         name = ", ".join(f"{setting} {label}" for setting, label in sorted(labels))
-        missing.append(f"{name}, seed {seed}: run before, but the study no longer has it; not shown")
+        missing.append(f"{name}, seed {seed}: no longer part of the study; not shown")
     done = [run for run in runs if run.record is not None]
     if not done:
         found = f"{len(runs)} planned" + (f"; the first, {missing[0]}" if missing else "")
         raise ValueError(
-            f"no run of {study.name} at scale {scale} is finished in {folder}: {found}; `{command}` goes on"
+            f"no run of {study.name} at scale {scale} is finished in {folder}: {found}; `{command}` runs them"
         )
     by_case: dict[Labels, list[Run]] = {}
     for run in done:
@@ -228,7 +230,7 @@ def read_results(study: Study, scale: str, folder: Path, only: Mapping[str, Coll
 
 
 def _one_system_each(runs: Sequence[Run], order: Mapping[str, int]) -> list[Run]:
-    """The runs; those with other values than the last one of their labels are no seeds of it, and not shown."""
+    """Exclude runs with other values than the last one of the same labels, which are not seeds of it."""
     finished = [run for run in runs if run.record is not None]
     last = {run.labels: run.values for run in sorted(finished, key=lambda run: order[run.folder.name])}
     found = []
@@ -240,7 +242,7 @@ def _one_system_each(runs: Sequence[Run], order: Mapping[str, int]) -> list[Run]
 
 
 def _unfinished(runs: Iterable[Run]) -> Iterator[str]:
-    """A line for the runs that lack for one reason: the seeds of a combination, and of the last setting's labels."""
+    """Yield one line per reason for missing runs: the seeds of a combination, and of the last setting's labels."""
     seeds: dict[tuple[Labels, str], tuple[int, ...]] = {}
     for run in runs:
         if run.record is None:
@@ -255,16 +257,16 @@ def _unfinished(runs: Iterable[Run]) -> Iterator[str]:
 
 
 def _listed(path: Path) -> dict[tuple[frozenset[tuple[str, str]], int], tuple[str, list[str]]]:
-    """Address and words of each run when the study was last run, by its labels and its seed."""
+    """Read the address and arguments of each run when the study was last run, by its labels and its seed."""
     try:
         content: Sequence[Mapping[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
         return {(frozenset(run["labels"].items()), run["seed"]): (run["address"], run["words"]) for run in content}
     except (json.JSONDecodeError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"{path} is not a list of runs: {error!r}; `mlemo reproduce` writes it anew") from error
+        raise ValueError(f"{path} is not a list of runs: {error!r}; `mlemo reproduce` rewrites it") from error
 
 
 def _has(study: Study, case: Labels, scale: str) -> bool:
-    """Whether the study runs a combination at a scale."""
+    """Return whether the study includes a combination at a scale."""
     options = (study.varies[setting][label] for setting, label in case)
     return all(scale in option for option in options if isinstance(option, Mapping))
 
@@ -272,7 +274,7 @@ def _has(study: Study, case: Labels, scale: str) -> bool:
 def _run(case: Labels, seed: int, place: Path, values: Mapping[str, str]) -> Run:
     record = read_record(place)
     if record is not None:
-        data = record.get("data", {})  # a file or folder is the same wherever it lies
+        data = record.get("data", {})  # equal files or folders have equal checksums at any path
         return Run(case, seed, place, record, "done", {name: data.get(value, value) for name, value in values.items()})
     failure = read_failure(place)
     if failure is not None:

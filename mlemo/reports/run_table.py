@@ -1,4 +1,4 @@
-"""The numbers behind a report, a row a run: ``report.csv``."""
+"""The numbers of a report, one row per run: ``report.csv``."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ __all__ = ["run_table"]
 
 
 def run_table(results: Results, scores: Scores) -> pd.DataFrame:
-    """Every value that a report averages, for tests and figures of one's own.
+    """Create a table of every value that a report averages, for further tests and figures.
 
     Args:
         results: The runs.
-        scores: Their scores.
+        scores: Scores of the runs.
 
     Returns:
-        A row a finished run, and a row a decision rule where the study decides after the fact. Columns are the study's
-        settings, ``seed`` (or fold), ``run`` (its address), and the study's metrics, shares as numbers from 0 to 1;
-        what a run has not is left empty.
+        One row per finished run, and per decision rule if the study applies rules after training. Columns are the
+        study's settings, ``seed`` (or fold), ``run`` (its address), and the study's metrics, shares as numbers from 0
+        to 1; missing values are empty.
     """
     rows = []
     for combination in results.combinations:

@@ -1,4 +1,4 @@
-"""What the runs of a study say: each metric with its spread and interval, and differences between labels."""
+"""Scores of the runs of a study: metrics with standard deviations and intervals, and differences between labels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mlemo.studies.study import Labels
 __all__ = ["COLLECTION", "Difference", "Score", "Scores", "score"]
 
 COLLECTION = DECISION_METRICS + PROBABILITY_METRICS
-#: A record and the predictions beside it differ by single precision at most, unless one of them was changed.
+#: Largest difference between a record and its predictions due to single precision.
 TOLERANCE = 1e-4
 
 
@@ -29,12 +29,14 @@ class Score:
     """One metric of one combination of labels.
 
     Args:
-        values: Of each finished run, by its seed or fold.
-        mean: Their mean.
-        sd: Their standard deviation; NaN for one run.
-        low: Lower end of the interval; NaN where there is none.
-        high: Its upper end.
-        over: What the interval is over: ``samples``, ``folds``, or nothing.
+        values: Value of each finished run, by seed or fold.
+        mean: Mean of the values.
+        sd: Standard deviation of the
+            values; NaN for one run.
+            low: Lower end of the interval; NaN without one.
+            high: Upper end of the
+            interval.
+            over: Units of the interval: ``samples``, ``folds``, or empty.
     """
 
     values: Mapping[int, float]
@@ -47,14 +49,14 @@ class Score:
 
 @dataclass(frozen=True)
 class Difference:
-    """A metric of a combination minus that of the one with the first label of the compared setting.
+    """Difference of a metric between a combination and the one with the first label of the compared setting.
 
     Args:
-        labels: Of the combination.
+        labels: Labels of the combination.
         metric: Name among the study's metrics.
         result: Difference, its interval and two-sided p-value.
         p_holm: The p-value corrected for the comparisons of this metric with the same other labels.
-        over: What was paired: ``samples`` or ``folds``.
+        over: Units that were paired: ``samples`` or ``folds``.
     """
 
     labels: Labels
@@ -66,17 +68,17 @@ class Difference:
 
 @dataclass
 class Scores:
-    """The numbers of a study.
+    """The scores of a study.
 
     Args:
-        first: The label of the compared setting that the others are compared with: its first one with finished runs.
+        first: Label of the compared setting that the others are compared with: the first one with finished runs.
         resamples: Number of bootstrap resamples.
-        by: Score of each combination's labels and metric; what no run has is not there.
-        differences: Those between combinations that share all labels but that one.
-        overall: Those over all combinations, and over those of each label of one of the other settings; where runs are
-            scored under several decision rules, within each rule alone, as the rules share the runs.
-        published: The same tests on the numbers that the paper prints.
-        problems: What could not be computed, and why.
+        by: Scores by labels and metric; combinations without runs are missing.
+        differences: Differences between combinations that share all labels but that one.
+        overall: Differences over all combinations, and over those of each label of one of the other settings; if runs
+            are scored under several decision rules, within each rule, since the rules share the runs.
+        published: The same tests on the published numbers.
+        problems: Scores that could not be computed, with the reason.
     """
 
     first: str
@@ -91,9 +93,9 @@ class Scores:
 def score(results: Results, resamples: int = 5000, seed: int = 0) -> Scores:
     """Score a study.
 
-    Where the runs of a combination were tested on the same samples, intervals and p-values are those of ``mlemo
-    compare``: over the test samples and the seeds. Where each seed has other test samples (folds), they are Student's
-    t over the folds, differences paired by fold.
+    If the runs of a combination have the same test samples, intervals and p-values are those of ``mlemo compare``: over
+    the test samples and the seeds. If each seed has different test samples (folds), they are from Student's t over the
+    folds, with differences paired by fold.
 
     Args:
         results: The runs.
@@ -106,8 +108,8 @@ def score(results: Results, resamples: int = 5000, seed: int = 0) -> Scores:
     for combination in results.combinations:
         groups.setdefault(apart(combination.labels, compare)[1], []).append(combination)
     for group in groups.values():
-        labelled = {apart(combination.labels, compare)[0]: combination for combination in group}
-        _score_group(labelled, results.study.metrics, scores, seed)
+        labeled = {apart(combination.labels, compare)[0]: combination for combination in group}
+        _score_group(labeled, results.study.metrics, scores, seed)
     means = {place: own.mean for place, own in scores.by.items() if isfinite(own.mean)}
     scores.overall = list(overall_tests(results, scores.first, means))
     scores.published = list(overall_tests(results, scores.first, published_means(results)))
@@ -115,7 +117,7 @@ def score(results: Results, resamples: int = 5000, seed: int = 0) -> Scores:
 
 
 def _score_group(group: Mapping[str, Combination], metrics: Mapping[str, str], scores: Scores, seed: int) -> None:
-    """Score combinations that differ in the compared setting alone, by their labels of it."""
+    """Score combinations that differ in the compared setting only, by their labels of it."""
     wanted = _by_decision(metrics, ruled=any(combination.rule is not None for combination in group.values()))
     labels = {label: combination.labels for label, combination in group.items()}
     runs: dict[str, dict[int, Predictions]] = {}
@@ -147,7 +149,7 @@ def _score_group(group: Mapping[str, Combination], metrics: Mapping[str, str], s
 
 
 def _by_decision(metrics: Mapping[str, str], ruled: bool) -> dict[bool, dict[str, str]]:
-    """Metrics of the collection by the study's names: of labels that a rule decided (True), or of a cut at 0.5."""
+    """Map the study's names to metrics of the collection: with decisions of a rule (True), or of a threshold of 0.5."""
     found: dict[bool, dict[str, str]] = {}
     for name, key in metrics.items():
         metric, tuned = own_metric(key)
@@ -159,7 +161,7 @@ def _by_decision(metrics: Mapping[str, str], ruled: bool) -> dict[bool, dict[str
 def _predictions(
     combination: Combination, wanted: Mapping[bool, Mapping[str, str]], scores: Scores
 ) -> tuple[dict[int, Predictions], dict[int, dict[str, float]]]:
-    """Predictions of each run, and what they score by the study's names; nothing where those of a run are missing."""
+    """Return predictions of each run and their scores by the study's names; nothing if those of a run are missing."""
     computed: dict[int, dict[str, float]] = {}
     try:
         own = {run.seed: predictions for run, predictions in zip(combination.runs, combination.predictions())}
@@ -183,7 +185,7 @@ def _predictions(
 def _add_values(
     combination: Combination, metrics: Mapping[str, str], computed: Mapping[int, Mapping[str, float]], scores: Scores
 ) -> None:
-    """Mean and spread: of the records, or under a rule after the fact of the predictions."""
+    """Compute mean and standard deviation from the records, or from the predictions under a later rule."""
     for name, key in metrics.items():
         if combination.rule is not None and own_metric(key)[0] in COLLECTION:
             values = {seed: own[name] for seed, own in computed.items()}
@@ -199,12 +201,12 @@ def _add_values(
 def _contradictions(
     combination: Combination, metrics: Mapping[str, str], computed: Mapping[int, Mapping[str, float]]
 ) -> Iterator[str]:
-    """Where the predictions of a run do not give what its record says."""
+    """Yield discrepancies between the predictions of a run and its record."""
     for run in combination.runs if combination.rule is None else ():
         for name, value in computed.get(run.seed, {}).items():
             recorded = run.value(metrics[name])
             if recorded is not None and not np.isclose(recorded, value, rtol=0, atol=TOLERANCE, equal_nan=True):
-                found = f"{metrics[name]} is {recorded:.4f} in its record and {value:.4f} by its predictions"
+                found = f"{metrics[name]} is {recorded:.4f} in its record but {value:.4f} from its predictions"
                 yield f"{run.name}: no intervals and no tests: {found}"
                 break
 
@@ -223,7 +225,7 @@ def _score_folds(
     metrics: Mapping[str, str],
     scores: Scores,
 ) -> None:
-    """Intervals over folds, and differences from the first label paired by fold."""
+    """Compute intervals over folds, and differences from the first label paired by fold."""
     for place in ((labels, name) for labels in folds.values() for name in metrics):
         if place in scores.by:
             low, high = t_interval(list(scores.by[place].values.values()))
@@ -231,7 +233,7 @@ def _score_folds(
     if scores.first not in folds:
         return
     base = runs[scores.first]
-    fair = [  # a fold of both is the same samples
+    fair = [  # a common fold has the same samples
         label
         for label in folds
         if label != scores.first and all(_same_samples(run, runs[label].get(fold, run)) for fold, run in base.items())

@@ -1,4 +1,4 @@
-"""The parts of a report on a study, in the order of the report; figures apart."""
+"""The sections of a report on a study, in order, without figures."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ __all__ = [
 ]
 
 SCALES = {
-    "tiny": "Scale tiny is for tests: an invented corpus and a network trained for seconds. How its numbers differ "
-    "from published ones says nothing about either.",
+    "tiny": "Scale tiny is for tests: an invented corpus and a network trained for seconds. Differences of its numbers "
+    "from published ones are not meaningful.",
     "small": "Scale small: real corpora, with smaller networks, fewer rows or less training than published, as the "
-    "notes say. A difference from a published number is one of setting as much as of method.",
-    "paper": "Scale paper: the published setting, as far as it is known; the notes say what is not.",
+    "notes state. Differences from published numbers are due to the setting as much as to the method.",
+    "paper": "Scale paper: the published setting, as far as it is known; the notes state what is not.",
 }
 
 
 def introduction(results: Results, scores: Scores) -> Iterator[Block]:
-    """What is shown, at which scale, and how to read it."""
+    """Describe the study, its scale and the notation of the numbers."""
     study, done = results.study, sum(run.record is not None for run in results.runs)
     unfinished = len(results.runs) - done
     state = f"{done} of {len(results.runs)} runs are finished"
@@ -48,12 +48,12 @@ def introduction(results: Results, scores: Scores) -> Iterator[Block]:
     if "samples" in ways:
         lines.append(
             f"[a, b]: 95 % interval, from {scores.resamples} resamples of the test samples and, where there are "
-            "several seeds, the variance between them, with Student's t. One seed: its chance is not in it."
+            "several seeds, the variance between them, with Student's t. One seed has no variance between seeds."
         )
     if "folds" in ways:
         lines.append(
             "[a, b] t: each seed is a fold with other test samples, so that samples cannot be paired across seeds; the "
-            "95 % interval is Student's t over the folds. Folds share training samples: it is rather too narrow."
+            "95 % interval is from Student's t over the folds. Folds share training samples, so it is too narrow."
         )
     if any(row.values for row in study.published):
         lines.append(
@@ -72,7 +72,7 @@ def introduction(results: Results, scores: Scores) -> Iterator[Block]:
 
 
 def overview(results: Results, scores: Scores) -> Iterator[Block]:
-    """All metrics side by side, a line for each combination of labels."""
+    """Show all metrics side by side, one line per combination of labels."""
     units = {name: unit_of(results.study, name) for name in results.study.metrics}
     rows = []
     for combination in results.combinations:
@@ -84,7 +84,7 @@ def overview(results: Results, scores: Scores) -> Iterator[Block]:
 
 
 def metric_sections(results: Results, scores: Scores) -> Iterator[Block]:
-    """For each metric a table of ours beside the published numbers, and one of differences between labels."""
+    """Show per metric a table of measured and published numbers, and one of differences between labels."""
     for name in results.study.metrics:
         unit = unit_of(results.study, name)
         rows, with_published = [], False
@@ -100,14 +100,14 @@ def metric_sections(results: Results, scores: Scores) -> Iterator[Block]:
         cut = len(head) if with_published else -3
         yield Heading(unit.head.removesuffix(" (%)"))
         caption = f"{unit.head}, scale {results.scale}"
-        remarks = ("What has to be said beside these numbers stands under “Notes on the numbers”.",)
+        remarks = ("See “Notes on the numbers” for remarks on these numbers.",)
         shown = remarks if with_published and results.study.notes else ()
         yield Table(caption, head[:cut], tuple(row[:cut] for row in rows), len(results.settings), shown)
         yield from _differences(results, scores, name, unit)
 
 
 def overall_section(results: Results, scores: Scores) -> Iterator[Block]:
-    """Wilcoxon's test of the compared setting over combinations of the others: ours, and from the published numbers."""
+    """Show Wilcoxon's test of the compared setting over combinations of the others: measured and published."""
     if not scores.overall and not scores.published:
         return
     compare = results.study.compare
@@ -118,7 +118,7 @@ def overall_section(results: Results, scores: Scores) -> Iterator[Block]:
 
 
 def _overall_tables(results: Results, first: str, tests: Sequence[Overall], caption: str) -> Iterator[Block]:
-    """A table over all combinations, and one for each setting within whose labels there are enough."""
+    """Show one table over all combinations, and one per setting with enough combinations within its labels."""
     compare = results.study.compare
     tables: dict[str, list[tuple[str, ...]]] = {}
     for found in tests:
@@ -140,7 +140,7 @@ def _overall_tables(results: Results, first: str, tests: Sequence[Overall], capt
             len(names),
             (
                 "One pair for each combination of the other settings, ours of means over seeds; pairs without a "
-                f"difference do not count. Two-sided; at least {FEWEST_PAIRS} pairs. Holm: over the comparisons "
+                f"difference are left out. Two-sided; at least {FEWEST_PAIRS} pairs. Holm: over the comparisons "
                 f"{corrected}. Effect: rank-biserial correlation, 1 where the label is larger in every pair. "
                 "Combinations that share a corpus are not independent.",
             ),
@@ -148,7 +148,7 @@ def _overall_tables(results: Results, first: str, tests: Sequence[Overall], capt
 
 
 def _published_p(results: Results, first: str, found: Overall) -> tuple[str, str]:
-    """The p-value that the paper prints for a test, and its table."""
+    """Return the published p-value of a test, and its table."""
     wanted = (results.study.compare, first, found.label, found.within)
     for row in results.study.published_tests:
         if (row.compare, row.first, row.label, row.within) == wanted and found.metric in row.p:
@@ -157,7 +157,7 @@ def _published_p(results: Results, first: str, found: Overall) -> tuple[str, str
 
 
 def published_alone(results: Results) -> Iterator[Block]:
-    """Published rows that none of the shown combinations is about."""
+    """List published rows without a shown combination."""
     shown = {id(row) for own in results.combinations for row in results.study.published
              if not row.of_class and row in published_rows(results.study, own.labels)}  # fmt: skip
     tables: dict[str, list[str]] = {}
@@ -165,28 +165,28 @@ def published_alone(results: Results) -> Iterator[Block]:
         if not row.of_class and id(row) not in shown:
             tables.setdefault(row.table, []).append(", ".join(label for _, label in row.labels))
     if tables:
-        yield Heading(f"Published, and without a finished run at scale {results.scale}")
+        yield Heading(f"Published numbers without a finished run at scale {results.scale}")
         yield Bullets(tuple(f"{table}: {'; '.join(rows)}" for table, rows in tables.items()))
 
 
 def notes(results: Results) -> Iterator[Block]:
-    """What the study says about its numbers."""
+    """List the study's notes on its numbers."""
     if results.study.notes:
         yield Heading("Notes on the numbers")
         yield Bullets(results.study.notes, numbered=True)
 
 
 def what_is_missing(lines: Sequence[str]) -> Iterator[Block]:
-    """Everything that is not there, by name."""
+    """List everything that is missing."""
     yield Heading("What is missing")
     if lines:
         yield Bullets(tuple(dict.fromkeys(lines)))
     else:
-        yield Paragraph("Nothing: every run is finished and has what the report needs.")
+        yield Paragraph("Nothing: every run is finished and complete.")
 
 
 def seeds(combination: Combination) -> str:
-    """How many seeds are finished, and of how many."""
+    """Return the number of finished seeds, and of planned ones if more."""
     done = len(combination.runs)
     return str(done) if done == combination.planned else f"{done} of {combination.planned}"
 
@@ -194,7 +194,7 @@ def seeds(combination: Combination) -> str:
 def published_cells(
     results: Results, labels: Labels, name: str, unit: Unit, mean: float | None, *, of_class: str = ""
 ) -> tuple[str, str, str]:
-    """The published number or numbers, what ours is more than they, and their tables."""
+    """Return the published numbers, the differences of the measured number from them, and their tables."""
     rows = [row for row in published_rows(results.study, labels, of_class) if name in row.values]
     differences = [
         "–" if mean is None else unit.show(mean - unit.published(row, row.values[name]), "+") for row in rows

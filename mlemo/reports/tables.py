@@ -1,4 +1,4 @@
-"""Tables as Markdown and LaTeX, for every command that writes one."""
+"""Tables as Markdown and LaTeX, for all commands."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 __all__ = ["markdown_escape", "markdown_table", "tex_escape", "tex_table"]
 
-# only where they mean something: "]" before what makes a link of it, so that intervals can be read as they are; "_" at
-# the ends of words; the marks of headings, lists and quotations where a text begins
+# only where they have a meaning: "]" before a character that makes a link of it, so that intervals are not escaped; "_"
+# at the ends of words; the marks of headings, lists and quotations at the beginning of a text
 MARKDOWN = re.compile(
     r"[\\|*<`~]|\](?=[(\[:])|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)"
     r"|^(?:#(?=[#\s]|$)|>|[+-](?=[\s+-]|$)|\d+[.)](?=\s|$))"
@@ -36,7 +36,7 @@ TEX = str.maketrans(
 
 
 def markdown_escape(text: str) -> str:
-    r"""Text whose characters mean nothing to Markdown, in a cell or outside; addresses are left to be links.
+    r"""Escape the special characters of Markdown, in a cell or outside; URLs remain links.
 
     Example:
         >>> print(markdown_escape("a_b|c* [here](x) [0.1, 0.2]"))
@@ -50,7 +50,7 @@ def _escaped(found: re.Match[str]) -> str:
 
 
 def tex_escape(text: str) -> str:
-    r"""Text whose characters mean nothing to LaTeX.
+    r"""Escape the special characters of LaTeX.
 
     Example:
         >>> print(tex_escape("50 % of a_b"))
@@ -60,12 +60,12 @@ def tex_escape(text: str) -> str:
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int) -> str:
-    """A table in Markdown.
+    """Create a table in Markdown.
 
     Args:
         head: Names of the columns.
-        rows: Its cells.
-        text_columns: How many columns from the left hold text; the others hold numbers and stand to the right.
+        rows: Cells.
+        text_columns: Number of columns from the left with text; the others are numbers, aligned to the right.
     """
     head, *body = [[markdown_escape(cell) for cell in line] for line in (head, *rows)]
     lines = [head, [":--" if column < text_columns else "--:" for column in range(len(head))], *body]
@@ -73,13 +73,13 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], text_colu
 
 
 def tex_table(head: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int, caption: str = "") -> str:
-    """A table in LaTeX, with the rules of the package booktabs.
+    """Create a table in LaTeX, with the rules of the package booktabs.
 
     Args:
         head: Names of the columns.
-        rows: Its cells.
-        text_columns: How many columns from the left hold text; the others hold numbers and stand to the right.
-        caption: Makes it a ``longtable``, which may go over pages, with this text above; else it is a ``tabular``.
+        rows: Cells.
+        text_columns: Number of columns from the left with text; the others are numbers, aligned to the right.
+        caption: Caption of a ``longtable``, which may span pages; without one, a ``tabular`` is created.
     """
     top, *body = [" & ".join(map(tex_escape, line)) + r" \\" for line in (head, *rows)]
     columns = "l" * text_columns + "r" * (len(head) - text_columns)

@@ -1,4 +1,4 @@
-"""How numbers are shown: ours and the published ones of a metric in one unit."""
+"""Units and formats of numbers: measured and published values of a metric in one unit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mlemo.studies.study import Labels, Study
 
 __all__ = ["Unit", "class_unit", "number", "published_rows", "unit_of"]
 
-NOT_SHARES = ("coverage_error", "coverage_error_base0", "skipped_classes")  # the others lie between 0 and 1
+NOT_SHARES = ("coverage_error", "coverage_error_base0", "skipped_classes")  # the others are between 0 and 1
 LOWER_IS_BETTER = ("hamming_loss", "ranking_loss", "one_error", "coverage_error", "coverage_error_base0", "loss",
                    "skipped_classes", "calibration_error")  # fmt: skip
 
@@ -23,9 +23,10 @@ class Unit:
     """The unit of a metric in a report.
 
     Args:
-        factor: What ours is multiplied by.
-        decimals: Digits behind the point; ``None`` for numbers of any size, such as costs.
-        head: The metric's name as the head of a column.
+        factor: Factor of measured values.
+        decimals: Number of decimals; ``None`` for numbers of any size, such as
+            costs.
+        head: Column heading of the metric.
     """
 
     factor: float
@@ -33,24 +34,24 @@ class Unit:
     head: str
 
     def show(self, value: float, sign: str = "") -> str:
-        """One of our numbers."""
+        """Format a measured value."""
         return number(value * self.factor, self.decimals, sign)
 
     def interval(self, low: float, high: float, sign: str = "") -> str:
-        """Two of our numbers as an interval."""
+        """Format two measured values as an interval."""
         return "–" if isnan(low) or isnan(high) else f"[{self.show(low, sign)}, {self.show(high, sign)}]"
 
     def mean(self, mean: float, sd: float) -> str:
-        """Mean and standard deviation of ours; the mean alone where there is one run."""
+        """Format mean and standard deviation; the mean alone for one run."""
         return self.show(mean) if isnan(sd) else f"{self.show(mean)} ± {self.show(sd)}"
 
     def published(self, row: PublishedRow, value: float) -> float:
-        """A number of a published row on the scale of ours before it is multiplied."""
+        """Convert a number of a published row to the scale of measured values before multiplication."""
         printed_in_percent = row.unit == "percent" and self.decimals is not None
         return value / 100 if printed_in_percent else value
 
     def printed(self, row: PublishedRow, name: str) -> str:
-        """A published number with its ± and its mark."""
+        """Format a published number with its ± and its mark."""
         text = self.show(self.published(row, row.values[name]))
         if name in row.plus_minus:
             text += f" ± {self.show(self.published(row, row.plus_minus[name]))}"
@@ -58,7 +59,7 @@ class Unit:
 
 
 def number(value: float, decimals: int | None, sign: str = "") -> str:
-    """A number as it is shown.
+    """Format a number.
 
     Example:
         >>> number(51.587, 2), number(-0.5, 2, "+"), number(109_486_092, None), number(float("nan"), 2)
@@ -77,7 +78,7 @@ def number(value: float, decimals: int | None, sign: str = "") -> str:
 
 
 def unit_of(study: Study, name: str) -> Unit:
-    """Unit of one of the study's metrics: that of the papers' tables, where it is a share of something."""
+    """Return the unit of one of the study's metrics: for shares, that of the papers' tables."""
     key = study.metrics[name]
     metric = own_metric(key)[0]
     worse = metric in LOWER_IS_BETTER or (key.startswith("cost.") and not key.endswith("per_second"))
@@ -88,7 +89,7 @@ def unit_of(study: Study, name: str) -> Unit:
 
 
 def class_unit(study: Study, name: str) -> Unit:
-    """Unit of one of the study's metrics of single classes."""
+    """Return the unit of one of the study's metrics of single classes."""
     head = f"{name} ↓" if study.class_metrics[name].endswith(LOWER_IS_BETTER) else name
     return _share(head, (row for row in study.published if row.of_class), name)
 
@@ -100,7 +101,7 @@ def _share(head: str, rows: Iterable[PublishedRow], name: str) -> Unit:
 
 
 def published_rows(study: Study, labels: Labels, of_class: str = "") -> Iterator[PublishedRow]:
-    """Published rows that are about these labels; a row that leaves out a setting holds for all of its labels."""
+    """Select published rows of these labels; a row without a setting applies to all of its labels."""
     own: Mapping[str, str] = dict(labels)
     for row in study.published:
         if row.of_class == of_class and all(own.get(setting) == label for setting, label in row.labels):

@@ -33,7 +33,7 @@ __all__ = ["bar", "box", "heatmap", "line"]
 
 
 def bar(figure: Figure, results: Results, scores: Scores, say: Words) -> tuple[Drawing, str]:
-    """Bars of the means with their intervals; published numbers as hollow marks."""
+    """Draw bars of the means with their intervals; published numbers as hollow marks."""
     unit, panels = panels_of(figure, results, scores)
     drawing, axes = _axes(panels, figure, unit, say, beside=True)
     for panel, place in zip(panels, axes):
@@ -51,45 +51,45 @@ def bar(figure: Figure, results: Results, scores: Scores, say: Words) -> tuple[D
 
 
 def line(figure: Figure, results: Results, scores: Scores, say: Words) -> tuple[Drawing, str]:
-    """Lines of the means with their intervals, over the labels in their order; published numbers as hollow marks."""
+    """Draw lines of the means with their intervals, over the labels in order; published numbers as hollow marks."""
     unit, panels = panels_of(figure, results, scores)
     drawing, axes = _axes(panels, figure, unit, say, beside=False)
     for panel, place in zip(panels, axes):
         for index, series in enumerate(panel.series):
             known = [label for label in panel.across if (series, label) in panel.cells]
             x, cells = [panel.across.index(label) for label in known], [panel.cells[series, label] for label in known]
-            colour = COLOURS[index % len(COLOURS)]
+            color = COLOURS[index % len(COLOURS)]
             place.errorbar(
-                x, [cell.mean for cell in cells], _intervals(cells), label=say(series), color=colour, capsize=2,
+                x, [cell.mean for cell in cells], _intervals(cells), label=say(series), color=color, capsize=2,
                 markersize=4, marker=MARKERS[index % len(MARKERS)], linestyle=LINES[index % len(LINES)],
             )  # fmt: skip
-            _mark_published(place, x, cells, colour)
+            _mark_published(place, x, cells, color)
     legend(drawing, axes)
     return drawing, cells_in_words("Lines", figure, panels, unit)
 
 
 def box(figure: Figure, results: Results, scores: Scores, say: Words) -> tuple[Drawing, str]:
-    """Boxes of the values of the seeds, every value as a point."""
+    """Draw boxes of the values of the seeds, with every value as a point."""
     unit, panels = panels_of(figure, results, scores)
     drawing, axes = _axes(panels, figure, unit, say, beside=True)
     for panel, place in zip(panels, axes):
         width = 0.8 / len(panel.series)
         for index, (x, cells) in enumerate(_beside(panel)):
-            colour, hatch = COLOURS[index % len(COLOURS)], HATCHES[index % len(HATCHES)]
+            color, hatch = COLOURS[index % len(COLOURS)], HATCHES[index % len(HATCHES)]
             drawn = place.boxplot(
                 [cell.values for cell in cells], positions=x, widths=0.8 * width, patch_artist=True, showfliers=False,
                 manage_ticks=False, medianprops={"color": "black"},
-                boxprops={"facecolor": colour, "alpha": 0.4, "hatch": hatch},
+                boxprops={"facecolor": color, "alpha": 0.4, "hatch": hatch},
             )  # fmt: skip
             drawn["boxes"][0].set_label(say(panel.series[index]))
-            points = [(centre, value) for centre, cell in zip(x, cells) for value in cell.values]
-            place.plot(*zip(*points), MARKERS[index % len(MARKERS)], color=colour, markersize=3)
+            points = [(center, value) for center, cell in zip(x, cells) for value in cell.values]
+            place.plot(*zip(*points), MARKERS[index % len(MARKERS)], color=color, markersize=3)
     legend(drawing, axes)
     return drawing, cells_in_words("Boxes over the seeds", figure, panels, unit, seeds=True)
 
 
 def heatmap(figure: Figure, results: Results, scores: Scores, say: Words) -> tuple[Drawing, str]:
-    """Means as colours, with the numbers in the cells; rows are the series."""
+    """Draw means as colors, with the numbers in the cells; rows are the series."""
     unit, panels = panels_of(figure, results, scores)
     columns, lines = max(len(panel.across) for panel in panels), max(len(panel.series) for panel in panels)
     names = LETTER * max(len(series) for panel in panels for series in panel.series)
@@ -112,7 +112,7 @@ def heatmap(figure: Figure, results: Results, scores: Scores, say: Words) -> tup
 
 
 def _axes(panels: Sequence[Panel], figure: Figure, unit: Unit, say: Words, beside: bool) -> tuple[Drawing, list[Axes]]:
-    """Panels of a common height, as wide as what stands in them."""
+    """Create panels of a common height, as wide as their content."""
     places = max(len(panel.across) for panel in panels)
     most = places * max(len(panel.series) for panel in panels) if beside else places
     drawing, axes = grid(
@@ -131,7 +131,7 @@ def _name_places(place: Axes, panel: Panel, figure: Figure, say: Words) -> None:
 
 
 def _beside(panel: Panel) -> Iterator[tuple[list[float], list[Cell]]]:
-    """Places and cells of each series, the series of one label beside each other."""
+    """Yield places and cells of each series, with the series of one label side by side."""
     width = 0.8 / len(panel.series)
     for index, series in enumerate(panel.series):
         offset = (index - (len(panel.series) - 1) / 2) * width
@@ -140,14 +140,14 @@ def _beside(panel: Panel) -> Iterator[tuple[list[float], list[Cell]]]:
 
 
 def _intervals(cells: Sequence[Cell]) -> NDArray[np.float64]:
-    """Lengths below and above the means, 0 where there is no interval."""
+    """Return the lengths below and above the means, 0 without an interval."""
     lengths = np.array([(cell.mean - cell.low, cell.high - cell.mean) for cell in cells], dtype=np.float64)
     return np.nan_to_num(lengths.T).clip(min=0)
 
 
-def _mark_published(place: Axes, x: Sequence[float], cells: Sequence[Cell], colour: str) -> None:
-    known = [(centre, cell.published) for centre, cell in zip(x, cells) if not isnan(cell.published)]
+def _mark_published(place: Axes, x: Sequence[float], cells: Sequence[Cell], color: str) -> None:
+    known = [(center, cell.published) for center, cell in zip(x, cells) if not isnan(cell.published)]
     if known:
-        for points, edge, name in ((known, colour, None), ([(nan, nan)], "black", PUBLISHED)):  # the second: a legend
+        for points, edge, name in ((known, color, None), ([(nan, nan)], "black", PUBLISHED)):  # the second: a legend
             (marks,) = place.plot(*zip(*points), "D", color="white", zorder=5, label=name)
             marks.set(markeredgecolor=edge, markersize=5)

@@ -143,14 +143,14 @@ def test_what_is_missing_is_named(invented: Maker) -> None:
         "BCE, seed 3: not started",
         "Focal, seed 1: not finished",
         "Focal, seeds 2, 3: not started",
-        "loss Old, seed 1: run before, but the study no longer has it; not shown",
-        "loss Huge, seed 2: run before, but the study no longer has it; not shown",
+        "loss Old, seed 1: no longer part of the study; not shown",
+        "loss Huge, seed 2: no longer part of the study; not shown",
     ]
     assert missing[6].startswith("BCE: no table of classes: ")
-    assert missing[7] == "Figure 1. Only Focal, scale tiny: no run that it is about is finished at this scale"
+    assert missing[7] == "Figure 1. Only Focal, scale tiny: none of its runs is finished at this scale"
     assert len(missing) == 8
     assert cells(text, "F1, scale tiny")[1][:2] == ["BCE", "1 of 3"]
-    assert section(text, "Published, and without a finished run at scale tiny").strip() == "- T: ASL; Huge"
+    assert section(text, "Published numbers without a finished run at scale tiny").strip() == "- T: ASL; Huge"
 
 
 def test_a_part_is_reported_alone(invented: Maker, capsys: pytest.CaptureFixture[str]) -> None:
@@ -170,9 +170,9 @@ def test_a_part_is_reported_alone(invented: Maker, capsys: pytest.CaptureFixture
     assert [row[:3] for row in cells(text, "F1, scale tiny")[1:]] == [["B", "BCE", "2"]]
     assert section(text, "What is missing").strip().splitlines() == [
         "- B, Focal, seeds 1, 2: not started",
-        "- corpus Old, loss BCE, seed 1: run before, but the study no longer has it; not shown",
+        "- corpus Old, loss BCE, seed 1: no longer part of the study; not shown",
     ]
-    assert section(text, "Published, and without a finished run at scale tiny").strip() == "- T: B, Focal"
+    assert section(text, "Published numbers without a finished run at scale tiny").strip() == "- T: B, Focal"
     assert "**Figure 1. B, scale tiny**" in text
     assert "Figure 2" not in text
     words = [str(study.file), "--scale=tiny", f"--folder={study.folder}"]
@@ -331,7 +331,10 @@ def test_runs_with_other_values_are_no_seeds_of_the_same_system(
     scales["tiny"]["set"]["epochs"] = 3
     study.file.write_text(yaml.safe_dump(yaml.safe_load(study.file.read_text()) | {"scales": scales}))
     message = refused([str(study.file), "--scale=tiny", f"--folder={study.folder}"], capsys)
-    assert "the first, BCE, seeds 1, 2, 3: run with other settings than the study has now; `mlemo reproduce" in message
+    assert (
+        "the first, BCE, seeds 1, 2, 3: run with other settings than those of the study now; `mlemo reproduce"
+        in message
+    )
 
 
 def test_files_that_cannot_be_read(two_losses: Any, capsys: pytest.CaptureFixture[str]) -> None:

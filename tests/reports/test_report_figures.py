@@ -211,6 +211,6 @@ def test_a_figure_without_runs_is_named(invented: Maker) -> None:
     pictures, missing = draw(study)
     assert pictures == []
     assert missing == [
-        "Figure 1. One, scale tiny: no run that it is about is finished at this scale",
-        "Figure 2. Two (as Fig. 2), scale tiny: no finished run of loss BCE beside one of another label",
+        "Figure 1. One, scale tiny: none of its runs is finished at this scale",
+        "Figure 2. Two (as Fig. 2), scale tiny: no combination has finished runs of loss BCE and another label",
     ]

@@ -321,7 +321,7 @@ def test_predictions_that_contradict_the_record_are_not_used(two_losses: Any) ->
     run.write_record()
     scores = scored(two_losses)
     recorded = run.results["macro_f1"]
-    found = f"macro_f1 is {recorded:.4f} in its record and {recorded - 0.001:.4f} by its predictions"
+    found = f"macro_f1 is {recorded:.4f} in its record but {recorded - 0.001:.4f} from its predictions"
     assert scores.problems == [f"Focal, seed 2: no intervals and no tests: {found}"]
     assert isnan(scores.by[labels(two_losses, "Focal"), "F1"].low)
 

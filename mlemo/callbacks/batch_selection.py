@@ -93,7 +93,7 @@ class BatchSelection(Recorded, Callback):
         """Have the datamodule make its training batches with the sampler, and the model say its losses."""
         if stage == "fit":
             self.tables, self.recorded = {}, {}
-            pl_module.tells_sample_losses = True  # type: ignore[assignment]  # to torch, attributes are modules
+            pl_module.returns_sample_losses = True  # type: ignore[assignment]  # to torch, attributes are modules
             datamodule = self._datamodule(trainer)
             features = pl_module.pretrained_features() if isinstance(pl_module, TextModel) else None
             datamodule.make_sampler = partial(self._make_sampler, datamodule, self.strategy.reading(features))
@@ -101,7 +101,7 @@ class BatchSelection(Recorded, Callback):
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Leave datamodule and model as they were."""
         if stage == "fit":
-            pl_module.tells_sample_losses = False  # type: ignore[assignment]
+            pl_module.returns_sample_losses = False  # type: ignore[assignment]
             datamodule = self._datamodule(trainer)
             datamodule.make_sampler = datamodule.shuffled
 

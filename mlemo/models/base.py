@@ -1,4 +1,4 @@
-"""What all models share: steps, metrics, optimizers, and a checkpoint that stands alone."""
+"""The base class of models: steps, metrics, optimizers, and self-contained checkpoints."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from mlemo.seeding import seed_step, step_seed
 
 __all__ = ["MultiLabelModel", "Parts"]
 
-#: Name of a setting -> how the part that it stands for is built.
+#: Name of a setting -> function that creates its part.
 Parts = Mapping[str, partial[Any]]
 
 
@@ -35,18 +35,18 @@ class MultiLabelModel(Recorded, LightningModule):
     """Base of all models: ``forward(batch) -> logits (B, C)``, one logit a label, in canonical label order.
 
     Args:
-        label_space: The labels (from the data; the command line links it).
-        loss: Any loss of mlemo; that of ``default_parts`` if left out.
-        optimization: How the network is trained; that of ``default_parts`` if left out.
+        label_space: The labels (on the command line linked to those of the data).
+        loss: A loss of mlemo; that of ``default_parts`` if left out.
+        optimization: Settings of the optimization; those of ``default_parts`` if left out.
     """
 
-    #: What is built for a setting that is left out; the command line shows it as the default.
+    #: Default parts of settings that are left out, shown by the command line.
     default_parts: ClassVar[Parts] = {
         "loss": partial(BinaryCrossEntropy),
         "optimization": partial(Optimization),
     }
-    loss_weight: float = 1.0  #: of the loss beside a network's own terms
-    tells_sample_losses: bool = False  #: whether training steps say the loss of each sample, for callbacks that ask
+    loss_weight: float = 1.0  #: weight of the loss in a sum with a network's own terms
+    returns_sample_losses: bool = False  #: whether training steps return the loss per sample, for callbacks
 
     def __init__(
         self,
@@ -63,10 +63,10 @@ class MultiLabelModel(Recorded, LightningModule):
         self.metrics = nn.ModuleDict({stage: MultiLabelMetrics(self.label_space) for stage in ("val", "test")})
 
     def _save_plain_hyperparameters(self) -> None:
-        """Keep the settings in the checkpoint, as plain values only.
+        """Save the settings in the checkpoint, as plain values only.
 
-        The command line gives the loss and other parts as config. Where a model is made in Python they are objects,
-        which a checkpoint must not hold; a trained model can be used without them.
+        The command line passes the loss and other parts as config. A model created in Python has objects instead, which
+        a checkpoint must not contain; a trained model can be used without them.
         """
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*is an instance of `nn.Module`.*")
@@ -74,43 +74,43 @@ class MultiLabelModel(Recorded, LightningModule):
         if "_class_path" not in self.hparams:
             self.hparams["label_space"] = self.label_space.as_dict()
             self.remove_ignored_hparams([name for name, value in self.hparams.items() if not _is_plain(value)])
-            self._hparams_initial = copy.deepcopy(self._hparams)  # what loggers write
+            self._hparams_initial = copy.deepcopy(self._hparams)  # for loggers
 
     @property
     def data_input(self) -> DataInput:
-        """What the model asks of the data."""
+        """The input that the model needs from the data."""
         raise NotImplementedError(f"{type(self).__name__} must define data_input")
 
     def forward(self, batch: Batch) -> Tensor:
-        """Logits ``(B, C)`` in canonical label order."""
+        """Compute logits ``(B, C)`` in canonical label order."""
         raise NotImplementedError(f"{type(self).__name__} must define forward")
 
     def outputs(self, batch: Batch) -> ModelOutput:
-        """Logits, and what a network adds to the loss or tells it; what depends on labels does so in training only.
+        """Compute logits, additional loss terms and context for the loss; labels are used in training only.
 
-        A network that is trained on its loss alone defines `forward` only.
+        A network without additional terms defines `forward` only.
         """
         return ModelOutput(self(batch))
 
     @property
     def inferences(self) -> tuple[str, ...]:
-        """Names of the ways in which the model predicts: that of validation and test, then those of ``other_logits``.
+        """Names of the model's inference modes: that of validation and test, then those of ``other_logits``.
 
-        Each has probabilities of its own, and a decision rule that is fitted on them.
+        Each mode has its own probabilities and a decision rule fitted on them.
         """
         return ("forward",)
 
     @property
     def prediction_inference(self) -> str:
-        """The one of ``inferences`` that `predict_logits` uses."""
+        """The inference mode of `predict_logits`."""
         return self.inferences[0]
 
     def predict_logits(self, batch: Batch) -> Tensor:
-        """Logits ``(B, C)`` of new texts, by ``prediction_inference``."""
+        """Compute logits ``(B, C)`` of new texts with ``prediction_inference``."""
         return self(batch)
 
     def objective(self, batch: Batch, output: ModelOutput) -> Tensor:
-        """``loss_weight · loss(logits) + Σ terms``, the scalar that training minimises."""
+        """Compute ``loss_weight · loss(logits) + Σ terms``, the scalar that training minimizes."""
         loss = self.loss_weight * self.loss(**_judged(batch, output))
         for term in output.terms.values():
             loss = loss + term.mean()
@@ -118,19 +118,19 @@ class MultiLabelModel(Recorded, LightningModule):
 
     @torch.no_grad()
     def sample_losses(self, batch: Batch, output: ModelOutput) -> Tensor | None:
-        """``loss_weight · loss_i + Σ terms_i``, the part of each sample in the objective, ``(B,)``.
+        """Compute ``loss_weight · loss_i + Σ terms_i``, the contribution of each sample to the objective, ``(B,)``.
 
-        Terms without values of the samples are left out; ``None`` where the loss has none, see `Loss.per_sample`.
+        Terms without values per sample are left out; ``None`` if the loss has none, see `Loss.per_sample`.
         """
         values = self.loss.per_sample(**_judged(batch, output))
         return None if values is None else self.loss_weight * values + output.of_samples()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Name the class, so that a checkpoint can be loaded without knowing what it holds."""
+        """Store the class name, so that a checkpoint can be loaded without knowing its model."""
         checkpoint["model_class"] = f"{type(self).__module__}.{type(self).__qualname__}"
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Let a trained model be loaded for use with another loss than it was trained with."""
+        """Allow loading a trained model with a different loss."""
         if self._trainer is not None and self.trainer.state.fn in (None, TrainerFn.FITTING):
             return
         own = self.loss.state_dict(prefix="loss.")
@@ -141,10 +141,10 @@ class MultiLabelModel(Recorded, LightningModule):
             checkpoint["state_dict"].update(own)
 
     def load_base(self, checkpoint: Mapping[str, Any]) -> None:
-        """Load what a checkpoint names and does not hold, before its content is loaded; by default there is nothing."""
+        """Load parts that a checkpoint names but does not contain, before its state; nothing by default."""
 
     def on_fit_start(self) -> None:
-        """Show the loss the training labels; warn where it will not see the batch that it is meant to judge."""
+        """Prepare the loss with the training labels; warn if the loss needs whole batches but gets parts of them."""
         corpus = self.trainer.datamodule.corpus("train")  # type: ignore[attr-defined]  # set by Trainer.fit
         self.loss.observe(corpus.labels.to(self.device), corpus.mask.to(self.device))
         accumulated, shared = self.trainer.accumulate_grad_batches > 1, self.trainer.world_size > 1
@@ -155,22 +155,22 @@ class MultiLabelModel(Recorded, LightningModule):
         ]
         if partial:
             rank_zero_warn(
-                f"{', '.join(partial)} judges a batch as a whole and will see parts of it: gradient accumulation cuts "
-                "it into micro-batches, and several processes share it out unless the loss has gather: true"
+                f"{', '.join(partial)} is a loss of whole batches but gets parts of them: gradient accumulation splits "
+                "a batch into micro-batches, and several processes divide it unless the loss has gather: true"
             )
 
     # steps ------------------------------------------------------------------------------------------------------
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Seed dropout by epoch and batch, so that a resumed run continues exactly; begin an epoch of the loss."""
+        """Seed dropout by epoch and batch, so that a resumed run continues exactly; start the loss's epoch."""
         seed_step(step_seed(self.current_epoch, batch_idx, self.global_rank))
-        if batch_idx == 0:  # Lightning skips on_train_epoch_start where it resumes behind the last batch of an epoch
+        if batch_idx == 0:  # Lightning skips on_train_epoch_start when resuming after the last batch of an epoch
             for part in self.loss.modules():
                 if isinstance(part, WeightController):
                     part.start_epoch()
 
     def training_step(self, batch: Batch, batch_idx: int) -> StepOutput:
-        """Logits and loss of one batch."""
+        """Compute logits and loss of one batch."""
         output = self._step(batch)
         # not for Lightning's bar, which reads what it is to show in every step; that of mlemo shows it (ProgressBar)
         self.log("train/loss", output["loss"].detach(), batch_size=len(batch["index"]))
@@ -179,15 +179,15 @@ class MultiLabelModel(Recorded, LightningModule):
         return output
 
     def validation_step(self, batch: Batch, batch_idx: int) -> StepOutput:
-        """Logits and loss of one batch, counted in the validation metrics."""
+        """Compute logits and loss of one batch, and update the validation metrics."""
         return self._evaluation_step("val", batch)
 
     def test_step(self, batch: Batch, batch_idx: int) -> StepOutput:
-        """Logits and loss of one batch, counted in the test metrics."""
+        """Compute logits and loss of one batch, and update the test metrics."""
         return self._evaluation_step("test", batch)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> StepOutput:
-        """Logits of one batch."""
+        """Compute the logits of one batch."""
         return {"logits": self.predict_logits(batch), "index": batch["index"]}
 
     def on_validation_epoch_end(self) -> None:
@@ -200,9 +200,9 @@ class MultiLabelModel(Recorded, LightningModule):
 
     def _step(self, batch: Batch) -> StepOutput:
         output = self.outputs(batch)
-        # before the objective, as a loss may learn from each batch that it judges
-        asked = self.training and self.tells_sample_losses
-        sample_losses = self.sample_losses(batch, output) if asked else None
+        # before the objective, since a loss may update its state with each batch
+        wanted = self.training and self.returns_sample_losses
+        sample_losses = self.sample_losses(batch, output) if wanted else None
         loss = self.objective(batch, output)
         step: StepOutput = {"loss": loss, "logits": output.logits.detach(), "index": batch["index"]}
         if sample_losses is not None:
@@ -233,13 +233,13 @@ class MultiLabelModel(Recorded, LightningModule):
         metrics.reset()
         shown = {"micro_f1", "macro_f1", "jaccard"} if stage == "val" else set()
         for name, value in values.items():
-            # all processes hold the same value, as torchmetrics has joined them; sync_dist only says so to Lightning
+            # torchmetrics has reduced the value over all processes; sync_dist only avoids Lightning's warning
             self.log(f"{stage}/{name}", value, prog_bar=name in shown, sync_dist=True)
 
     # optimizer --------------------------------------------------------------------------------------------------
 
     def configure_optimizers(self) -> Any:
-        """AdamW with a warm-up, and SGD for the weights of the loss where it learns any."""
+        """Create AdamW with a warm-up, and SGD for the learned weights of the loss, if any."""
         optimizer, schedule = self.optimization.build(
             self,
             self.loss.weight_parameters(),
@@ -251,14 +251,14 @@ class MultiLabelModel(Recorded, LightningModule):
     def configure_gradient_clipping(
         self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
-        """Clip the network's gradients, and leave alone those of the loss's weights, which have their own optimizer.
+        """Clip the gradients of the network, not those of the loss's weights, which have their own optimizer.
 
-        Lightning's own clipping refuses fused optimizers in mixed precision also where no gradient is scaled.
+        Lightning's own clipping does not allow fused optimizers in mixed precision, even without scaled gradients.
         """
         if not gradient_clip_val:
             return
-        learnt_by_sgd = {id(parameter) for parameter in self.loss.weight_parameters()}
-        network = [parameter for parameter in self.parameters() if id(parameter) not in learnt_by_sgd]
+        learned_by_sgd = {id(parameter) for parameter in self.loss.weight_parameters()}
+        network = [parameter for parameter in self.parameters() if id(parameter) not in learned_by_sgd]
         if gradient_clip_algorithm == "value":
             nn.utils.clip_grad_value_(network, gradient_clip_val)
         else:
@@ -266,7 +266,7 @@ class MultiLabelModel(Recorded, LightningModule):
 
 
 def _judged(batch: Batch, output: ModelOutput) -> dict[str, Any]:
-    """What a loss is given; it takes the context that it knows and ignores the rest, so any goes with any model."""
+    """Return the context of the loss, which ignores entries that it does not use, so any loss works with any model."""
     logits = output.logits if output.loss_logits is None else output.loss_logits
     known = {"logits": logits, "targets": batch["labels"], "mask": batch.get("label_mask")}
     return {**known, "label_order": batch.get("label_order"), "index": batch["index"], **output.context}

@@ -1,4 +1,4 @@
-"""C2AE: label sets and features are encoded into one latent space, from which a decoder reads the labels."""
+"""C2AE: label sets and features are encoded in a common latent space, from which the labels are decoded."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class C2AE(FeatureModel):
 
         objective = ‖C_x − C_e‖² / B + ½ (‖C_xᵀC_x − I‖² + ‖C_eᵀC_e − I‖²) / B + output_weight · loss(F_d(C_e), y)
 
-    As in the authors' code the output loss sees ``F_d(F_e(y))`` only, and F_x learns from the first two terms alone.
-    The authors sum over the batch; here everything is divided by B, so that the loss is a mean as every loss of
-    mlemo. Adam does not see that, but for the penalty: the authors' 10⁻³ ‖W‖² is a ``weight_decay`` of 2·10⁻³ / B
-    here. The Gram terms ask for codes that are orthonormal *in the batch*, so their size depends on B, and they
-    cannot vanish where K > B. Labels that are not annotated enter F_e as 0. The weights start as the authors';
-    their penalty on them is the optimizer's ``weight_decay``.
+    As in the authors' code the output loss uses ``F_d(F_e(y))`` only, and F_x is trained by the first two terms alone.
+    The authors sum over the batch; here everything is divided by B, so that the loss is a mean like every loss of
+    mlemo. Adam is invariant to this, except for the penalty: the authors' 10⁻³ ‖W‖² is a ``weight_decay`` of 2·10⁻³ / B
+    here. The Gram terms are 0 for codes that are orthonormal *in the batch*, so their size depends on B, and they
+    cannot be 0 for K > B. Labels that are not annotated are 0 in the input of F_e. The weights are initialized as by
+    the authors; their penalty on the weights is the optimizer's ``weight_decay``.
 
     Args:
         label_space: The labels.
@@ -67,7 +67,7 @@ class C2AE(FeatureModel):
         self.latent_ratio, self.hidden, self.loss_weight = latent_ratio, hidden, output_weight
 
     def build_network(self, width: int, labels: Tensor) -> None:
-        """F_x, F_e and F_d."""
+        """Create F_x, F_e and F_d."""
         count = len(self.label_space)
         latent = max(1, round(self.latent_ratio * count))
         hidden = self.hidden
@@ -76,11 +76,11 @@ class C2AE(FeatureModel):
         self.decoder = _network([latent, hidden, count])
 
     def forward(self, batch: Batch) -> Tensor:
-        """Logits ``(B, C)`` from the features alone."""
+        """Compute logits ``(B, C)`` from the features alone."""
         return self.decoder(_code(self.feature_encoder(batch["features"])))
 
     def outputs(self, batch: Batch) -> ModelOutput:
-        """In training the decoder's loss is that of the labels' own codes, and the codes' terms are added."""
+        """In training, decode the codes of the labels and add the terms of the codes."""
         if not self.training:
             return ModelOutput(self(batch))
         codes = _code(self.feature_encoder(batch["features"]))
@@ -110,7 +110,7 @@ def _code(values: Tensor) -> Tensor:
 
 
 def _gram_distance(codes: Tensor) -> Tensor:
-    """``‖CᵀC − I‖²`` in float32."""
+    """Compute ``‖CᵀC − I‖²`` in float32."""
     with torch.autocast(codes.device.type, enabled=False):
         codes = codes.float()
         return (codes.T @ codes - torch.eye(codes.shape[1], device=codes.device)).square().sum()

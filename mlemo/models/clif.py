@@ -1,4 +1,4 @@
-"""CLIF: label embeddings from a graph of the labels shape features of each label's own."""
+"""CLIF: label-specific features, gated by label embeddings from a graph of the labels."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class CLIF(FeatureModel):
     """Collaborative learning of label semantics and deep label-specific features (Hang and Zhang, TPAMI 2022).
 
     Label k has an embedding e_k, from two graph isomorphism layers over the label graph A (``conditional_adjacency``);
-    its logit comes from features of its own, ``f_k = MLP_out(MLP_in(x) ⊙ σ(W e_k + b))`` and
-    ``logit_k = w_k · f_k + b_k``. The objective adds ``semantic_weight · mean_ij (cos(e_i, e_j) − (A + I)_ij)²`` to the
-    loss. The labels' first vectors are random and fixed.
+    its logit is computed from label-specific features, ``f_k = MLP_out(MLP_in(x) ⊙ σ(W e_k + b))`` and ``logit_k = w_k
+    · f_k + b_k``. The objective adds ``semantic_weight · mean_ij (cos(e_i, e_j) − (A + I)_ij)²`` to the loss. The input
+    vectors of the labels are random and fixed.
 
     Args:
         label_space: The labels.
@@ -33,9 +33,9 @@ class CLIF(FeatureModel):
         hidden: Width of the feature networks.
         input_layers: Layers of MLP_in.
         dropout: Dropout in MLP_in and in the layers of the graph.
-        semantic_weight: λ; the authors' settings lie between 0.0001 and 1.
-        label_graph: ``False`` puts the identity in place of A: no label sees another one, and the cosines are drawn to
-            ``2 I``. The code behind the adaptive batch selection paper does so.
+        semantic_weight: λ; the authors' settings are between 0.0001 and 1.
+        label_graph: ``False`` uses the identity in place of A: labels do not interact, and the target of the cosines is
+            ``2 I``, as in the code behind the adaptive batch selection paper.
         kwargs: Settings of ``FeatureModel``: ``features``, ``loss``, ``optimization``.
     """
 
@@ -59,7 +59,7 @@ class CLIF(FeatureModel):
         self.dropout, self.semantic_weight, self.label_graph = dropout, semantic_weight, label_graph
 
     def build_network(self, width: int, labels: Tensor) -> None:
-        """The label graph and its encoder, the networks of the features, and one linear unit a label."""
+        """Create the label graph and its encoder, the networks of the features, and one linear unit per label."""
         count = len(self.label_space)
         self.register_buffer("adjacency", conditional_adjacency(labels) if self.label_graph else torch.eye(count))
         self.register_buffer("label_vectors", torch.randn(count, count))
@@ -70,11 +70,11 @@ class CLIF(FeatureModel):
         self.head = PerLabelLinear(count, self.hidden)
 
     def forward(self, batch: Batch) -> Tensor:
-        """Logits ``(B, C)``."""
+        """Compute logits ``(B, C)``."""
         return self._classify(batch["features"], self.label_encoder(self.label_vectors, self.adjacency))
 
     def outputs(self, batch: Batch) -> ModelOutput:
-        """The logits, and in training the distance of the embeddings' cosines from the label graph."""
+        """Compute the logits, and in training the distance of the embeddings' cosines from the label graph."""
         embeddings = self.label_encoder(self.label_vectors, self.adjacency)
         logits = self._classify(batch["features"], embeddings)
         if not self.training:

@@ -1,4 +1,4 @@
-"""DELA: label-specific features by noise on what does not inform a label."""
+"""DELA: label-specific features by noise on dimensions that are not informative for a label."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ __all__ = ["DELA"]
 class DELA(FeatureModel):
     """Dual perspective of label-specific feature learning (Hang and Zhang, ICML 2022).
 
-    An encoder gives an embedding z and the size σ of a noise, both in R^latent. Gates ``s_k ∈ [off_noise, 1]^latent``
-    say for each label which dimensions do not inform it (``NoiseGates``); in training label k is decoded from
-    ``z_k = z + s_k ⊙ σ ⊙ ε``, with one normal ε an instance. Prediction has no noise: ``z_k = z``. The objective is
+    An encoder computes an embedding z and the scale σ of a noise, both in R^latent. Gates ``s_k ∈ [off_noise,
+    1]^latent`` select per label the dimensions that are not informative (``NoiseGates``); in training label k is
+    decoded from ``z_k = z + s_k ⊙ σ ⊙ ε``, with one normal ε per instance. Prediction is without noise: ``z_k = z``.
+    The objective is
 
         C · loss + β · mean_{i,k} ½ Σ_d (−log σ² − 2 log s_kd − 1 + σ² s_kd² + z²)
 
@@ -34,10 +35,10 @@ class DELA(FeatureModel):
         label_space: The labels.
         latent: Dimension of z.
         dropout: Dropout in the encoder.
-        decoder_dropout: Dropout in the decoder; the code behind the adaptive batch selection paper has 0.2, unasked.
-        beta: Weight of the divergence; the authors' settings lie between 0.0001 and 1.
-        off_noise: Noise that a closed gate lets through. With 0 the divergence of a closed gate is only bounded by the
-            1e-6 in its logarithm, and each costs 13.8 nats; the code behind the adaptive batch selection paper does so.
+        decoder_dropout: Dropout in the decoder; the code behind the adaptive batch selection paper always uses 0.2.
+        beta: Weight of the divergence; the authors' settings are between 0.0001 and 1.
+        off_noise: Value of a closed gate. With 0 the divergence of a closed gate is only bounded by the 1e-6 in its
+            logarithm, 13.8 nats each, as in the code behind the adaptive batch selection paper.
         kwargs: Settings of ``FeatureModel``: ``features``, ``loss``, ``optimization``.
     """
 
@@ -58,7 +59,7 @@ class DELA(FeatureModel):
         self.loss_weight = float(len(self.label_space))
 
     def build_network(self, width: int, labels: Tensor) -> None:
-        """Encoder, gates, decoder, and one linear unit a label."""
+        """Create encoder, gates, decoder, and one linear unit per label."""
         count = len(self.label_space)
         self.feature_encoder = rectifier_mlp([width, 256, 512, 256], dropout=self.dropout)
         self.normal = nn.Linear(256, 2 * self.latent)
@@ -67,13 +68,13 @@ class DELA(FeatureModel):
         self.head = PerLabelLinear(count, 512)
 
     def forward(self, batch: Batch) -> Tensor:
-        """Logits ``(B, C)``, without noise."""
+        """Compute logits ``(B, C)``, without noise."""
         features = batch["features"]
         latent, _ = self.normal(self.feature_encoder(features)).chunk(2, -1)
         return self._decode(features, latent[:, None])
 
     def outputs(self, batch: Batch) -> ModelOutput:
-        """In training with noise through the gates, and the divergence."""
+        """In training, add gated noise and the divergence."""
         if not self.training:
             return ModelOutput(self(batch))
         features = batch["features"]
@@ -85,9 +86,9 @@ class DELA(FeatureModel):
         return ModelOutput(logits, {"divergence": self.beta * divergence})
 
     def _decode(self, features: Tensor, latent: Tensor) -> Tensor:
-        """Logits from latent codes ``(B, C, D)``, or ``(B, 1, D)`` that all labels share."""
+        """Compute logits from latent codes ``(B, C, D)``, or ``(B, 1, D)`` shared by all labels."""
         first, second = self.decoder.lins
-        # concat(x, z_k) W = x W_x + z_k W_z, where the part of x is the same for all labels and computed once
+        # concat(x, z_k) W = x W_x + z_k W_z, where x W_x is the same for all labels and computed once
         width = features.shape[1]
         shared = F.linear(features, first.weight[:, :width], first.bias)
         hidden = (shared[:, None] + F.linear(latent, first.weight[:, width:])).relu()
@@ -96,7 +97,7 @@ class DELA(FeatureModel):
 
 
 def noise_divergence(latent: Tensor, log_variance: Tensor, gates: Tensor) -> Tensor:
-    """``mean_k ½ Σ_d (−log σ² − 2 log s − 1 + σ² s² + z²)`` of each sample, without making a ``B × C × D`` tensor.
+    """Compute ``mean_k ½ Σ_d (−log σ² − 2 log s − 1 + σ² s² + z²)`` per sample, without a ``B × C × D`` tensor.
 
     Args:
         latent: z, ``(B, D)``.

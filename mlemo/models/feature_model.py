@@ -1,4 +1,4 @@
-"""What models over feature vectors share: tabular corpora as they are, texts through something that encodes them."""
+"""The base class of models over feature vectors, of tabular corpora or of encoded texts."""
 
 from __future__ import annotations
 
@@ -22,18 +22,19 @@ __all__ = ["FeatureModel"]
 
 
 class FeatureModel(MultiLabelModel):
-    """Base of models over feature vectors: tabular corpora as they are, texts through ``features``.
+    """Base class of models over feature vectors: of tabular corpora, or of texts encoded by ``features``.
 
-    The network is made when training starts, as the number of features is known from the data only. A checkpoint holds
-    all that is needed to use the model: the features with their settings and what was fitted (but see ``FrozenEncoder``
-    for what it holds of an encoder).
+    The network is created when training starts, since the number of features is known from the data only. A checkpoint
+    has everything needed to use the model: the features with their settings and fitted state (but see ``FrozenEncoder``
+    for the state of an encoder).
 
     Args:
         label_space: The labels.
-        features: How texts become vectors, such as ``FrozenEncoder`` or ``Tfidf``; not needed for tabular corpora.
-        loss: Any loss of mlemo.
-        optimization: How the network is trained; by default with Adam at a constant rate of 0.001 and a weight decay of
-            0.0001, as networks on feature vectors mostly are.
+        features: Conversion of texts to vectors, such as ``FrozenEncoder`` or ``Tfidf``; not needed for tabular
+            corpora.
+        loss: A loss of mlemo.
+        optimization: Settings of the optimization; by default Adam at a constant rate of 0.001 and a weight decay of
+            0.0001, as is usual for networks on feature vectors.
     """
 
     default_parts: ClassVar[Parts] = {
@@ -62,30 +63,30 @@ class FeatureModel(MultiLabelModel):
 
     @property
     def data_input(self) -> FeatureInput:
-        """What this model asks of the data.
+        """The input that this model needs from the data.
 
         Raises:
-            ValueError: It is to be scored, and was neither trained nor loaded.
+            ValueError: The model is tested but was neither trained nor loaded.
         """
         if self.width is None and self._trainer is not None and self.trainer.state.fn != TrainerFn.FITTING:
             raise ValueError(
-                f"this {type(self).__name__} has no network yet, it is made in training; to score a trained one, give "
-                "its checkpoint as ckpt_path"
+                f"this {type(self).__name__} has no network before training; to test a trained model, set ckpt_path to "
+                "its checkpoint"
             )
         return FeatureInput(self.features)
 
     def build_network(self, width: int, labels: Tensor) -> None:
-        """Make the network.
+        """Create the network.
 
         Args:
             width: Number of features, ``F``.
-            labels: ``(N, C)`` of the training split, for networks that look at label statistics; none of its rows is
-                there when a checkpoint is loaded, which brings what was made of them.
+            labels: ``(N, C)`` of the training split, for networks that use label statistics; without rows when a
+                checkpoint is loaded, which contains the results.
         """
         raise NotImplementedError(f"{type(self).__name__} must define build_network")
 
     def configure_model(self) -> None:
-        """Make the network before training; for test and predict it comes with the checkpoint, and no text is read."""
+        """Create the network before training; for test and predict it is loaded from the checkpoint."""
         if self.width is not None or self._trainer is None or self.trainer.state.fn != TrainerFn.FITTING:
             return
         data = self.trainer.datamodule  # type: ignore[attr-defined]  # set by Trainer.fit
@@ -95,19 +96,19 @@ class FeatureModel(MultiLabelModel):
         self.build(data.dataset("train", self.data_input).features.shape[1], corpus.labels)
 
     def build(self, width: int, labels: Tensor | None = None) -> None:
-        """Make the network for ``width`` features; ``labels`` as in ``build_network``."""
+        """Create the network for ``width`` features; ``labels`` as in ``build_network``."""
         self.width = width
         self.build_network(width, torch.zeros(0, len(self.label_space)) if labels is None else labels)
         self.to(self.device)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put the number of features, and how they are made of texts, into the checkpoint."""
+        """Save the number of features and their conversion from texts in the checkpoint."""
         super().on_save_checkpoint(checkpoint)
         from_texts = None if self.features is None else features_to_dict(self.features)
         checkpoint["features"] = {"width": self.width, "from_texts": from_texts}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Make the network for the checkpoint's number of features, and the features as they were."""
+        """Create the network for the checkpoint's number of features, and restore the features."""
         super().on_load_checkpoint(checkpoint)
         saved = checkpoint["features"]
         if self.width != saved["width"]:
@@ -118,7 +119,7 @@ class FeatureModel(MultiLabelModel):
         if self.features is None:
             self.features = features_from_dict(from_texts)
         elif not _equal(self.features.state_dict(), from_texts["state"]):
-            # a new object, as vectors that the old one made may be kept with the data
+            # a new object, since the data may store vectors of the old one
             self.features = copy.copy(self.features)
             self.features.load_state_dict(from_texts["state"])
 

@@ -18,12 +18,13 @@ __all__ = ["FrozenHead"]
 class FrozenHead(FeatureModel):
     """``logits = W₂ · Dropout(ReLU(W₁ x + b₁)) + b₂``, x the features of a text (Bénédict et al. 2022, section 5.2).
 
-    The features come from an encoder that is not trained, so they are computed once and an epoch takes a second or two.
+    The features are those of an encoder that is not trained, so they are computed once and an epoch takes a second or
+    two.
 
     Args:
         label_space: The labels.
-        features: How texts become vectors, such as ``FrozenEncoder``; not needed for tabular corpora.
-        hidden_width: Width of the representation layer; ``None`` for as many units as there are features.
+        features: Conversion of texts to vectors, such as ``FrozenEncoder``; not needed for tabular corpora.
+        hidden_width: Width of the representation layer; ``None`` for the number of features.
         dropout: Dropout before the linear head.
         kwargs: Settings of ``FeatureModel``: ``loss``, ``optimization``.
     """
@@ -40,12 +41,12 @@ class FrozenHead(FeatureModel):
         self.hidden_width, self.dropout = hidden_width, dropout
 
     def build_network(self, width: int, labels: Tensor) -> None:
-        """The representation layer and the linear head."""
+        """Create the representation layer and the linear head."""
         hidden = self.hidden_width or width
         self.network = nn.Sequential(
             nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(self.dropout), nn.Linear(hidden, len(self.label_space))
         )
 
     def forward(self, batch: Batch) -> Tensor:
-        """Logits ``(B, C)``."""
+        """Compute logits ``(B, C)``."""
         return self.network(batch["features"])

@@ -1,4 +1,4 @@
-"""What GTHL-Emo computes for a batch."""
+"""The output of GTHL-Emo for a batch."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ __all__ = ["GTHLEmoOutput"]
 
 @dataclass(frozen=True)
 class GTHLEmoOutput:
-    """Everything that the network computes for a batch, for training and for explanations.
+    """Everything computed by the network for a batch, for training and explanations.
 
     Args:
         logits: ``(B, C)``.
         embeddings: Pooled texts, ``(B, d)``.
         attention: Weight of each token in its text's embedding, ``(B, L)``.
-        graph: The batch's graph, where there is one.
+        graph: The batch's graph, if any.
         label_weights: Weight of each token for each label, ``(B, C, L)``, with label attention.
-        affinity: log Q, ``(C, C)``, the labels' affinities, with a label transformer.
-        other_logits: ``(B, C)`` under other inferences, by name.
+        affinity: log Q, ``(C, C)``, affinities of the labels, with a label transformer.
+        other_logits: ``(B, C)`` of other inference modes, by name.
     """
 
     logits: Tensor

@@ -1,4 +1,4 @@
-"""Which words stand for the labels in a prompt."""
+"""The words that represent the labels in a prompt."""
 
 from __future__ import annotations
 
@@ -7,46 +7,46 @@ from typing import Any, Literal
 
 from mlemo.labels import LabelSpace
 
-__all__ = ["LabelWords", "prompt_words", "reads"]
+__all__ = ["LabelWords", "prompt_words", "supports_words"]
 
-#: ``auto``: the words of the corpus's language where the encoder reads them, else the names of the labels; ``names``;
+#: ``auto``: the words of the corpus's language if the tokenizer supports it, else the names of the labels; ``names``;
 #: ``corpus``: the words of the corpus's language; or the words themselves.
 LabelWords = Literal["auto", "names", "corpus"] | Sequence[str]
 
-#: Most tokens per word, as a multiple of those per English name, with which an encoder counts as one that reads words.
+#: Largest number of tokens per word, as a multiple of those per English name, for which a tokenizer supports words.
 FERTILITY = 2.0
 
 
 def prompt_words(setting: LabelWords | None, space: LabelSpace, tokenizer: Any) -> tuple[str, ...] | None:
-    """The words that stand for the labels in the prompt; ``None`` for the names of the labels.
+    """Return the words that represent the labels in the prompt; ``None`` for the names of the labels.
 
     Args:
         setting: See `LabelWords`; ``None`` is ``names``, as in checkpoints of 0.1.0.
-        space: The labels, with their words in the corpus's language where these are known.
+        space: The labels, with their words in the corpus's language if known.
         tokenizer: The tokenizer of the encoder.
 
     Raises:
-        ValueError: ``corpus``, and the corpus has no words of its language.
+        ValueError: The setting is ``corpus``, but the corpus has no words of its language.
     """
     if setting is None or setting == "names":
         return None
     if setting == "corpus":
         if space.words is None:
             raise ValueError(
-                "model.label_words is 'corpus', and this corpus has no words for its labels but their names: give the "
+                "model.label_words is 'corpus', but this corpus has no words for its labels except their names: pass the "
                 "words as a list, or set model.label_words to names"
             )
         return space.words
     if setting == "auto":
-        return space.words if space.words is not None and reads(tokenizer, space.words, space.names) else None
+        return space.words if space.words is not None and supports_words(tokenizer, space.words, space.names) else None
     return tuple(setting)
 
 
-def reads(tokenizer: Any, words: Sequence[str], names: Sequence[str]) -> bool:
-    """Whether a tokenizer was made for the language of words: none is unknown, and they take few tokens.
+def supports_words(tokenizer: Any, words: Sequence[str], names: Sequence[str]) -> bool:
+    """Return whether a tokenizer supports the language of words: none is unknown, and they have few tokens.
 
-    English encoders split foreign words into characters or do not know these; encoders of the language and multilingual
-    ones take at most twice the tokens per word that they take per English name.
+    English tokenizers split foreign words into characters or unknown tokens; tokenizers of the language and
+    multilingual ones need at most twice as many tokens per word as per English name.
 
     Args:
         tokenizer: A tokenizer of transformers.

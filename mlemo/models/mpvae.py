@@ -24,16 +24,16 @@ RANKING_SCALE = 5.0
 
 
 class Probit(nn.Module):
-    """A multivariate probit with covariance ``Σ = I + V Vᵀ``: label j is on where ``m_j + V_j n + ε_j > 0``.
+    """A multivariate probit with covariance ``Σ = I + V Vᵀ``: label j is 1 where ``m_j + V_j n + ε_j > 0``.
 
     n and ε are standard normal; given n the labels are independent, with ``P(y_j = 1 | n) = Φ(m_j + V_j n)``.
 
     Args:
         labels: C.
-        rank: Columns of V.
+        rank: Number of columns of V.
     """
 
-    undecayed = ("factor",)  #: a covariance is no weight of a layer
+    undecayed = ("factor",)  #: a covariance is not a weight of a layer
 
     def __init__(self, labels: int, rank: int) -> None:
         super().__init__()
@@ -41,12 +41,12 @@ class Probit(nn.Module):
         self.factor = nn.Parameter(torch.empty(labels, rank).uniform_(-bound, bound))
 
     def marginal_logits(self, means: Tensor) -> Tensor:
-        """Logits of ``P(y_j = 1) = Φ(m_j / √Σ_jj)``, in closed form, ``(B, C)``."""
+        """Compute the logits of ``P(y_j = 1) = Φ(m_j / √Σ_jj)`` in closed form, ``(B, C)``."""
         scaled = means.float() / (1 + self.factor.float().square().sum(1)).sqrt()
         return log_ndtr(scaled) - log_ndtr(-scaled)
 
     def deviations(self, noise: Tensor) -> Tensor:
-        """``V n`` for noise ``(S, B, rank)``, by which samples differ from their means: ``(S, B, C)``."""
+        """Compute ``V n`` for noise ``(S, B, rank)``, the deviation of samples from their means: ``(S, B, C)``."""
         return noise @ self.factor.float().T
 
 
@@ -59,26 +59,27 @@ class MPVAE(FeatureModel):
         objective = nll_weight (NLL_y + NLL_x) + ranking_weight (R_y + R_x) + kl_weight KL(q(z|x,y) ‖ q(z|x))
 
     where ``NLL = −log 1/S Σ_s Π_j P(y_j | n_s)`` and R is the pairwise exponential loss of the samples' probabilities,
-    averaged. The noises are shared by the branches. Prediction takes the feature branch at the mean of z, and the
-    marginals of the probit in closed form, so that it is deterministic and exact; the authors sample both.
+    averaged. The noises are shared by the branches. Prediction uses the feature branch at the mean of z and the
+    marginals of the probit in closed form, so it is deterministic and exact; the authors sample both.
 
-    With a loss of your own, ``loss(logits_y, y) + loss(logits_x, y)`` of the marginals replaces NLL and R.
+    With another loss, ``loss(logits_y, y) + loss(logits_x, y)`` of the marginals replaces NLL and R.
 
     Args:
         label_space: The labels.
         loss: ``None`` for the published objective.
         latent: Dimension of z.
-        dropout: Dropout behind every hidden layer of the encoders.
+        dropout: Dropout after every hidden layer of the encoders.
         train_samples: S, samples of the probit in training.
-        sample_prediction: Draw z at prediction too, as the authors do.
+        sample_prediction: Sample z in prediction too, as the authors do.
         nll_weight: λ₁; 0.1 as in the authors' script, 10 in their settings for many sparse labels.
         ranking_weight: λ₂; 200 as in the authors' script, 10 to 40 in their settings for few labels, 0.1 for many.
-            Where it outweighs the likelihood, labels are ranked well, but probabilities want a fitted threshold.
+            With a weight above that of the likelihood, labels are ranked well, but probabilities need a fitted
+            threshold.
         kl_weight: Weight of the KL term.
         kwargs: Settings of ``FeatureModel``: ``features``, ``optimization``.
     """
 
-    # a loss of its own is the published objective, which no loss that is left out replaces
+    # without a loss the published objective is used, so there is no default loss
     default_parts: ClassVar[Parts] = {name: part for name, part in FeatureModel.default_parts.items() if name != "loss"}
 
     def __init__(
@@ -102,7 +103,7 @@ class MPVAE(FeatureModel):
         self.nll_weight, self.ranking_weight, self.kl_weight = nll_weight, ranking_weight, kl_weight
 
     def build_network(self, width: int, labels: Tensor) -> None:
-        """Two encoders, the shared decoder with its two heads, and the probit."""
+        """Create the two encoders, the shared decoder with its two heads, and the probit."""
         count, latent = len(self.label_space), self.latent
         options: dict[str, Any] = {"act": "relu", "norm": None, "plain_last": False}
         self.label_encoder = MLP([width + count, 512, 256], dropout=self.dropout, **options)
@@ -113,14 +114,14 @@ class MPVAE(FeatureModel):
         self.probit = Probit(count, rank=count)
 
     def forward(self, batch: Batch) -> Tensor:
-        """Logits ``(B, C)`` of the feature branch's marginals."""
+        """Compute logits ``(B, C)`` of the marginals of the feature branch."""
         features = batch["features"]
         mean, log_variance = self.feature_normal(self.feature_encoder(features)).chunk(2, -1)
         latent = perturbed(mean, log_variance, torch.randn_like(mean)) if self.sample_prediction else mean
         return self.probit.marginal_logits(self._decode(self.feature_head, features, latent))
 
     def outputs(self, batch: Batch) -> ModelOutput:
-        """In training both branches, with the terms of the objective."""
+        """In training, compute both branches and the terms of the objective."""
         if not self.training:
             return ModelOutput(self(batch))
         features, mask = batch["features"], batch["label_mask"]
@@ -145,13 +146,13 @@ class MPVAE(FeatureModel):
         return ModelOutput(logits, terms)
 
     def objective(self, batch: Batch, output: ModelOutput) -> Tensor:
-        """The published terms alone, or a loss of the user's with the KL term."""
+        """Compute the sum of the published terms, or a loss of the user with the KL term."""
         if self.published and self.training:
             return torch.stack(list(output.terms.values())).sum(0).mean()
         return super().objective(batch, output)
 
     def sample_losses(self, batch: Batch, output: ModelOutput) -> Tensor | None:
-        """As `objective`, of each sample."""
+        """Compute `objective` per sample."""
         if self.published and self.training:
             return output.of_samples().detach()
         return super().sample_losses(batch, output)
@@ -161,7 +162,7 @@ class MPVAE(FeatureModel):
 
 
 def perturbed(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
-    """A draw of a diagonal normal, from standard normal noise: all ``(B, D)``."""
+    """Sample a diagonal normal from standard normal noise: all ``(B, D)``."""
     return mean + (0.5 * log_variance).exp() * noise
 
 
@@ -181,13 +182,13 @@ def log_normal_cdf(values: Tensor) -> Tensor:
 
 
 def negative_log_likelihood(samples: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
-    """``−log mean_s Π_j Φ(±s_j)`` over the annotated labels, ``(B,)``, from samples ``(S, B, C)``."""
+    """Compute ``−log mean_s Π_j Φ(±s_j)`` over the annotated labels, ``(B,)``, from samples ``(S, B, C)``."""
     likelihood = log_normal_cdf(torch.where(targets > 0, samples, -samples)) * mask
     return math.log(len(samples)) - likelihood.sum(-1).logsumexp(0)
 
 
 def normal_divergence(mean: Tensor, log_variance: Tensor, other_mean: Tensor, other_log_variance: Tensor) -> Tensor:
-    """``KL(N(μ₁, σ₁²) ‖ N(μ₂, σ₂²))`` of diagonal normals, summed over dimensions, ``(B,)``."""
+    """Compute ``KL(N(μ₁, σ₁²) ‖ N(μ₂, σ₂²))`` of diagonal normals, summed over dimensions, ``(B,)``."""
     mean, log_variance, other_mean, other_log_variance = (
         value.float() for value in (mean, log_variance, other_mean, other_log_variance)
     )

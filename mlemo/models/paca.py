@@ -1,4 +1,4 @@
-"""PACA: a label is on where a code is denser under the label's positive prototype than under its negative one."""
+"""PACA: labels are predicted by comparing the densities of a code under positive and negative prototypes."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ __all__ = ["PACA"]
 class PACA(FeatureModel):
     """Prototypical networks with label correlations (Hang et al., AAAI 2022).
 
-    The features have a latent normal q(z | x), and a code ``c = MLP(concat(x, z))``. Each label has two densities over
+    The features have a latent normal q(z | x) and a code ``c = MLP(concat(x, z))``. Each label has two densities of
     codes, of its positive and its negative prototype (``LabelFlow``), and ``logit_k = log P_k(c) − log N_k(c)``: the
     softmax of the two log densities. The objective is
 
         α · C · loss + γ · (KL(q(z|x) ‖ q(z|y)) + C · BCE(label decoder(z_y), y)) + error(feature decoder(c), x)
 
-    with the error of the reconstruction summed over the features. z is drawn in training, and at its mean in
-    prediction. Labels that are not annotated enter the label encoder as 0 and are left out of the label decoder's term.
+    with the reconstruction error summed over the features. z is sampled in training, and is its mean in prediction.
+    Labels that are not annotated are 0 in the input of the label encoder and are left out of the label decoder's term.
 
     Args:
         label_space: The labels.
@@ -37,13 +37,13 @@ class PACA(FeatureModel):
         dropout: Dropout in the two encoders.
         alpha: Weight of the classification.
         gamma: Weight of the label autoencoder.
-        binary_features: The error of the reconstruction is the cross-entropy of features in [0, 1], instead of their
-            squared distance (of their own range: the code behind the adaptive batch selection paper compares them with
-            the sigmoid of what is decoded, which fits features in [0, 1] alone).
+        binary_features: Use the cross-entropy of features in [0, 1] as the reconstruction error, instead of the squared
+            distance of unscaled features. (The code behind the adaptive batch selection paper compares them with the
+            sigmoid of the decoded values, which suits features in [0, 1] only.)
         flow_hidden: Hidden units of each flow's masked network.
-        flow_units: Sigmoid units a dimension. The time of a step grows with C times ``latent · flow_units`` and C times
-            ``flow_hidden²``; the code behind the adaptive batch selection paper has 256 and 16, and half as many latent
-            dimensions as features.
+        flow_units: Number of sigmoid units per dimension. The time of a step grows with C times ``latent · flow_units``
+            and C times ``flow_hidden²``; the code behind the adaptive batch selection paper has 256 and 16, and half as
+            many latent dimensions as features.
         kwargs: Settings of ``FeatureModel``: ``features``, ``loss``, ``optimization``.
     """
 
@@ -66,7 +66,7 @@ class PACA(FeatureModel):
         self.loss_weight = alpha * len(self.label_space)
 
     def build_network(self, width: int, labels: Tensor) -> None:
-        """Both autoencoders, the map to codes, and the two densities."""
+        """Create both autoencoders, the map to codes, and the two densities."""
         count, latent = len(self.label_space), self.latent
         self.feature_encoder = rectifier_mlp([width, 256, 512, 256], dropout=self.dropout)
         self.label_encoder = rectifier_mlp([count, 512, 256], dropout=self.dropout)
@@ -78,12 +78,12 @@ class PACA(FeatureModel):
         self.negative = LabelFlow(count, latent, self.flow_hidden, self.flow_units)
 
     def forward(self, batch: Batch) -> Tensor:
-        """Logits ``(B, C)``, at the mean of z."""
+        """Compute logits ``(B, C)`` at the mean of z."""
         mean, _ = self.feature_normal(self.feature_encoder(batch["features"])).chunk(2, -1)
         return self._classify(self._code(batch["features"], mean))
 
     def outputs(self, batch: Batch) -> ModelOutput:
-        """In training with z drawn, and the terms of the two autoencoders."""
+        """In training, sample z and add the terms of the two autoencoders."""
         if not self.training:
             return ModelOutput(self(batch))
         features, mask = batch["features"], batch["label_mask"]

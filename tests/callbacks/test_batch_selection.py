@@ -274,7 +274,7 @@ def test_the_losses_of_the_model_are_compared_and_may_rank(
     _, logits, labels, mask = notes.batches[-1]
     expected = SoftJaccardLoss().per_sample(logits, labels, mask)
     torch.testing.assert_close(notes.told[-1][1], expected)  # type: ignore[attr-defined]
-    assert not model.tells_sample_losses, "the next training of this model says no more than it is asked"
+    assert not model.returns_sample_losses, "the next training of this model does not compute losses per sample"
 
 
 def test_a_loss_of_the_batch_as_a_whole_ranks_no_samples(classifier: Maker, data: Maker, trainer: Maker) -> None:

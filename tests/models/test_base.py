@@ -146,7 +146,7 @@ def test_a_loss_of_the_batch_warns_where_it_sees_parts_of_it(
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
         model.on_fit_start()
-    assert any("SoftMacroF1Loss judges a batch as a whole" in str(warning.message) for warning in found) is warned
+    assert any("SoftMacroF1Loss is a loss of whole batches" in str(warning.message) for warning in found) is warned
 
 
 def test_validation_metrics_start_anew_each_time(classifier: Maker, data: Maker, trainer: Maker) -> None:

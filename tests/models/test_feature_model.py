@@ -161,7 +161,7 @@ def test_a_checkpoint_is_tested_without_a_training_text(data: Maker, trainer: Ma
 def test_a_network_that_was_never_made_is_not_scored(data: Maker, trainer: Maker) -> None:
     module = data()
     for evaluate in (trainer().validate, trainer().test, trainer().predict):
-        with pytest.raises(ValueError, match="this Linear has no network yet, it is made in training"):
+        with pytest.raises(ValueError, match="this Linear has no network before training"):
             evaluate(Linear(module.label_space, Counted()), datamodule=module)
 
 

@@ -285,7 +285,7 @@ def test_any_loss_goes_with_it(loss: Loss, gthl: Maker, data: Maker, trainer: Ma
 
 def test_its_loss_goes_with_any_model(classifier: Maker, data: Maker, trainer: Maker) -> None:
     model: TransformerClassifier = classifier(loss=HybridLoss())
-    with pytest.warns(UserWarning, match="LabelCorrelationLoss judges a batch as a whole"):
+    with pytest.warns(UserWarning, match="LabelCorrelationLoss is a loss of whole batches"):
         trainer(accumulate_grad_batches=2).fit(model, datamodule=data(batch_size=8))
     assert isinstance(model.loss, HybridLoss)
     assert len(set(model.loss.terms["focal"].alpha.tolist())) > 1, "the loss has seen the training labels"

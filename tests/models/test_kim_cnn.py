@@ -214,7 +214,7 @@ def test_over_another_encoder_the_length_has_room_for_special_tokens_and_for_no_
 
 
 def test_without_texts_a_length_is_asked_for(corpus: Corpus, pretrained: Path) -> None:
-    message = r"the length is that of the training texts, and there are none: set model\.max_length"
+    message = r"the length is computed from the training texts, and there are none: set model\.max_length"
     with pytest.raises(ValueError, match=message):
         KimCNN(corpus.label_space, str(pretrained)).build()
     model = KimCNN(corpus.label_space, str(pretrained), max_length=20)

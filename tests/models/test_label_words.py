@@ -9,7 +9,7 @@ import mlemo
 from mlemo.data import SemEval2018
 from mlemo.labels import LabelSpace
 from mlemo.models import BertWDL
-from mlemo.models.label_words import prompt_words, reads
+from mlemo.models.label_words import prompt_words, supports_words
 from mlemo.nn.encoder import FromScratch
 
 SPACE = SemEval2018("arabic").label_space
@@ -33,7 +33,7 @@ def tokenizer(texts: list[str]) -> Any:
 )
 def test_a_tokenizer_reads_the_words_of_the_language_that_it_was_made_for(texts: list[str], expected: bool) -> None:
     made = tokenizer(texts)
-    assert reads(made, SPACE.words, SPACE.names) is expected
+    assert supports_words(made, SPACE.words, SPACE.names) is expected
     assert prompt_words("auto", SPACE, made) == (SPACE.words if expected else None)
 
 

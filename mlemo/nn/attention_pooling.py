@@ -1,4 +1,4 @@
-"""Attention pooling: one vector a text, and how much each token gave to it."""
+"""Attention pooling: one vector per text, and the weight of each token."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ __all__ = ["AttentionPooling"]
 class AttentionPooling(nn.Module):
     """``s = Σ_j α_j h_j`` with ``α = softmax_j(h_j · a + b)`` over the tokens (Alrasheedy et al. 2026, eq. 3-5).
 
-    Padding gets a weight of 0; with ``top_k`` so does every token but those with the k highest scores.
+    Padding has a weight of 0; with ``top_k`` so has every token except those with the k highest scores.
 
     Args:
         width: d.
-        top_k: Tokens that may have a weight; ``None`` for all.
+        top_k: Number of tokens with a weight; ``None`` for all.
 
     Raises:
         ValueError: ``top_k`` below one.
@@ -40,7 +40,7 @@ class AttentionPooling(nn.Module):
         """
         scores = self.score(states).squeeze(-1).float().masked_fill(attention_mask == 0, -torch.inf)
         if self.top_k is not None and self.top_k < scores.shape[1]:
-            # places, not values: of equal scores no more than k are kept
+            # indices, not values: of equal scores no more than k are kept
             kept = torch.zeros_like(scores, dtype=torch.bool).scatter_(1, scores.topk(self.top_k, 1).indices, True)
             scores = scores.masked_fill(~kept, -torch.inf)
         weights = scores.softmax(1)

@@ -1,4 +1,4 @@
-"""The graph of the texts of a batch: which texts are linked, and the gradient of its edges."""
+"""The graph of the texts of a batch: its edges and their gradients."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Graph:
     """Edges j → i, along which text i receives the state of its neighbor j.
 
     Args:
-        edges: ``(2, E)`` long, sources j above targets i.
+        edges: ``(2, E)`` long, sources j in the first row, targets i in the second.
         weights: ``(E,)``, 1 in the forward pass, with the gradient of the similarity.
-        mixture: ``(2,)`` weights of label and embedding similarity; ``None`` where nothing was mixed.
+        mixture: ``(2,)`` weights of label and embedding similarity; ``None`` without a mixture.
     """
 
     edges: Tensor
@@ -31,7 +31,7 @@ class Graph:
     mixture: Tensor | None = None
 
     def statistics(self, nodes: int) -> dict[str, Tensor]:
-        """Mean number of neighbors per node, share of nodes without one, and the mixture, for ``nodes`` texts."""
+        """Compute mean neighbors per node, share of nodes without neighbors, and the mixture, for ``nodes`` texts."""
         incoming = degree(self.edges[1], nodes)
         values = {"edges_per_node": incoming.mean(), "isolated_nodes": (incoming == 0).float().mean()}
         if self.mixture is not None:
@@ -45,20 +45,20 @@ class BatchGraph(nn.Module):
     Similarity ``S = λ₁ · Jaccard(labels) + λ₂ · cos(embeddings)``, ``(λ₁, λ₂) = softmax(LambdaNet(statistics of the
     batch))``. The neighbors of text i are the ``neighbors`` most similar texts j ≠ i with ``S_ij ≥ τ``. (The paper has
     ``>``; in a batch of two, whose only pair is the percentile, that gives no edge.) By labels alone (``jaccard``)
-    texts without a common label are never linked: where most pairs have none, τ is 0.
+    texts without a common label are never linked, although τ is 0 if most pairs have none.
 
-    A threshold has no gradient, so that LambdaNet would never learn: edges weigh 1 in the forward pass and have the
-    gradient of ``σ((S − τ) / T)``. Where there is no threshold they have that of S.
+    A threshold has no gradient, so LambdaNet would not be trained: edges have weight 1 in the forward pass and the
+    gradient of ``σ((S − τ) / T)``, or without a threshold that of S.
 
-    Labels are used in training only. Without them S is the cosine alone, whatever the construction. S is computed in
-    float32, also under mixed precision.
+    Labels are used in training only. Without them S is the cosine alone for all constructions. S is computed in
+    float32, also with mixed precision.
 
     Args:
         construction: ``mixed`` as above; ``cosine`` or ``jaccard`` alone; ``knn``, the nearest by cosine without a
             threshold; ``random``, as many neighbors drawn at random.
         threshold: τ, or ``None`` for the ``percentile``; not for ``knn`` and ``random``, which have none.
-        percentile: Of the similarities between different texts of the batch, in [0, 100].
-        neighbors: Most neighbors per text.
+        percentile: Percentile of the similarities between different texts of the batch, in [0, 100].
+        neighbors: Largest number of neighbors per text.
         temperature: T.
 
     Raises:
@@ -89,7 +89,7 @@ class BatchGraph(nn.Module):
             self.lambda_net = nn.Sequential(nn.Linear(3, 16), nn.ReLU(), nn.Linear(16, 2))
 
     def forward(self, embeddings: Tensor, labels: Tensor | None = None, mask: Tensor | None = None) -> Graph:
-        """The graph of a batch.
+        """Create the graph of a batch.
 
         Args:
             embeddings: ``(B, d)``.
@@ -106,10 +106,10 @@ class BatchGraph(nn.Module):
     def _similarity(
         self, embeddings: Tensor, labels: Tensor | None, mask: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
-        """S, ``(B, B)``, and the weights of its two parts where they are mixed."""
+        """Compute S, ``(B, B)``, and the weights of its two parts if mixed."""
         unit = F.normalize(embeddings, dim=1)
         cosine = unit @ unit.T
-        cosine = (cosine + cosine.T) / 2  # rounding leaves S_ij ≠ S_ji, and τ may lie between them
+        cosine = (cosine + cosine.T) / 2  # due to rounding S_ij ≠ S_ji, and τ may be between them
         if labels is None or self.construction not in ("mixed", "jaccard"):
             return cosine, None
         jaccard = label_jaccard(labels.float(), mask)
@@ -144,13 +144,13 @@ class BatchGraph(nn.Module):
         return between(similarity).quantile(self.percentile / 100)
 
     def _draw(self, embeddings: Tensor, labels: Tensor | None) -> Tensor:
-        """Random similarities: in training with the random numbers of the step, in evaluation always the same ones."""
+        """Draw random similarities: in training from the step's random numbers, in evaluation always the same ones."""
         generator = None if labels is not None else torch.Generator().manual_seed(0)
         return torch.rand(len(embeddings), len(embeddings), generator=generator).to(embeddings.device)
 
 
 def between(matrix: Tensor) -> Tensor:
-    """The entries of a square matrix outside its diagonal, ``(B (B − 1),)``.
+    """Return the entries of a square matrix outside its diagonal, ``(B (B − 1),)``.
 
     Example:
         >>> between(torch.arange(9).view(3, 3))
@@ -159,17 +159,17 @@ def between(matrix: Tensor) -> Tensor:
     size = len(matrix)
     if size < 2:
         return matrix.new_empty(0)
-    # behind each of the first B − 1 diagonal entries there are B others before the next one
+    # each of the first B − 1 diagonal entries is followed by B others before the next one
     return matrix.flatten()[1:].view(size - 1, size + 1)[:, :-1].reshape(-1)
 
 
 def strongest(similarity: Tensor, allowed: Tensor, neighbors: int) -> Tensor:
-    """The ``neighbors`` most similar allowed columns of each row, at most, as edges ``(2, E)``: columns above rows.
+    """Link each row to at most ``neighbors`` of its most similar allowed columns: edges ``(2, E)``, columns first.
 
     Args:
         similarity: ``(B, M)``.
         allowed: ``(B, M)`` bool.
-        neighbors: Most edges per row.
+        neighbors: Largest number of edges per row.
     """
     ranked = similarity.masked_fill(~allowed, -torch.inf).topk(min(neighbors, similarity.shape[1]), 1)
     row, place = (ranked.values > -torch.inf).nonzero(as_tuple=True)
@@ -177,7 +177,7 @@ def strongest(similarity: Tensor, allowed: Tensor, neighbors: int) -> Tensor:
 
 
 def label_jaccard(labels: Tensor, mask: Tensor | None = None) -> Tensor:
-    """``|y_i ∩ y_j| / |y_i ∪ y_j|`` over the labels annotated in both, 1 for two empty sets: ``(B, B)``.
+    """Compute ``|y_i ∩ y_j| / |y_i ∪ y_j|`` over the labels annotated in both, 1 for two empty sets: ``(B, B)``.
 
     Example:
         >>> label_jaccard(torch.tensor([[1.0, 1.0], [1.0, 0.0]]))
@@ -192,7 +192,7 @@ def label_jaccard(labels: Tensor, mask: Tensor | None = None) -> Tensor:
 
 
 def label_entropy(labels: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Mean over the labels of the entropy of being on, in the batch, in nats; a scalar."""
+    """Compute the mean entropy of the labels in the batch, in nats; a scalar."""
     known = torch.ones_like(labels) if mask is None else mask.to(labels.dtype)
     rate = (labels * known).sum(0) / known.sum(0).clamp(min=1)
     return -(torch.xlogy(rate, rate) + torch.xlogy(1 - rate, 1 - rate)).mean()

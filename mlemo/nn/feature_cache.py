@@ -1,4 +1,4 @@
-"""Feature matrices on disk, each under a key that names everything it was computed from."""
+"""Cache of feature matrices on disk, keyed by everything they are computed from."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from torch import Tensor
 
 __all__ = ["read_features", "write_features"]
 
-DIGEST = 32  # bytes of a sha256, behind the array
+DIGEST = 32  # bytes of a sha256, after the array
 
 log = logging.getLogger(__name__)
 
 
 def read_features(folder: Path, key: str) -> Tensor | None:
-    """The matrix under a key.
+    """Read the matrix of a key.
 
     Args:
         folder: Folder of the cache.
-        key: As it was written under.
+        key: Key of the matrix.
 
     Returns:
-        ``(N, F)`` float32; ``None`` where there is no such file, or (with a warning) where it is not what was written.
+        ``(N, F)`` float32; ``None`` if the file does not exist, or (with a warning) if it is damaged.
     """
     path = _path(folder, key)
     try:
@@ -35,25 +35,25 @@ def read_features(folder: Path, key: str) -> Tensor | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        log.warning("cannot read cached features, which are computed anew: %s", error)
+        log.warning("cannot read cached features, computing them again: %s", error)
         return None
     array, digest = content[:-DIGEST], content[-DIGEST:]
     if digest != _digest(key, array):
-        log.warning("cached features %s are damaged and computed anew", path)
+        log.warning("cached features %s are damaged, computing them again", path)
         return None
     return torch.from_numpy(np.load(io.BytesIO(array), allow_pickle=False))
 
 
 def write_features(folder: Path, key: str, features: Tensor) -> Path | None:
-    """Keep a matrix; the file appears whole or not at all, whatever other process writes the same one.
+    """Write a matrix atomically, even if other processes write the same one.
 
     Args:
-        folder: Folder of the cache, made where it is not there.
-        key: Name of everything that the matrix was computed from.
+        folder: Folder of the cache, created if missing.
+        key: Key of everything that the matrix was computed from.
         features: ``(N, F)`` float32, on the CPU.
 
     Returns:
-        The file, or ``None`` (with a warning) where it could not be written.
+        The path of the file, or ``None`` (with a warning) if it could not be written.
     """
     array = io.BytesIO()
     np.save(array, features.numpy())
@@ -64,7 +64,7 @@ def write_features(folder: Path, key: str, features: Tensor) -> Path | None:
         unfinished.write_bytes(array.getvalue() + _digest(key, array.getvalue()))
         unfinished.replace(path)
     except OSError as error:
-        log.warning("the features are not kept for the next run: %s", error)
+        log.warning("the features are not cached for the next run: %s", error)
         unfinished.unlink(missing_ok=True)
         return None
     return path
@@ -75,5 +75,5 @@ def _path(folder: Path, key: str) -> Path:
 
 
 def _digest(key: str, array: bytes) -> bytes:
-    # with the key, so that a file under another's name is not taken for it
+    # includes the key, so that a renamed file is detected
     return hashlib.sha256(key.encode() + array).digest()

@@ -1,4 +1,4 @@
-"""Feature vectors of texts: what a model over features reads in place of a tabular corpus."""
+"""Feature vectors of texts, the input of models over features."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ __all__ = ["TextFeatures", "features_from_dict", "features_to_dict"]
 
 
 class TextFeatures(ABC):
-    """Texts to vectors, computed once before training.
+    """Conversion of texts to vectors, computed once before training.
 
-    Each ``__init__`` argument is kept under its own name, as a plain value (``cleaning`` as the object), where
-    `features_to_dict` reads it. Nothing that takes long or needs a file is done in ``__init__``.
+    Each ``__init__`` argument is stored in an attribute of the same name, as a plain value (``cleaning`` as the
+    object), for `features_to_dict`. ``__init__`` is fast and does not read files.
     """
 
     cleaning: TextCleaning | None = None
 
     @abstractmethod
     def __call__(self, texts: Sequence[str]) -> Tensor:
-        """``N`` texts to ``(N, F)`` float32 on the CPU; the vector of a text does not depend on the texts beside it."""
+        """Convert ``N`` texts to ``(N, F)`` float32 on the CPU; a vector does not depend on the other texts."""
 
     def fit(self, texts: Sequence[str]) -> None:  # noqa: B027  # most have nothing to fit
-        """Learn what is learned from the training texts."""
+        """Fit the features to the training texts."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What was fitted, or what the vectors depend on beside the settings: tensors and plain values, by name."""
+        """Return the fitted state and all else but the settings that vectors depend on: tensors and plain values by name."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:  # noqa: B027
-        """Take over what `state_dict` returned.
+        """Restore the state returned by `state_dict`.
 
         Raises:
-            ValueError: The state belongs to other features, which these cannot become.
+            ValueError: The state belongs to other features.
         """
 
     def _cleaned(self, texts: Sequence[str]) -> list[str]:
@@ -49,7 +49,7 @@ class TextFeatures(ABC):
 
 
 def features_to_dict(features: TextFeatures) -> dict[str, Any]:
-    """Features as plain values and tensors, so that a checkpoint can hold them.
+    """Convert features to plain values and tensors, for a checkpoint.
 
     Args:
         features: Features of mlemo or of the user, fitted or not.
@@ -58,8 +58,8 @@ def features_to_dict(features: TextFeatures) -> dict[str, Any]:
         ``{"class_path": dotted path, "init_args": {...}, "state": {...}}``.
 
     Raises:
-        ValueError: The class was defined inside a function, or does not keep an argument as a plain value under its
-            own name.
+        ValueError: The class was defined inside a function, or does not store an argument as a plain value under its
+            name.
 
     Example:
         >>> from mlemo.nn.tfidf import Tfidf
@@ -76,16 +76,17 @@ def features_to_dict(features: TextFeatures) -> dict[str, Any]:
 
 
 def features_from_dict(stored: Mapping[str, Any]) -> TextFeatures:
-    """The features that `features_to_dict` stored.
+    """Restore features from the values of `features_to_dict`.
 
     Args:
         stored: ``{"class_path", "init_args", "state"}``.
 
     Raises:
-        ValueError: The class is not there or not trusted, is no `TextFeatures`, or does not take settings or state.
-        FileNotFoundError: An encoder that the features need is not there.
+        ValueError: The class does not exist, is not trusted or is not a `TextFeatures`, or does not accept settings or
+            state.
+        FileNotFoundError: An encoder needed by the features does not exist.
     """
-    # the folder of a cache is the user's own: nothing is written to a place that a file names
+    # the cache folder is that of the user: files do not determine where anything is written
     init_args = {name: value for name, value in stored["init_args"].items() if name != "cache_dir"}
     if init_args.get("cleaning") is not None:
         init_args["cleaning"] = cleaning_from_dict(init_args["cleaning"])

@@ -1,4 +1,4 @@
-"""Feature vectors from a pretrained encoder that is not trained: computed once, kept on disk."""
+"""Feature vectors from a frozen pretrained encoder: computed once, cached on disk."""
 
 from __future__ import annotations
 
@@ -33,34 +33,35 @@ log = logging.getLogger(__name__)
 class FrozenEncoder(TextFeatures):
     """``f(text) = pool(encoder(text))``, with the encoder in evaluation mode and never trained.
 
-    The features of a corpus are kept in ``cache_dir``, one file a split, under a key that is the hash of the (cleaned)
-    texts, of the encoder's config, weights and tokenizer, of pooling and maximum length, and of the precision; so
-    nothing is ever read that would not be computed again, and the files may be deleted at any time. The encoder is
-    loaded only where they are not there. Fewer texts than a batch has, as in `mlemo classify`, are not kept.
+    The features of a corpus are cached in ``cache_dir``, one file per split, under a key that is the hash of the
+    (cleaned) texts, of the encoder's config, weights and tokenizer, of pooling and maximum length, and of the
+    precision; so cached features equal computed ones, and the files may be deleted at any time. The encoder is loaded
+    only without cached features. Fewer texts than one batch, as in `mlemo classify`, are not cached.
 
-    A checkpoint names the encoder with its settings and the hashes of its files and does not copy it: the encoder is
-    many times the size of the head, and one encoder serves many heads. It is looked for where it was in training, and
-    loading a checkpoint whose encoder is gone or differs is an error. An encoder that was moved is given to the model:
-    ``FrozenHead.load_from_checkpoint(path, features=FrozenEncoder("its new place"))``.
+    A checkpoint has the encoder's name, settings and file hashes but not its weights: the encoder is many times the
+    size of the head, and one encoder serves many heads. It is loaded from its location in training, and loading a
+    checkpoint whose encoder is missing or different is an error. Pass a moved encoder to the model:
+    ``FrozenHead.load_from_checkpoint(path, features=FrozenEncoder("new/path"))``.
 
     Args:
         encoder: Name on the hub, or a local folder in its layout.
-        pooling: How a text's token states become one vector.
-        max_length: Longest input in tokens (less where the encoder has fewer positions).
-        batch_size: Texts in one forward pass.
-        bf16: Compute in bfloat16 (mixed), in which a feature depends a little on the texts beside it (about 1 %);
-            ``None`` where the hardware has it. float32 where not.
-        cache: Keep the features on disk.
-        cache_dir: Where; ``None`` for ``$XDG_CACHE_HOME/mlemo/features``, by default ``~/.cache/mlemo/features``.
-        cleaning: What is done to each text first.
+        pooling: Pooling of a text's token states to one vector.
+        max_length: Longest input in tokens (less if the encoder has fewer positions).
+        batch_size: Texts per forward pass.
+        bf16: Compute in bfloat16 (mixed), where features depend slightly on the other texts of a batch (about 1 %),
+            instead of float32; ``None`` if the hardware supports it.
+        cache: Cache the features on disk.
+        cache_dir: Folder of the cache; ``None`` for ``$XDG_CACHE_HOME/mlemo/features``, by default
+            ``~/.cache/mlemo/features``.
+        cleaning: Cleaning of each text.
         revision: Branch, tag or commit on the hub.
 
     Attributes:
-        cache_hit: Whether the latest features came from the cache; ``None`` before the first, or without a cache.
+        cache_hit: Whether the latest features were read from the cache; ``None`` before the first, or without a cache.
 
     Raises:
-        ValueError: An unknown pooling, or a size below one.
-        FileNotFoundError: There is no such encoder (when features are asked for).
+        ValueError: The pooling is unknown, or a size is below one.
+        FileNotFoundError: The encoder does not exist (when features are computed).
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class FrozenEncoder(TextFeatures):
         self._loaded: tuple[Any, Any] | None = None
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
-        """``N`` texts to ``(N, F)`` float32 on the CPU: from the cache, else encoded and kept there."""
+        """Convert ``N`` texts to ``(N, F)`` float32 on the CPU: from the cache, or else encoded and cached."""
         cleaned = self._cleaned(texts)
         if not self.cache or len(cleaned) < self.batch_size:
             self.cache_hit = None
@@ -106,16 +107,16 @@ class FrozenEncoder(TextFeatures):
         features = self._encode(cleaned)
         seconds = time.perf_counter() - start
         if write_features(folder, key, features) is not None:
-            log.info("%s texts encoded in %.0f s, their features kept in %s", f"{len(cleaned):,}", seconds, folder)
+            log.info("%s texts encoded in %.0f s, their features cached in %s", f"{len(cleaned):,}", seconds, folder)
         return features
 
     # what the features depend on --------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, str]:
-        """What the features depend on: the hash of each of the encoder's files, and the settings.
+        """Return what the features depend on: the hash of each of the encoder's files, and the settings.
 
         Raises:
-            FileNotFoundError: There is no such encoder.
+            FileNotFoundError: The encoder does not exist.
         """
         if self._files is None:
             self._files = file_hashes(self.encoder, self.revision)
@@ -123,11 +124,11 @@ class FrozenEncoder(TextFeatures):
         return {**self._files, "pooling": self.pooling, "max_length": str(self.max_length), "cleaning": cleaning}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Check that the encoder gives the features that the state belongs to.
+        """Check that the features of the encoder are those of the state.
 
         Raises:
-            ValueError: The encoder's files or the settings differ from those that a model was trained with.
-            FileNotFoundError: There is no such encoder.
+            ValueError: The encoder's files or the settings differ from those of the model's training.
+            FileNotFoundError: The encoder does not exist.
         """
         if found := differences(dict(state), self.state_dict()):
             raise ValueError(f"the model was trained on other features than those of encoder {self.encoder!r}: {found}")
@@ -143,7 +144,7 @@ class FrozenEncoder(TextFeatures):
 
     def _load(self) -> tuple[Any, Any]:
         if self._loaded is None:
-            # making the encoder draws random numbers, and the network must not depend on whether there was a cache
+            # creating the encoder draws random numbers, and the network must not depend on the cache
             with torch.random.fork_rng(devices=[]):
                 tokenizer = self._source.tokenizer(list)
                 encoder = self._source.encoder(tokenizer).eval()
@@ -173,5 +174,5 @@ class FrozenEncoder(TextFeatures):
         return features
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the encoder, so that a copy of a model is not a copy of it."""
+        """Return the state without the encoder, which copies of a model share."""
         return {**self.__dict__, "_loaded": None}

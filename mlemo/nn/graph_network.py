@@ -31,7 +31,7 @@ class MixedAggregation(Aggregation):
         self.logits = nn.Parameter(torch.zeros(len(self.aggregations)))
 
     def weights(self) -> Tensor:
-        """Weights of mean, maximum and attention, ``(3,)``."""
+        """Return the weights of mean, maximum and attention, ``(3,)``."""
         return self.logits.softmax(0)
 
     def forward(
@@ -42,7 +42,7 @@ class MixedAggregation(Aggregation):
         dim_size: int | None = None,
         dim: int = -2,
     ) -> Tensor:
-        """Messages ``(E, d)`` to the texts ``index (E,)``: ``(dim_size, d)``, zero where none arrives."""
+        """Aggregate messages ``(E, d)`` to the texts ``index (E,)``: ``(dim_size, d)``, zero without messages."""
         parts = torch.stack([aggregate(x, index, ptr, dim_size, dim) for aggregate in self.aggregations])
         return (self.weights()[:, None, None] * parts).sum(0)
 
@@ -60,18 +60,18 @@ class SageConv(MessagePassing):
         self.neighbors = nn.Linear(width, width, bias=False)
 
     def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor) -> Tensor:
-        """States ``(N, d)`` over edges ``(2, E)`` with weights ``(E,)``: ``(N, d)``."""
+        """Compute states ``(N, d)`` over edges ``(2, E)`` with weights ``(E,)``: ``(N, d)``."""
         return self.own(x) + self.neighbors(self.propagate(edge_index, x=x, edge_weight=edge_weight))
 
     def message(self, x_j: Tensor, edge_weight: Tensor) -> Tensor:
-        """Messages along each edge, ``(E, d)``."""
+        """Compute the messages along each edge, ``(E, d)``."""
         return edge_weight.to(x_j.dtype)[:, None] * x_j
 
 
 class GCNConv(nn.Module):
     """``W mean({h_i} ∪ {w_ij h_j : j ∈ N_i}) + b`` (Kipf and Welling 2017, with the normalization ``D⁻¹(A + I)``).
 
-    The symmetric normalization would make a message depend on the number of neighbors of its source, which is not part
+    With the symmetric normalization a message would depend on the number of neighbors of its source, which is not part
     of a memory.
 
     Args:
@@ -84,7 +84,7 @@ class GCNConv(nn.Module):
         self.linear = nn.Linear(width, width)
 
     def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor) -> Tensor:
-        """States ``(N, d)`` over edges ``(2, E)`` with weights ``(E,)``: ``(N, d)``."""
+        """Compute states ``(N, d)`` over edges ``(2, E)`` with weights ``(E,)``: ``(N, d)``."""
         return self.linear(self.mean(x, edge_index, edge_weight.to(x.dtype)))
 
 
@@ -95,7 +95,7 @@ class GraphNetwork(nn.Module):
         width: d.
         kind: ``sage`` (`SageConv`), ``gcn`` (`GCNConv`) or ``gat`` (Veličković et al. 2018, one head).
         depth: Number of layers.
-        dropout: Dropout behind every layer.
+        dropout: Dropout after every layer.
 
     Raises:
         ValueError: ``depth`` below one, or another ``kind``.
@@ -112,17 +112,17 @@ class GraphNetwork(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, states: Tensor, edges: Tensor, weights: Tensor) -> Tensor:
-        """States ``(N, d)`` after all layers, over edges ``(2, E)``, sources above targets, with weights ``(E,)``."""
+        """Compute states ``(N, d)`` after all layers, over edges ``(2, E)``, sources first, with weights ``(E,)``."""
         for layer in range(len(self.convolutions)):
             states = self.layer(layer, states, edges, weights)
         return states
 
     def layer(self, number: int, states: Tensor, edges: Tensor, weights: Tensor) -> Tensor:
-        """States ``(N, d)`` after one layer."""
+        """Compute states ``(N, d)`` after one layer."""
         return self.dropout(self.norms[number](self.convolutions[number](states, edges, weights).relu()))
 
     def mixtures(self) -> list[dict[str, Tensor]]:
-        """Weights of mean, maximum and attention in each GraphSAGE layer, by name."""
+        """Return the weights of mean, maximum and attention in each GraphSAGE layer, by name."""
         mixed = [module for module in self.modules() if isinstance(module, MixedAggregation)]
         return [dict(zip(aggregation.names, aggregation.weights())) for aggregation in mixed]
 

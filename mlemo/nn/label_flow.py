@@ -1,4 +1,4 @@
-"""A density of each label over one code space: a neural autoregressive flow that all labels share, told the label."""
+"""Densities of codes per label: a neural autoregressive flow shared by all labels and conditioned on the label."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from torch.utils.checkpoint import checkpoint
 
 __all__ = ["LabelFlow"]
 
-TINY = 1e-30  # so far out that all sigmoids underflow, density and gradient stay finite, and are no more than that
+TINY = 1e-30  # keeps density and gradient finite where all sigmoids underflow
 
 
 class LabelFlow(nn.Module):
-    """``log p_k(c)`` of codes c ∈ R^D for each label k, by two invertible maps to a standard normal.
+    """Compute ``log p_k(c)`` of codes c ∈ R^D for each label k, by two invertible maps to a standard normal.
 
     The first map is a deep sigmoidal flow (Huang et al. 2018), for each dimension d
 
         y_d = logit Σ_u w_u σ(a_u c_d + b_u),   a_u > 0, Σ_u w_u = 1,
 
-    with a, b and w from a masked network that sees ``c_1 … c_{d−1}`` and the label; the second is an affine map of the
-    label, ``n = (y − m_k) s_k``. The masked network's first layer is the same for all labels, and computed once.
+    with a, b and w from a masked network with the inputs ``c_1 … c_{d−1}`` and the label; the second is an affine map
+    per label, ``n = (y − m_k) s_k``. The masked network's first layer is the same for all labels, and computed once.
 
     Args:
         labels: C.
         width: D.
-        hidden: Hidden units of the masked network, of which each dimension's parameters see ``3 · (hidden // D)``
+        hidden: Hidden units of the masked network, of which each dimension's parameters depend on ``3 · (hidden // D)``
             combinations, at least three (the code behind the adaptive batch selection paper has none where D > hidden).
-        units: Sigmoid units a dimension.
-        entries: Most entries of a ``D × units × labels × B`` tensor at a time; what is more is done in parts, computed
-            again in the backward pass, so that memory stays bounded.
+        units: Number of sigmoid units per dimension.
+        entries: Largest number of entries of a ``D × units × labels × B`` tensor at a time; more are computed in parts,
+            and again in the backward pass, so that memory is bounded.
     """
 
     undecayed = ("shift", "raw_scale")  #: without them the affine map is not the identity
@@ -44,7 +44,7 @@ class LabelFlow(nn.Module):
         self.width, self.units, self.entries = width, units, entries
         self.seen = 3 * max(1, hidden // width)
         place = torch.arange(width)
-        # A hidden unit of degree g sees c_0 … c_{g-1}; dimension d reads units of degree at most d.
+        # A hidden unit of degree g depends on c_0 … c_{g-1}; dimension d depends on units of degree at most d.
         degree = torch.arange(hidden) % max(1, width - 1) + min(1, width - 1)
         self.register_buffer("input_mask", (place < degree[:, None]).float(), persistent=False)
         reads = degree <= place.repeat_interleave(self.seen)[:, None]
@@ -60,7 +60,7 @@ class LabelFlow(nn.Module):
             self.parameters_of_units.bias[units : 2 * units] = torch.linspace(-1, 1, units)
 
     def forward(self, codes: Tensor) -> Tensor:
-        """Log densities ``(B, C)`` float32 of codes ``(B, D)``."""
+        """Compute log densities ``(B, C)`` float32 of codes ``(B, D)``."""
         codes = codes.float()
         hidden = F.linear(codes, self.first.weight * self.input_mask, self.first.bias)
         size = max(1, self.entries // (max(1, len(codes)) * self.width * self.units))
@@ -70,14 +70,14 @@ class LabelFlow(nn.Module):
         return torch.cat([checkpoint(self._log_density, codes, hidden, part, use_reentrant=False) for part in parts]).T
 
     def _log_density(self, codes: Tensor, hidden: Tensor, part: slice) -> Tensor:
-        """``(labels, B)``."""
+        """Compute log densities ``(labels, B)``."""
         normal, log_slope = self._to_normal(codes, hidden, part)
         return (log_slope - 0.5 * normal.square() - 0.5 * math.log(2 * math.pi)).sum(0)
 
     def _to_normal(self, codes: Tensor, hidden: Tensor, part: slice) -> tuple[Tensor, Tensor]:
-        """The codes as normal variables n, and ``log ∂n_d / ∂c_d``: ``(D, labels, B)``.
+        """Map codes to normal variables n; also return ``log ∂n_d / ∂c_d``: ``(D, labels, B)``.
 
-        Labels and samples come last throughout, so that sums over units run along long rows.
+        Labels and samples are the last dimension throughout, so that sums over units have long rows.
         """
         bias = self.label_bias[part]
         states = F.elu(hidden.T[:, None] + bias.T[:, :, None]).flatten(1)  # (hidden, labels · B)
@@ -88,7 +88,7 @@ class LabelFlow(nn.Module):
         slope, offset, weight = values.chunk(3, 1)  # (D, units, labels · B) each
         slope, weight = F.softplus(slope) + 1e-6, weight.softmax(1)
         inner = torch.addcmul(offset, slope, codes.T.repeat(1, len(bias))[:, None])
-        on, off = inner.sigmoid(), (-inner).sigmoid()  # 1 - on would be too coarse where on is nearly 1
+        on, off = inner.sigmoid(), (-inner).sigmoid()  # 1 - on is inaccurate where on is nearly 1
         weighted = weight * on
         log_on = (weighted.sum(1) + TINY).log()
         log_off = ((weight * off).sum(1) + TINY).log()

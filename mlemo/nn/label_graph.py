@@ -13,13 +13,13 @@ __all__ = ["LabelGraphEncoder", "conditional_adjacency"]
 
 
 def conditional_adjacency(labels: Tensor) -> Tensor:
-    """``A = ½ (P + Pᵀ)`` with ``P_ij = P(label j | label i)``, and a zero diagonal.
+    """Compute ``A = ½ (P + Pᵀ)`` with ``P_ij = P(label j | label i)``, and a zero diagonal.
 
     Args:
         labels: ``(N, C)`` in {0, 1}, the training split.
 
     Returns:
-        ``(C, C)`` float32, symmetric, within [0, 1]; a label that never occurs has no neighbour.
+        ``(C, C)`` float32, symmetric, within [0, 1]; a label that never occurs has no neighbor.
 
     Example:
         >>> conditional_adjacency(torch.tensor([[1.0, 1.0], [1.0, 0.0]]))
@@ -32,13 +32,13 @@ def conditional_adjacency(labels: Tensor) -> Tensor:
 
 
 class LabelGraphEncoder(nn.Module):
-    """Two layers ``h ← MLP((1 + ε) h + A h)``, ε learned, with a residual where the widths agree (Xu et al. 2019).
+    """Two layers ``h ← MLP((1 + ε) h + A h)``, ε learned, with a residual for equal widths (Xu et al. 2019).
 
-    The MLPs, of two layers with half the embedding's width between them, normalise over the labels.
+    The MLPs, of two layers with half the embedding's width between them, normalize over the labels.
 
     Args:
-        width: Of the labels' first vectors.
-        embedding: Of the embeddings.
+        width: Dimension of the input vectors.
+        embedding: Dimension of the embeddings.
         dropout: Dropout in each MLP.
     """
 
@@ -52,7 +52,7 @@ class LabelGraphEncoder(nn.Module):
         self.epsilon = nn.Parameter(torch.zeros(2))
 
     def forward(self, vectors: Tensor, adjacency: Tensor) -> Tensor:
-        """Embeddings ``(C, embedding)`` from vectors ``(C, width)`` and adjacency ``(C, C)``."""
+        """Compute embeddings ``(C, embedding)`` from vectors ``(C, width)`` and adjacency ``(C, C)``."""
         for layer, epsilon in zip(self.layers, self.epsilon):
             refined = layer((1 + epsilon) * vectors + adjacency @ vectors)
             vectors = vectors + refined if vectors.shape == refined.shape else refined

@@ -1,4 +1,4 @@
-"""Label embeddings that know of each other, as queries over the tokens of a text and as a matrix of affinities."""
+"""Label embeddings refined by a transformer: queries over the tokens of a text, and a matrix of affinities."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class LabelTransformer(nn.Module):
     Args:
         labels: C.
         width: d.
-        layers: Transformer layers; 0 leaves the embeddings as they are.
-        heads: Attention heads; divides ``width``.
+        layers: Number of transformer layers; 0 for unrefined embeddings.
+        heads: Number of attention heads; divides ``width``.
         feedforward: Width of the feed-forward layers; the paper's parameter counts give 512.
         dropout: Dropout.
 
@@ -39,7 +39,7 @@ class LabelTransformer(nn.Module):
         )
 
     def forward(self) -> Tensor:
-        """Refined label embeddings ``(C, d)``."""
+        """Return refined label embeddings ``(C, d)``."""
         states = self.embeddings[None]
         for layer in self.layers:
             states = layer(states)
@@ -47,14 +47,14 @@ class LabelTransformer(nn.Module):
 
     @staticmethod
     def affinity(embeddings: Tensor) -> Tensor:
-        """``log Q``, ``Q = softmax(L' L'ᵀ / √d)`` row by row: ``(C, C)`` float32."""
+        """Compute ``log Q``, ``Q = softmax(L' L'ᵀ / √d)`` by row: ``(C, C)`` float32."""
         with torch.autocast(embeddings.device.type, enabled=False):
             embeddings = embeddings.float()
             return (embeddings @ embeddings.T / math.sqrt(embeddings.shape[1])).log_softmax(1)
 
 
 def label_attention(embeddings: Tensor, states: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Label-aware pooling: each label's own view of the text, ``u_c = Σ_j softmax_j(ℓ'_c · h_j / √d) h_j``.
+    """Pool a text per label: ``u_c = Σ_j softmax_j(ℓ'_c · h_j / √d) h_j``.
 
     Args:
         embeddings: Refined label embeddings, ``(C, d)``.

@@ -1,4 +1,4 @@
-"""Lexicons: tables that give words values, such as their polarity or the emotions they go with."""
+"""Lexicons: tables of values of words, such as polarity or associated emotions."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = ["Lexicon"]
 
 @dataclass(frozen=True)
 class Lexicon:
-    """A lexicon in a table with a header: one column of words, the others their values, as numbers.
+    """A lexicon in a table with a header: one column of words, the others numeric values.
 
-    A file whose name ends in ``.csv`` (also ``.csv.gz``) is separated by commas, any other by tabs, without quotes.
+    Files named ``.csv`` (also ``.csv.gz``) are separated by commas, others by tabs, without quotes.
 
     Args:
-        path: The table, UTF-8.
-        word_column: The column of the words; the first one if left out.
-        columns: The columns of the values; all the others if left out.
+        path: Path of the table, UTF-8.
+        word_column: Column of the words; the first one if left out.
+        columns: Columns of the values; all others if left out.
     """
 
     path: str | Path
@@ -33,19 +33,19 @@ class Lexicon:
     columns: list[str] | None = None
 
     def read(self, normalize: Callable[[str], str] = str) -> pd.DataFrame:
-        """The values of every word.
+        """Read the values of every word.
 
         Args:
-            normalize: How a word is written in texts, such as in lower case.
+            normalize: Function that normalizes words as in texts, such as to lower case.
 
         Returns:
-            A table of float32 with one row a word (the index, normalised) in the order of the file, and one column a
-            value. Rows of the same word, such as those of its several senses, are averaged.
+            A table of float32 with one row per word (the index, normalized) in the order of the file, and one column
+            per value. Rows of the same word, such as several senses, are averaged.
 
         Raises:
-            FileNotFoundError: There is no such file.
-            ValueError: A column is missing, a row is longer than the header, or a value is no finite number; the
-                message names file and line.
+            FileNotFoundError: The file does not exist.
+            ValueError: A column is missing, a row is longer than the header, or a value is not a finite number; the
+                message has file and line.
         """
         table = self._table()
         if table.columns.empty:
@@ -56,7 +56,7 @@ class Lexicon:
             if name not in table.columns:
                 raise ValueError(f"{self.path}: no column {name!r}, found {shown(list(table.columns))}")
         if not columns:
-            raise ValueError(f"{self.path}: a column of words and at least one of values are expected")
+            raise ValueError(f"{self.path}: expected a column of words and at least one of values")
         values = table[columns].apply(pd.to_numeric, errors="coerce")
         wrong = ~np.isfinite(values.to_numpy(dtype=np.float64))
         if wrong.any():
@@ -69,7 +69,7 @@ class Lexicon:
         return values.astype(np.float32).groupby(words.to_numpy(), sort=False).mean()
 
     def _table(self) -> pd.DataFrame:
-        """All cells as strings; the index holds line numbers."""
+        """Read all cells as strings; the index has the line numbers."""
         path = Path(self.path)
         if not path.is_file():
             raise FileNotFoundError(f"no lexicon at {path}")
@@ -90,4 +90,4 @@ class Lexicon:
         except (ValueError, pd.errors.ParserWarning) as error:
             raise ValueError(f"{path} cannot be read as a table: {error}") from error
         table.index += 2
-        return table[(table != "").any(axis=1)]  # cells that a short row does not have are empty
+        return table[(table != "").any(axis=1)]  # missing cells of short rows are empty

@@ -1,4 +1,4 @@
-"""A memory of training texts, in which a text finds its neighbors whatever other texts share its batch."""
+"""A memory of training texts, in which neighbors of a text are found independently of its batch."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from torch.nn import functional as F
 
 __all__ = ["Memory"]
 
-BLOCK = 2**26  #: most similarities that are computed at a time, 256 MB
+BLOCK = 2**26  #: largest number of similarities computed at a time, 256 MB
 
 
 class Memory:
-    """States of training texts at the entry of every layer of a graph network, searched exactly by cosine.
+    """States of training texts at the input of every layer of a graph network, with exact search by cosine.
 
     A million texts of width 768 at two layers take 3 GB in a checkpoint (half precision, ``2 · layers · width`` bytes
-    per text) and twice as much while they are searched (``2 · layers · width + 4 · width``, as cosines are computed in
-    float32); the owner bounds their number.
+    per text) and twice as much during search (``2 · layers · width + 4 · width``, as cosines are computed in float32);
+    the owner limits their number.
 
     Args:
-        states: ``(layers, M, d)``, kept in half precision; the first layer's are the embeddings that are searched.
-        rows: ``(M,)`` long, the texts' rows in the training corpus.
-        labels: ``(M, C)`` bool, the texts' gold labels, ``False`` also where a label is not annotated; ``None`` for a
-            memory without labels.
+        states: ``(layers, M, d)``, stored in half precision; those of the first layer are the embeddings for the
+            search.
+        rows: ``(M,)`` long, rows of the texts in the training corpus.
+        labels: ``(M, C)`` bool, gold labels of the texts, ``False`` also where not annotated; ``None`` for a memory
+            without labels.
 
     Raises:
         ValueError: The numbers of states, rows and labels differ.
@@ -52,27 +53,27 @@ class Memory:
         return len(self.rows)
 
     def to(self, device: torch.device) -> Memory:
-        """The same memory, moved to a device in place."""
+        """Move the memory to a device in place and return it."""
         self.states, self.rows = self.states.to(device), self.rows.to(device)
         self.labels = None if self.labels is None else self.labels.to(device)
         self._unit, self._places = self._unit.to(device), self._places.to(device)
         return self
 
     def places(self, rows: Tensor) -> Tensor:
-        """Places in the memory of rows of the training corpus ``(B,)``; −1 for rows that the memory does not hold."""
+        """Find the indices in the memory of rows ``(B,)`` of the training corpus; −1 for missing rows."""
         known = rows < len(self._places)
         return torch.where(known, self._places[rows.where(known, 0)], -1)
 
     def nearest(self, embeddings: Tensor, k: int, exclude: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The k most similar texts of each embedding, most similar first.
+        """Find the k most similar texts of each embedding, most similar first.
 
         Args:
             embeddings: ``(B, d)``, on the memory's device.
-            k: How many; all there are, where the memory holds fewer.
-            exclude: ``(B,)`` long, per embedding a place in the memory that is not its neighbor, −1 for none.
+            k: Number of texts, at most the size of the memory.
+            exclude: ``(B,)`` long, one index in the memory per embedding that is not its neighbor, −1 for none.
 
         Returns:
-            Cosines and places in the memory, each ``(B, k)``.
+            Cosines and indices in the memory, each ``(B, k)``.
         """
         k = min(k, len(self) - (exclude is not None))
         rows = torch.arange(len(embeddings), device=embeddings.device)
@@ -91,6 +92,6 @@ class Memory:
         return torch.cat(cosines), torch.cat(places)
 
     def state_dict(self) -> dict[str, Any]:
-        """States, rows and labels where there are any, on the CPU; the arguments of the constructor."""
+        """Return states, rows and labels (if any) on the CPU, as the arguments of the constructor."""
         content = {"states": self.states.cpu(), "rows": self.rows.cpu()}
         return content if self.labels is None else {**content, "labels": self.labels.cpu()}

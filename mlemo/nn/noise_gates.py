@@ -1,4 +1,4 @@
-"""Gates that let noise through to a label where a dimension does not inform it."""
+"""Gates for noise on dimensions that are not informative for a label."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["NoiseGates"]
 
 
 class NoiseGates(nn.Module):
-    """One gate per label and dimension, drawn in training from a binary Concrete distribution (Hang and Zhang 2022).
+    """One gate per label and dimension, sampled in training from a binary Concrete distribution (Hang and Zhang 2022).
 
     With logits ``g = P W + b``, P ∈ R^{C×D} and W ∈ R^{D×D} learned, and logistic noise l, the soft gate is
     ``σ((g + l) / τ)``; the gate is 1 where it exceeds ½ and else ``off_noise``, with the gradient of the soft gate.
@@ -21,7 +21,7 @@ class NoiseGates(nn.Module):
         temperature: τ.
 
     Raises:
-        ValueError: ``off_noise`` lies outside [0, 1].
+        ValueError: ``off_noise`` is outside [0, 1].
     """
 
     def __init__(self, labels: int, width: int, off_noise: float = 0.5, temperature: float = 2 / 3) -> None:
@@ -34,7 +34,7 @@ class NoiseGates(nn.Module):
         self.off_noise, self.temperature = off_noise, temperature
 
     def forward(self) -> Tensor:
-        """Gates ``(C, D)`` for one batch."""
+        """Sample gates ``(C, D)`` for one batch."""
         logits = self.scale(self.label_vectors).float()
         uniform = torch.rand_like(logits).clamp(1e-6, 1 - 1e-6)
         soft = ((logits + uniform.logit()) / self.temperature).sigmoid()

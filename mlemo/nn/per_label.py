@@ -1,4 +1,4 @@
-"""One linear unit a label, over features of each label's own."""
+"""One linear unit per label, over label-specific features."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class PerLabelLinear(nn.Module):
 
     Args:
         labels: C.
-        width: Of the features.
+        width: Number of features per label.
     """
 
     def __init__(self, labels: int, width: int) -> None:
@@ -25,5 +25,5 @@ class PerLabelLinear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(labels))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Logits ``(B, C)`` from ``(B, C, width)``, or from ``(B, 1, width)`` that all labels share."""
+        """Compute logits ``(B, C)`` from ``(B, C, width)``, or from ``(B, 1, width)`` shared by all labels."""
         return (features * self.weight).sum(-1) + self.bias

@@ -1,4 +1,4 @@
-"""The order of the labels in a prompt: the same prompt in another order, and prompts that have no order."""
+"""The order of the labels in a prompt: reordered and order-free prompts."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["check_order_free", "order_free_inputs", "prompt_orders", "reorder_pr
 
 
 def prompt_orders(count: int, labels: int) -> Tensor:
-    """Orders of the labels that are the same in every run: the canonical one, then random ones.
+    """Create orders of the labels that are equal in all runs: the canonical one, then random ones.
 
     Args:
         count: Number of orders.
         labels: Number of labels C.
 
     Returns:
-        ``(count, C)`` long, one permutation per row; fewer orders are the first rows of more.
+        ``(count, C)`` long, one permutation per row; the first rows do not depend on ``count``.
     """
     generator = torch.Generator().manual_seed(0)
     drawn = [torch.randperm(labels, generator=generator) for _ in range(count - 1)]
@@ -30,16 +30,16 @@ def prompt_orders(count: int, labels: int) -> Tensor:
 
 
 def reorder_prompt(batch: Batch, order: Tensor) -> Batch:
-    """The same batch with the labels of each row's prompt in another order; vectorized, on the batch's device.
+    """Reorder the labels in the prompt of each row of a batch; vectorized, on the batch's device.
 
     Segments differ in length, but their sum, and so the length of the prompt, is the same for every order.
 
     Args:
         batch: A prompted batch, in any order.
-        order: ``(B, C)`` long, one permutation per row: ``order[b, m]`` is the label at place ``m``.
+        order: ``(B, C)`` long, one permutation per row: ``order[b, m]`` is the label at position ``m``.
 
     Returns:
-        A new batch whose prompts are in that order; labels and logits stay canonical.
+        A new batch with prompts in that order; labels and logits remain in canonical order.
     """
     labels = order.shape[1]
     place = F.pad(F.pad(order.argsort(1), (1, 0), value=-1), (0, 1), value=labels)  # of segment -1 … C, (B, C + 2)
@@ -55,9 +55,9 @@ def reorder_prompt(batch: Batch, order: Tensor) -> Batch:
 
 
 def visible_tokens(segments: Tensor, attention_mask: Tensor, labels: int) -> Tensor:
-    """Which token attends to which in an order-free prompt.
+    """Create the attention mask of an order-free prompt.
 
-    The text and the special tokens attend to one another only; the segment of a label attends to itself, the text and
+    The text and the special tokens attend to each other only; the segment of a label attends to itself, the text and
     the special tokens. The states of the text, and those of a label, thus do not depend on the (other) labels.
 
     Args:
@@ -74,7 +74,7 @@ def visible_tokens(segments: Tensor, attention_mask: Tensor, labels: int) -> Ten
 
 
 def order_free_inputs(encoder: Any, batch: Batch) -> dict[str, Tensor]:
-    """Position ids and block attention mask of an order-free prompt, in the form that a Hugging Face encoder takes.
+    """Create position ids and block attention mask of an order-free prompt, as arguments of a Hugging Face encoder.
 
     Args:
         encoder: A transformers encoder.
@@ -94,14 +94,14 @@ def order_free_inputs(encoder: Any, batch: Batch) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def check_order_free(encoder: nn.Module, tolerance: float = 1e-4) -> None:
-    """Try the encoder on two prompts and refuse it if a label's state depends on its place or on the other label.
+    """Check on two prompts that a label's state does not depend on its position or on the other label.
 
-    Encoders with relative or rotary positions counted by place, or without position ids and a 4-D attention mask among
-    their inputs, fail.
+    Encoders with relative or rotary positions computed from the order of the tokens, or without position ids and a 4-D
+    attention mask as inputs, fail.
 
     Args:
         encoder: A transformers encoder.
-        tolerance: Largest difference of states that passes.
+        tolerance: Largest accepted difference of states.
 
     Raises:
         ValueError: The encoder fails.
@@ -126,7 +126,7 @@ def check_order_free(encoder: nn.Module, tolerance: float = 1e-4) -> None:
         states = encoder(**{name: value.to(device) for name, value in inputs.items()}).last_hidden_state
         alike, swapped = states[0, [0, 1, 3, 4]], states[1, [0, 2, 3, 4]]
         if not torch.allclose(alike, swapped, rtol=0, atol=tolerance):
-            fault = "the states of its tokens depend on their places in the input, or it ignores the attention mask"
+            fault = "the states of its tokens depend on their order in the input, or it ignores the attention mask"
     except (TypeError, ValueError, RuntimeError, IndexError) as error:
         fault = str(error)
     finally:

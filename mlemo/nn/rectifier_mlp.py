@@ -1,4 +1,4 @@
-"""Fully connected networks of (leaky) rectifiers, initialised as those of Hang and Zhang."""
+"""Fully connected networks with (leaky) ReLUs, initialized as those of Hang and Zhang."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ def rectifier_mlp(
     batch_norm: bool = False,
     plain_last: bool = False,
 ) -> MLP:
-    """Linear layers, each with what follows it: batch normalisation, a (leaky) ReLU, dropout.
+    """Linear layers, each followed by batch normalization, a (leaky) ReLU and dropout.
 
-    Weights are drawn as by He et al. (2015), for the slope; biases between 0 and 0.1, so that few units start dead.
-    Batch normalisation takes its running statistics where there is but one row.
+    Weights are drawn as by He et al. (2015), for the slope; biases between 0 and 0.1, so that few units are always 0 at
+    the start. Batch normalization uses its running statistics for batches of one row.
 
     Args:
-        widths: Of input, hidden layers and output.
+        widths: Widths of input, hidden layers and output.
         slope: Slope of the rectifier below zero.
-        dropout: Dropout behind every rectifier.
-        batch_norm: Normalise before every rectifier.
-        plain_last: Leave the last layer linear.
+        dropout: Dropout after every rectifier.
+        batch_norm: Normalize before every rectifier.
+        plain_last: Use a linear last layer.
     """
     network = MLP(
         widths,

@@ -12,7 +12,7 @@ Scope = Literal["independent", "labels", "context"]
 
 
 class SelfAttentionRefiner(nn.Module):
-    """One multi-head attention block with residual and layer normalisation over the label read-outs.
+    """A multi-head attention block with residual and layer normalization over the label read-outs.
 
     ``z = LayerNorm(h + Dropout(MultiHead(h, K, V)))`` with ``h`` the ``M`` read-out states of a sample and
 
@@ -20,14 +20,14 @@ class SelfAttentionRefiner(nn.Module):
     - ``labels``: K = V = all M read-outs of the sample,
     - ``context``: K = V = all tokens of the sample, padding masked.
 
-    No position enters, so permuting the read-outs permutes the result (Hu et al. 2025, "Prompt-based input and
-    feature refinement"; four d×d projections and the normalisation are the 2.4 M parameters of their Table 7).
+    No positions are used, so permuting the read-outs permutes the result (Hu et al. 2025, "Prompt-based input and
+    feature refinement"; four d×d projections and the normalization are the 2.4 M parameters of their Table 7).
 
     Args:
         width: Size d of the states.
-        heads: Attention heads; divides ``width``.
+        heads: Number of attention heads; divides ``width``.
         dropout: Dropout of the attention weights and of the block's output.
-        scope: What a read-out attends to.
+        scope: Keys and values of the attention, as above.
 
     Raises:
         ValueError: ``heads`` does not divide ``width``.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Tfidf"]
 
-#: A word, or one emoji or punctuation mark, which tell more about emotions than many words.
+#: A word, or one emoji or punctuation mark, which are more informative about emotions than many words.
 TOKEN = r"\w+|[^\w\s]"
 KINDS: dict[str, dict[str, Any]] = {
     "words": {"analyzer": "word", "ngram_range": (1, 2), "token_pattern": TOKEN},
@@ -30,19 +30,19 @@ KINDS: dict[str, dict[str, Any]] = {
 class Tfidf(TextFeatures):
     """Latent semantic analysis: ``f(text) = Vᵀ t / ‖Vᵀ t‖``, t the TF-IDF weights of its words and characters.
 
-    t holds words (1 and 2) and characters inside words (1 to 5), each block of length 1, a term weighing
+    t has n-grams of words (1 and 2) and of characters inside words (1 to 5), each block of norm 1, with term weights
     ``(1 + ln tf) · (1 + ln((1 + N) / (1 + df)))``; V are the ``width`` leading right singular vectors of the training
-    texts' t. Texts of like words are near to one another, whatever their labels. An empty text is 0. The same training
-    texts always give the same features; what is fitted stands in the checkpoint.
+    texts' t. Texts with similar words are near each other, regardless of their labels. An empty text is 0. Equal
+    training texts give equal features; the fitted state is stored in the checkpoint.
 
     Args:
-        width: Number of features (fewer where there are fewer texts or terms).
-        terms: Most terms of each kind, the most frequent ones.
-        min_texts: Training texts that a term must stand in.
-        cleaning: What is done to each text first. Case and diacritics are dropped in any case.
+        width: Number of features (fewer for fewer texts or terms).
+        terms: Largest number of terms of each kind, the most frequent ones.
+        min_texts: Smallest number of training texts with a term.
+        cleaning: Cleaning of each text. Case and diacritics are always removed.
 
     Raises:
-        ValueError: A size below one; no term is left (in `fit`); features are asked for before `fit`.
+        ValueError: A size is below one; no term is left (in `fit`); the features are used before `fit`.
 
     Example:
         >>> texts = ["so happy today", "happy again today", "so angry at you", "angry at them again"]
@@ -79,7 +79,7 @@ class Tfidf(TextFeatures):
         self._components = torch.from_numpy(svd.components_.astype(np.float32))
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
-        """``N`` texts to ``(N, width)`` float32 of length 1, or 0."""
+        """Convert ``N`` texts to ``(N, width)`` float32 of norm 1, or 0."""
         if self._components is None:
             raise ValueError("Tfidf is not fitted: call fit(training_texts) first, or load a checkpoint")
         if not texts:
@@ -87,7 +87,7 @@ class Tfidf(TextFeatures):
         return normalize(torch.from_numpy(self._weights(self._cleaned(texts)) @ self._components.numpy().T))
 
     def state_dict(self) -> dict[str, Any]:
-        """The terms of each kind in order, their weights, and the singular vectors; nothing before `fit`."""
+        """Return the terms of each kind in order, their weights, and the singular vectors; empty before `fit`."""
         if self._components is None:
             return {}
         state: dict[str, Any] = {"components": self._components}
@@ -97,7 +97,7 @@ class Tfidf(TextFeatures):
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` returned."""
+        """Restore the state returned by `state_dict`."""
         self._components = state.get("components")
         self._vectorizers = []
         for kind in KINDS if state else ():

@@ -1,4 +1,4 @@
-"""Word vectors as an encoder: learned from scratch or from a file, with the values of lexicons beside them."""
+"""Word vectors as an encoder: learned from scratch or read from a file, concatenated with values of lexicons."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ __all__ = ["WordVectors", "WordsConfig", "WordsModel"]
 log = logging.getLogger(__name__)
 
 SPECIAL = {"pad_token": "[PAD]", "unk_token": "[UNK]"}  # tokens 0 and 1, and rows 0 and 1 of the vectors
-SCRATCH_STD = 0.05  # small, so that training moves them soon; after one epoch on SemEval-2018 better than 0.3
+SCRATCH_STD = 0.05  # small, so that training changes them soon; after one epoch on SemEval-2018 better than 0.3
 
 
 class WordsConfig(PreTrainedConfig):
     """Sizes of a ``WordsModel``.
 
     Args:
-        vocab_size: Words that the tokenizer tells apart.
-        rows: Vectors; words without a vector of their own share that of the unknown word.
+        vocab_size: Number of words of the tokenizer.
+        rows: Number of vectors; words without a vector share that of the unknown word.
         vector_size: Dimensions of a vector.
-        lexicon_size: Values that the lexicons have for a word.
-        frozen: Whether the vectors stay as they are.
+        lexicon_size: Number of lexicon values per word.
+        frozen: Whether the vectors are not trained.
         pad_token_id: The padding token.
     """
 
@@ -53,14 +53,14 @@ class WordsConfig(PreTrainedConfig):
 
     @property
     def hidden_size(self) -> int:
-        """Dimensions of a word's state."""
+        """Number of dimensions of a word's state."""
         return self.vector_size + self.lexicon_size
 
 
 class WordsModel(PreTrainedModel):
-    """``[h(w) | h'(w)]``: for each word its vector and its lexicon values, zero at padding.
+    """``[h(w) | h'(w)]``: the vector and the lexicon values of each word, zero at padding.
 
-    The states of a text are those of its words alone: none depends on the words around it.
+    The state of a word does not depend on the other words of the text.
 
     Args:
         config: Sizes.
@@ -80,15 +80,15 @@ class WordsModel(PreTrainedModel):
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
-        """The vectors, by row."""
+        """Return the module of the vectors."""
         return self.vectors
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> BaseModelOutput:
-        """States of words.
+        """Look up the states of words.
 
         Args:
             input_ids: ``(B, L)``.
-            attention_mask: Not needed; padding is a word with the vector zero.
+            attention_mask: Ignored; padding is a word with a zero vector.
 
         Returns:
             ``last_hidden_state`` ``(B, L, d + v)``: ``d`` dimensions of the vector, ``v`` lexicon values.
@@ -104,28 +104,28 @@ AutoModel.register(WordsConfig, WordsModel)
 
 
 class WordVectors(EncoderSource):
-    """One vector a word, as in Hurtado et al. (2020), section 4: learned from scratch, or read from a file.
+    """One vector per word, as in Hurtado et al. (2020), section 4: learned from scratch, or read from a file.
 
-    Which words are known: from scratch, those that the training texts have at least ``min_count`` times, so that rarer
-    ones train the vector of the unknown word. With a file, the words of the training texts that have a vector in it,
-    and beside them the file's most frequent words, because a text that comes later may have words that the training
-    texts did not; the whole of a file would be gigabytes in every checkpoint. In both cases also every word of a
-    lexicon. A known word without a vector has that of the unknown word: the file's vector for ``unknown``, or zero
-    where it has none. What the splitting of texts never gives, such as an entry of two words, is left out.
+    The vocabulary from scratch consists of the words that occur at least ``min_count`` times in the training texts, so
+    that rarer ones train the vector of the unknown word. With a file, it consists of the words of the training texts
+    with a vector in it and the file's most frequent words, since later texts may have words that the training texts
+    lack; a whole file would need gigabytes in every checkpoint. In both cases every word of a lexicon is added. A word
+    of the vocabulary without a vector has that of the unknown word: the file's vector for ``unknown``, or zero without
+    one. Entries that the pre-tokenizer never produces, such as two words, are left out.
 
     Args:
         file: word2vec (text or binary), GloVe or fastText ``.vec`` file, gzipped or not; ``None`` learns from scratch.
-        freeze: Leave a file's vectors as they are (in the paper the network takes them as its input). From scratch they
-            are learned in any case.
-        width: Dimensions of vectors that are learned from scratch; those of a file have their own.
-        vocabulary: Most words that may have a vector.
-        min_count: How often a word must occur to have a vector of its own, from scratch.
-        unknown: The word of the file whose vector unknown words get.
-        lowercase: Lower-case texts and the words of file and lexicons alike.
-        strip_accents: Take the marks off the letters of texts, file and lexicons alike, so that words meet where a
-            cleaning has taken them off the texts.
-        lexicons: Tables whose values stand beside the vectors: zeros for words that they do not have, never trained.
-        pre_tokenizer: What splits a text into words; ``tweet_pre_tokenizer()`` if left out.
+        freeze: Do not train a file's vectors (in the paper they are inputs of the network). From scratch they are
+            always trained.
+        width: Dimension of vectors learned from scratch; the dimension of a file's vectors is that in the file.
+        vocabulary: Largest number of words with a vector.
+        min_count: Smallest number of occurrences of a word with a vector, from scratch.
+        unknown: Word of the file whose vector is that of unknown words.
+        lowercase: Convert texts and the words of file and lexicons to lower case.
+        strip_accents: Remove the marks of letters of texts, file and lexicons, so that words match if a cleaning has
+            removed them from the texts.
+        lexicons: Tables whose values are appended to the vectors: zeros for missing words, never trained.
+        pre_tokenizer: Pre-tokenizer that splits a text into words; ``tweet_pre_tokenizer()`` if left out.
 
     Raises:
         ValueError: A size below one.
@@ -158,7 +158,7 @@ class WordVectors(EncoderSource):
         self._tables: _Tables | None = None
 
     def tokenizer(self, texts: Callable[[], Sequence[str]]) -> Any:
-        """A tokenizer with one token a word and none around a text; the files are read here."""
+        """Create a tokenizer with one token per word and no special tokens; the files are read here."""
         normalize = self.normalizer.normalize_str
         counts = Counter(word for text in texts() for word, _ in self.pre_tokenizer.pre_tokenize_str(normalize(text)))
         for token in SPECIAL.values():
@@ -191,9 +191,9 @@ class WordVectors(EncoderSource):
         return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **SPECIAL)
 
     def encoder(self, tokenizer: Any) -> nn.Module:
-        """The vectors and lexicon values of the words of the tokenizer that was made last."""
+        """Return the vectors and lexicon values of the words of the latest tokenizer."""
         if self._tables is None or len(self._tables.row) != len(tokenizer):
-            raise ValueError("word vectors belong to their tokenizer: call tokenizer() first")
+            raise ValueError("word vectors need their tokenizer: call tokenizer() first")
         row, vectors, lexicon = self._tables.row, self._tables.vectors, self._tables.lexicon
         model = WordsModel(
             WordsConfig(
@@ -220,7 +220,7 @@ class WordVectors(EncoderSource):
         return vectors
 
     def _from_file(self, file: str | Path, by_frequency: list[str]) -> tuple[list[str], Tensor]:
-        """Words with a vector of their own; vectors of the special tokens and of them."""
+        """Return the words with a vector, and the vectors of the special tokens and of these words."""
         normalize = self.normalizer.normalize_str
         unknown_word = normalize(self.unknown)
         wanted = {*by_frequency, unknown_word}
@@ -237,7 +237,7 @@ class WordVectors(EncoderSource):
 
 @dataclass(frozen=True)
 class _Tables:
-    """What a tokenizer's words stand for: ``row (V,)`` of ``vectors (R, d)``, and ``lexicon (V, v)``."""
+    """The values of a tokenizer's words: ``row (V,)`` of ``vectors (R, d)``, and ``lexicon (V, v)``."""
 
     row: Tensor
     vectors: Tensor

@@ -285,7 +285,7 @@ def test_a_file_appears_whole_or_not_at_all(
     features = encoder()(corpus.texts)
     assert features.shape == (23, 32)
     assert files(tmp_path / "cache") == []
-    assert "not kept for the next run: no space left on device" in caplog.text
+    assert "not cached for the next run: no space left on device" in caplog.text
     monkeypatch.undo()
     replaced: list[tuple[Path, Path]] = []
     replace = Path.replace

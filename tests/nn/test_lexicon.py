@@ -63,7 +63,7 @@ def test_a_compressed_table_is_read(tmp_path: Path) -> None:
         ([], {}, " cannot be read as a table: "),
         (TABLE, {"word_column": "word"}, ": no column 'word', found ['term', 'joy', 'fear']"),
         (TABLE, {"columns": ["fear", "sadness"]}, ": no column 'sadness', found ['term', 'joy', 'fear']"),
-        ([("term",), ("sad",)], {}, ": a column of words and at least one of values are expected"),
+        ([("term",), ("sad",)], {}, ": expected a column of words and at least one of values"),
     ],
 )
 def test_a_broken_table_is_named(

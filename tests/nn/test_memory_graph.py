@@ -99,7 +99,7 @@ def test_no_value_is_needed_on_the_host(memory: Memory) -> None:
 
 def test_labels_are_needed_to_embed_them() -> None:
     memory = Memory(random(2, ROWS, WIDTH), torch.arange(ROWS))
-    with pytest.raises(ValueError, match="the memory holds no labels"):
+    with pytest.raises(ValueError, match="the memory has no labels"):
         pass_from_memory(
             network("sage"), random(TEXTS, WIDTH), memory, neighbors=3, label_embedding=nn.Linear(LABELS, WIDTH)
         )

@@ -98,16 +98,16 @@ def test_words_with_blanks_are_read_as_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("the 1 2 3\nsea 1 2\n", ":2: a word and 3 numbers are expected, found 2 behind 'sea 1 2'"),
-        ("the 1 2 3\n\nsea 1 2 3 4\n", ":3: a word and 3 numbers are expected, found 4 behind 'sea 1 2 3 4'"),
-        ("2 3\nthe 1 2 3\nother 1 2\n", ":3: a word and 3 numbers are expected, found 2"),
+        ("the 1 2 3\nsea 1 2\n", ":2: expected a word and 3 numbers, found 2 after 'sea 1 2'"),
+        ("the 1 2 3\n\nsea 1 2 3 4\n", ":3: expected a word and 3 numbers, found 4 after 'sea 1 2 3 4'"),
+        ("2 3\nthe 1 2 3\nother 1 2\n", ":3: expected a word and 3 numbers, found 2"),
         ("the 1 2 3\nsea 1 x 3\n", ":2: could not convert string to float: b'x'"),
         ("2 3\nthe 1 2 3\nsea 1 nan 3\n", ":3: the vector of 'sea' holds a number that is not finite"),
         ("the 1 2 3\nsea 1 1e39 3\n", ":2: the vector of 'sea' holds a number that is not finite"),
-        ("3 3\nthe 1 2 3\nsea 1 2 3\n", "has 2 words, and its header says 3; it may be truncated"),
-        ("1 3\nthe 1 2 3\nsea 1 2 3\n", "has 2 words, and its header says 1"),
-        ("word\nsea 1 2 3\n", ":1: a word and its numbers, or a header, are expected, found 'word"),
-        ("", ":1: a word and its numbers, or a header, are expected, found ''"),
+        ("3 3\nthe 1 2 3\nsea 1 2 3\n", "has 2 words, but its header states 3; it may be truncated"),
+        ("1 3\nthe 1 2 3\nsea 1 2 3\n", "has 2 words, but its header states 1"),
+        ("word\nsea 1 2 3\n", ":1: expected a word and its numbers, or a header, found 'word"),
+        ("", ":1: expected a word and its numbers, or a header, found ''"),
     ],
 )
 def test_a_broken_text_file_is_named_with_its_line(content: str, message: str, tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_a_truncated_binary_file_is_named_with_the_word(left: int, tmp_path: Pat
     path = tmp_path / "vectors.bin"
     content = binary_without_line_ends()
     path.write_bytes(content[:-left])
-    with pytest.raises(ValueError, match=r"vectors\.bin ends within word 8 of the 8 that its header says"):
+    with pytest.raises(ValueError, match=r"vectors\.bin ends within word 8 of 8 stated in its header"):
         read_vectors(path, {"sea"})
 
 
@@ -136,7 +136,7 @@ def test_a_number_that_is_not_finite_in_a_binary_file_is_named(tmp_path: Path) -
 def test_a_fasttext_model_and_a_missing_file_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.bin"
     path.write_bytes(struct.pack("<ii", 793712314, 12) + bytes(100))
-    with pytest.raises(ValueError, match=r"model\.bin is a fastText model; its vectors alone \(\.vec\) are expected"):
+    with pytest.raises(ValueError, match=r"model\.bin is a fastText model; expected its vectors alone \(\.vec\)"):
         read_vectors(path, {"sea"})
     with pytest.raises(FileNotFoundError, match=r"no file of word vectors at .*nowhere\.txt"):
         read_vectors(tmp_path / "nowhere.txt", {"sea"})

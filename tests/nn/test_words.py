@@ -208,10 +208,10 @@ def test_a_saved_encoder_is_restored_with_its_tokenizer(lexicon: Path, vectors: 
 
 def test_an_encoder_needs_its_tokenizer(tokenizer: Any) -> None:
     source = WordVectors()
-    with pytest.raises(ValueError, match="word vectors belong to their tokenizer"):
+    with pytest.raises(ValueError, match="word vectors need their tokenizer"):
         source.encoder(tokenizer)
     source.tokenizer(lambda: TEXTS)
-    with pytest.raises(ValueError, match="word vectors belong to their tokenizer"):
+    with pytest.raises(ValueError, match="word vectors need their tokenizer"):
         source.encoder(tokenizer)
 
 

@@ -1,4 +1,4 @@
-"""Replacement of emoji by their names in the Unicode CLDR (Common Locale Data Repository) or by Arabic emotion words."""
+"""Replacement of emoji by names in the Unicode Common Locale Data Repository (CLDR) or by Arabic emotion words."""
 
 from __future__ import annotations
 

@@ -33,8 +33,8 @@ def prompt_words(setting: LabelWords | None, space: LabelSpace, tokenizer: Any) 
     if setting == "corpus":
         if space.words is None:
             raise ValueError(
-                "model.label_words is 'corpus', but this corpus has no words for its labels except their names: pass the "
-                "words as a list, or set model.label_words to names"
+                "model.label_words is 'corpus', but this corpus has no words for its labels except their names: pass "
+                "the words as a list, or set model.label_words to names"
             )
         return space.words
     if setting == "auto":

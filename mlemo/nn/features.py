@@ -33,7 +33,7 @@ class TextFeatures(ABC):
         """Fit the features to the training texts."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the fitted state and all else but the settings that vectors depend on: tensors and plain values by name."""
+        """Return what the vectors depend on, fitted or not, besides the settings: tensors and plain values by name."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:  # noqa: B027

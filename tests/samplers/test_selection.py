@@ -362,7 +362,7 @@ def test_wrong_settings_and_losses_are_refused(kind: Any) -> None:
     with pytest.raises(ValueError, match="must be at least 1, found 10 and 0"):
         make(kind, 10, 0)
     sampler = make(kind, 10, 2)
-    with pytest.raises(ValueError, match=r"found \(2,\) for \(1,\) rows"):
+    with pytest.raises(ValueError, match=r"found losses of shape \(2,\) for rows of shape \(1,\)"):
         sampler.update([1], [0.1, 0.2])
     with pytest.raises(ValueError, match="rows must lie in 0 to 9, found 3 to 10"):
         sampler.update([3, 10], [0.1, 0.2])

@@ -8,7 +8,7 @@ from mlemo.cli.arguments import CommandParser
 
 __all__ = ["SUFFIXES", "parser"]
 
-#: Suffixes of the files that the table is written as.
+#: Suffixes of the output files of the table.
 SUFFIXES = (".md", ".csv", ".json", ".tex")
 
 DESCRIPTION = """\
@@ -17,16 +17,16 @@ from the baseline with a paired interval, and a p-value, also corrected (Holm) f
 
 A RUN is a run's folder or a predictions file. Several seeds of one system are one argument: NAME=RUN,RUN,RUN or a
 quoted glob, "NAME=runs/plain-*". Their value is the mean over the seeds, shown with its standard deviation. Intervals
-and p-values then hold the chance of the samples and that of the seeds: the variance between seeds is added to that of
-the resamples, with Student's quantile in place of the normal one, because two or three seeds show little of their
-spread (Satterthwaite's degrees of freedom). Seeds of two systems are not paired with each other. A system with one run
-beside one with several is given the seed variance of the other; where both have one run, the seeds are not in the
-result, and a note says so. Macro-averages of labels with few positives have wide intervals, and the labels are named
-in a note. docs/uncertainty.md has the method and what it covers in simulations."""
+and p-values then include the variance of the samples and of the seeds: the variance between seeds is added to that of
+the resamples, with Student's quantile in place of the normal one, because two or three seeds give a poor estimate of
+it (Satterthwaite's degrees of freedom). Seeds of two systems are not paired with each other. A system with one run
+compared with one with several is assigned the seed variance of the other; if both have one run, the result does not
+include the seeds, which is noted. Macro-averages of labels with few positives have wide intervals, and the labels are
+named in a note. docs/uncertainty.md has the method and its coverage in simulations."""
 
 
 def parser() -> CommandParser:
-    """The options of ``mlemo compare``."""
+    """Create the parser of ``mlemo compare``."""
     result = CommandParser("compare", DESCRIPTION)
     add = result.add_argument
     add("runs", nargs="+", metavar="RUN", help="a run, or several seeds of one system as [NAME=]RUN,RUN or a quoted "
@@ -34,13 +34,13 @@ def parser() -> CommandParser:
     add("--metrics", nargs="+", default=["jaccard", "micro_f1", "macro_f1"], metavar="NAME",
         help="names as in a run's results (default: jaccard micro_f1 macro_f1)")  # fmt: skip
     add("--baseline", metavar="NAME", help="the system that the others are compared with (default: the first)")
-    add("--split", choices=("test", "val"), default="test", help="which predictions of the folders (default: test)")
-    add("--threshold", type=float, metavar="T", help="decide by one cut such as 0.5 instead of each run's own rule")
-    add("--method", choices=("bootstrap", "randomization"), default="bootstrap", help="where p comes from: the paired "
+    add("--split", choices=("test", "val"), default="test", help="split of the predictions (default: test)")
+    add("--threshold", type=float, metavar="T", help="one threshold, such as 0.5, instead of each run's own rule")
+    add("--method", choices=("bootstrap", "randomization"), default="bootstrap", help="method of p: the paired "
         "bootstrap, or swapping the outputs of two single runs sample by sample (default: bootstrap)")  # fmt: skip
-    add("--resamples", type=int, metavar="R", help="number of resamples (default: 5000, fewer where texts and labels "
-        "are many)")  # fmt: skip
+    add("--resamples", type=int, metavar="R", help="number of resamples (default: 5000, fewer for many "
+        "texts and labels)")  # fmt: skip
     add("--confidence", type=float, default=0.95, metavar="C", help="level of the intervals (default: 0.95)")
     add("--seed", type=int, default=0, help="seed of the draws (default: 0)")
-    add("--output", type=Path, metavar="FILE", help=f"write the table as well: {', '.join(SUFFIXES)}")
+    add("--output", type=Path, metavar="FILE", help=f"also write the table: {', '.join(SUFFIXES)}")
     return result

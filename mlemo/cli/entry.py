@@ -18,19 +18,19 @@ Multi-label emotion classification of text.
 
 train and measure (each takes --config FILE and any setting on the command line; `mlemo fit --help` lists them)
   fit        train a model, validate after each epoch, test the best checkpoint
-  resume     continue a run that was broken off
+  resume     continue an interrupted run
   validate   score a checkpoint on the validation split
   test       score a checkpoint on the test split; `--ckpt_path FILE` alone is enough
   predict    write the predictions of a checkpoint for the test split
 
 use
   classify   label sentences, or the lines of a file, with a trained checkpoint
-  explain    why a checkpoint says what it says of texts, and what its run got right and wrong, as a folder of pages
+  explain    explain predictions, and show correct and wrong decisions of a run, as a folder of pages
   compare    metrics of runs side by side, with intervals and tests against a baseline
-  reproduce  run a study: a published table or figure, at the size that is asked for
-  report     a study's numbers beside the published ones, with intervals and figures
+  reproduce  run a study: a published table or figure, at a chosen scale
+  report     compare a study's numbers with the published ones, with intervals and figures
   sweep      search for good settings
-  list       what a config can name: classes, studies, config files
+  list       list classes, studies and config files
 
   mlemo fit --config configs/experiment/synthetic.yaml
   mlemo fit --data SemEval2018 --data.data_dir DIR --model BertWDL --model.encoder bert-base-uncased
@@ -45,7 +45,7 @@ use
 options
   -h, --help     show this text
   --version      show the version
-  --debug        show the traceback of an error, behind any command
+  --debug        show the traceback of an error, after any command
 """
 
 TRAINING_HELP = """usage: mlemo {command} [--config FILE ...] [--KEY VALUE ...]
@@ -54,7 +54,7 @@ Settings come from files, left to right, and from the command line; a later one 
 
   --config FILE                a YAML file of settings; configs/experiment has complete ones
   --data CLASS                 a corpus: GoEmotions, SemEval2018, SemEval2025, NLPCC2018, ExaAEC, TextFiles, Mulan ...
-  --data.data_dir DIR          where its files are
+  --data.data_dir DIR          folder of its files
   --model CLASS                a model: TransformerClassifier, BertWDL, GTHLEmo, KimCNN, FrozenHead ...
   --model.encoder NAME|DIR     a pretrained encoder, for models that read texts with one
   --model.loss CLASS           a loss: BinaryCrossEntropy, FocalLoss, AsymmetricLoss, WeightedDifferenceLoss ...
@@ -63,19 +63,19 @@ Settings come from files, left to right, and from the command line; a later one 
   --trainer.KEY                a setting of Lightning's Trainer: max_epochs, devices, precision, callbacks ...
   --seed_everything N          seed of weights, order of the batches and dropout
   --ckpt_path FILE             a checkpoint, or the folder of a run
-  --trust MODULE               a module of yours that holds a class which the checkpoint names (can be repeated)
+  --trust MODULE               a module of yours with a class named by the checkpoint (can be repeated)
   --name NAME                  name of the run and of its folder, runs/NAME
 
 more
   --model.help CLASS           the settings of a class; likewise --data.help, --model.loss.help, --thresholds.rule.help
-  --print_config               all settings with their values, and nothing is run
-  --help-all                   all settings of all parts, some hundreds of lines
+  --print_config               print all settings with their values, without running
+  --help-all                   all settings of all parts, several hundred lines
 """
 
 HELP_WORDS = ("-h", "--help")
 TRAINING = ("fit", "validate", "test", "predict")
-READERS = ("classify", "explain", "compare")  #: commands that need no class of the user's unless one is trusted
-#: Where the function of each other command is, which is imported when the command is called.
+READERS = ("classify", "explain", "compare")  #: commands without classes of the user, unless trusted
+#: Path of the function of each other command, which is imported when the command is called.
 TOOLS = {
     "resume": ("mlemo.cli.resume", "main"),
     "classify": ("mlemo.predict", "classify"),
@@ -93,15 +93,15 @@ def main(args: Sequence[str] | None = None) -> object:
     """Run a command of mlemo.
 
     Args:
-        args: Words of the command line without the program's name; ``None`` takes those of this process.
+        args: Arguments without the program's name; ``None`` for ``sys.argv``.
 
     Returns:
-        What the command gives: the ``MlemoCLI`` with its trainer, model and datamodule, the classified sentences,
-        the first page of the explanation, the rows of the comparison, how the study stands, the page of the report, or
-        what the search found.
+        The result of the command: the ``MlemoCLI`` with its trainer, model and datamodule, the classified sentences,
+        the index page of the explanation, the rows of the comparison, the state of the study, the page of the report,
+        or the result of the search.
 
     Raises:
-        SystemExit: The command line cannot be understood (status 2), or help was asked for (status 0).
+        SystemExit: The arguments are invalid (status 2), or help was requested (status 0).
     """
     words = list(sys.argv[1:] if args is None else args)
     if not words or words[0] in ("-h", "--help"):
@@ -131,8 +131,8 @@ def main(args: Sequence[str] | None = None) -> object:
         handler.setFormatter(_VisibleFormatter())
         log.addHandler(handler)
     if os.getcwd() not in sys.path and (command not in READERS or any(word.startswith("--trust") for word in rest)):
-        # a user's own classes are named by dotted path from where they stand; behind what is installed, as the folder
-        # of a checkpoint from elsewhere may hold modules with the names of libraries
+        # classes of the user are named by dotted path from the current folder; after installed packages, since the
+        # folder of a foreign checkpoint may contain modules with the names of libraries
         sys.path.append(os.getcwd())
     if command in TRAINING:
         from mlemo.training import run
@@ -142,14 +142,14 @@ def main(args: Sequence[str] | None = None) -> object:
 
 
 class _VisibleFormatter(logging.Formatter):
-    """Messages whose control characters, from texts and names of labels, reach no terminal."""
+    """Escape control characters of messages, which may be from texts and label names."""
 
     def format(self, record: logging.LogRecord) -> str:
         return visible(super().format(record))
 
 
 def _help(command: str) -> None:
-    """Print the options of a command; nothing heavy is imported for it."""
+    """Print the options of a command without importing heavy libraries."""
     if command in TRAINING:
         sys.stdout.write(TRAINING_HELP.format(command=command))
         return
@@ -157,23 +157,23 @@ def _help(command: str) -> None:
 
 
 def _tool(command: str) -> Callable[[Sequence[str]], object]:
-    """The function of a command that is not training."""
+    """Import the function of a command that is not training."""
     module, name = TOOLS[command]
     function: Callable[[Sequence[str]], object] = getattr(import_module(module), name)
     return function
 
 
 def script(args: Sequence[str] | None = None) -> None:
-    """Run a command as a program: an error of the user ends in at most three lines and status 2.
+    """Run a command as a program: errors of the user are printed in at most three lines, with status 2.
 
-    What `main` returns is for callers in Python, not an exit status.
+    The return value of `main` is for callers in Python, not an exit status.
 
     Args:
-        args: Words of the command line without the program's name; ``None`` takes those of this process. ``--debug``
-            anywhere before ``--`` shows the traceback of an error.
+        args: Arguments without the program's name; ``None`` for ``sys.argv``. ``--debug`` anywhere before ``--`` shows
+            the traceback of an error.
 
     Raises:
-        SystemExit: The command failed; the status is 2 where settings, files or data are wrong, and 1 otherwise.
+        SystemExit: The command failed; the status is 2 if settings, files or data are wrong, and 1 otherwise.
     """
     words = list(sys.argv[1:] if args is None else args)
     end = words.index("--") if "--" in words else len(words)
@@ -195,7 +195,7 @@ def script(args: Sequence[str] | None = None) -> None:
 
 
 def _of_the_user(error: Exception) -> bool:
-    """Whether an exception is of the kinds that mlemo and its libraries raise for wrong settings, files and data."""
+    """Return whether an exception is of a type raised for wrong settings, files and data."""
     kinds: tuple[type[Exception], ...] = (ValueError, OSError, ImportError, MemoryError)
     if isinstance(error, kinds):
         return True

@@ -1,4 +1,4 @@
-"""Errors of a user's settings, files and data as one to three lines: what is wrong, what was found, what to do."""
+"""Short messages for errors of settings, files and data: what is wrong, what was found, what to do."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from mlemo.visible import visible
 
 __all__ = ["Choices", "nearest", "settings_problem", "short_error", "two_lines", "yaml_problem"]
 
-#: Longest message that is shown; file contents and whole configs can stand inside a message.
+#: Longest message that is shown; messages can contain file contents and whole configs.
 LONGEST = 600
 
-#: Names to choose a hint from, by what the setting belongs to: a class name, or ``""`` for the top level.
+#: Names for hints, by the owner of the setting: a class name, or ``""`` for the top level.
 Choices = Callable[[str], Iterable[str]]
 
 # the parts of jsonargparse's messages (4.53 and later) that identify a setting
@@ -28,7 +28,7 @@ TYPE = re.compile(r"Expected a <class '([\w.]+)'>(?:\. Got value: (.*))?$")
 VALUE = re.compile(r"^\s*Given value: (?!NestedArg|Namespace)(.*)$", re.MULTILINE)
 NESTED = re.compile(r"NestedArg\(key='([^']+)'")
 DENIED = re.compile(r"Importing '([\w.]+)' is not allowed")
-# what explains the search of jsonargparse among the members of a union, and not the mistake
+# lines about jsonargparse's search among the members of a union, not about the error
 NOISE = re.compile(
     r"Does not validate against any|Not a valid subclass of|expect one of:|^a (class path|dict) |Subtypes: |Errors:|"
     r"Given value|Expected a path but|<class 'NoneType'>|^$"
@@ -36,10 +36,10 @@ NOISE = re.compile(
 
 
 def short_error(error: BaseException) -> str:
-    """The message of an exception in at most two lines, without what only a developer needs.
+    """Shorten the message of an exception to at most two lines for users.
 
     Args:
-        error: The exception; jsonargparse's messages about unions are reduced to the mistake itself.
+        error: The exception; jsonargparse's messages about unions are reduced to the error itself.
 
     Returns:
         One or two lines of at most 600 characters.
@@ -59,15 +59,15 @@ def short_error(error: BaseException) -> str:
 
 
 def settings_problem(message: str, choices: Choices) -> str:
-    """The mistake in a message of jsonargparse about a setting, with the nearest existing names.
+    """Extract the error from a message of jsonargparse about a setting, with the nearest existing names.
 
     Args:
-        message: The message, with a line per level of nesting and per member of a union.
-        choices: Names to choose a hint from: settings of the class that is given by its dotted path, settings of the
-            top level (``""``), or classes (``"class"``).
+        message: The message, with one line per level of nesting and per member of a union.
+        choices: Names for hints: settings of the class with a dotted path, settings of the top level (``""``), or
+            classes (``"class"``).
 
     Returns:
-        ``key: problem``, or the message itself where it has another form.
+        ``key: problem``, or the message itself if it has another format.
 
     Example:
         >>> message = '''Parser key "trainer.max_epochs":
@@ -106,7 +106,7 @@ def settings_problem(message: str, choices: Choices) -> str:
     if allowed:
         problems.append(f"expected one of {', '.join(allowed)}{_found(value)}")
     problems = list(dict.fromkeys(problems))
-    # a class that was searched under its short name and under a dotted path is one problem: the one with a hint
+    # a class that was searched by short name and by dotted path is one problem: the one with a hint
     problems = [one for one in problems if not any(other != one and other.startswith(one) for other in problems)]
     if not problems:
         return message
@@ -114,10 +114,10 @@ def settings_problem(message: str, choices: Choices) -> str:
 
 
 def yaml_problem(paths: Iterable[str]) -> str | None:
-    """File, line and mistake of the first of some YAML files that hold no settings; ``None`` where all do.
+    """Describe the error of the first invalid YAML file with file and line; ``None`` if all are valid.
 
     Args:
-        paths: The files; those that cannot be opened are passed over.
+        paths: The files; those that cannot be opened are skipped.
     """
     for path in paths:
         try:
@@ -133,7 +133,7 @@ def yaml_problem(paths: Iterable[str]) -> str | None:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """``; did you mean …?`` with up to three names that are close to ``name``, or nothing.
+    """Return ``; did you mean …?`` with up to three names that are close to ``name``, or an empty string.
 
     Example:
         >>> nearest("encodr", ["encoder", "loss"])
@@ -144,17 +144,15 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def _problem(text: str, value: str | None, choices: Choices) -> str:
-    """One line of jsonargparse in plain words."""
+    """Reword one line of jsonargparse."""
     if (denied := DENIED.search(text)) is not None:
         module = denied[1].rpartition(".")[0]
-        return (
-            f"{denied[1]!r} is of no module that is trusted beside a checkpoint; if it is yours, add --trust {module}"
-        )
+        return f"{denied[1]!r} is not in a module that is trusted for checkpoints; if it is yours, add --trust {module}"
     if (found := CLASS.search(text)) is not None:
         name = (found[1] or found[2]).rsplit(".", 1)[-1]
         known = set(choices("class"))
         if name in known:
-            return f"{name} is a class of another kind than is expected here"
+            return f"{name} is a class of another kind than expected here"
         return f"there is no class {name!r}{nearest(name, known)}"
     if (found := TYPE.match(text)) is not None:
         return f"expected {found[1]}{_found(found[2] or value)}"
@@ -166,7 +164,7 @@ def _found(value: str | None) -> str:
 
 
 def two_lines(message: str) -> str:
-    r"""A message in one or two lines of at most 600 characters.
+    r"""Shorten a message to one or two lines of at most 600 characters.
 
     Example:
         >>> two_lines("not there:\n a.csv\n b.csv")

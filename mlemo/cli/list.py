@@ -1,4 +1,4 @@
-"""``mlemo list``: what can be named in a config, and which studies and config files there are."""
+"""``mlemo list``: classes that configs can name, studies and config files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mlemo.cli.config_files import CONFIGS, config_folder
 
 __all__ = ["KINDS", "main", "parser"]
 
-#: Kind -> package or module whose public classes of it are listed, and their base class.
+#: Kind -> package or module of the listed public classes, and their base class.
 CLASSES = {
     "corpora": ("mlemo.data", "EmotionDataModule"),
     "models": ("mlemo.models", "MultiLabelModel"),
@@ -25,7 +25,7 @@ CLASSES = {
 KINDS = (*CLASSES, "callbacks", "studies", "configs")
 
 DESCRIPTION = """\
-List what a config can name: classes with their first line, studies, and config files.
+List the classes that configs can name, with their first lines, studies, and config files.
 
   mlemo list
   mlemo list losses
@@ -33,7 +33,7 @@ List what a config can name: classes with their first line, studies, and config 
 
 
 def parser() -> CommandParser:
-    """The options of ``mlemo list``."""
+    """Create the parser of ``mlemo list``."""
     result = CommandParser("list", DESCRIPTION)
     result.add_argument("kind", nargs="*", metavar="KIND", help=f"one or more of {', '.join(KINDS)} (default: all)")
     return result
@@ -43,13 +43,13 @@ def main(words: Sequence[str]) -> dict[str, dict[str, str]]:
     """Print names and first lines by kind.
 
     Args:
-        words: The words behind ``mlemo list``.
+        words: Arguments after ``mlemo list``.
 
     Returns:
         Kind -> name -> first line.
 
     Raises:
-        SystemExit: There is no such kind.
+        SystemExit: The kind is unknown.
     """
     options = parser()
     kinds = options.parse_args(words).kind or KINDS
@@ -97,7 +97,7 @@ def _entries(kind: str) -> Iterator[tuple[str, str]]:
 
 
 def _subclasses(base: type) -> set[type]:
-    """The public classes of mlemo that can be made, below a class."""
+    """Return the public concrete subclasses of a class."""
     below: set[type] = set()
     waiting: list[type] = base.__subclasses__()
     while waiting:

@@ -1,4 +1,4 @@
-"""Texts that a command is given, by line, and what it found out about them, as lines of JSON or as a table."""
+"""Input texts of commands, by line, and output of results as JSON lines or as a table."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ __all__ = ["print_json", "print_table", "text_lines"]
 
 
 def text_lines(file: Path | None) -> list[str]:
-    """The lines of a text file, or of the standard input, that are not blank.
+    """Read the nonempty lines of a text file or of the standard input.
 
     Args:
         file: The file; ``None`` for the standard input.
 
     Raises:
-        ValueError: It cannot be read, or is not UTF-8; the message gives the line.
+        ValueError: The file cannot be read, or is not UTF-8; the message has the line.
     """
     name = "standard input" if file is None else str(file)
     try:
@@ -42,13 +42,13 @@ def text_lines(file: Path | None) -> list[str]:
         raise ValueError(
             f"cannot read {name}:{line}: byte 0x{content[error.start]:02x} is not UTF-8; save the text as UTF-8"
         ) from None
-    # not splitlines(), which also cuts at characters that stand inside texts, such as U+2028
+    # not splitlines(), which also splits at characters inside texts, such as U+2028
     return [line.removesuffix("\r") for line in text.split("\n") if line.strip()]
 
 
 def print_json(results: Iterable[Classified]) -> None:
-    """Print one JSON object a line."""
-    # a terminal or pipe of another encoding than UTF-8 gets escapes
+    """Print one JSON object per line."""
+    # terminals and pipes with another encoding than UTF-8 get escapes
     ascii_only = (sys.stdout.encoding or "utf-8").lower().replace("-", "") != "utf8"
     for result in results:
         line = json.dumps(asdict(result), ensure_ascii=ascii_only)

@@ -300,7 +300,7 @@ def test_nothing_to_report(invented: Maker, capsys: pytest.CaptureFixture[str]) 
     command = f"`mlemo reproduce {study.file} --scale tiny --folder {study.folder}`"
     message = refused(words, capsys)
     assert (
-        f"no runs of invented at scale tiny: {study.folder / 'invented_tiny.json'} is not there; {command}" in message
+        f"no runs of invented at scale tiny: {study.folder / 'invented_tiny.json'} does not exist; {command}" in message
     )
     study.fail(study.plan("BCE", seed=1), "RuntimeError: no disk")
     message = refused(words, capsys)
@@ -351,5 +351,5 @@ def test_files_that_cannot_be_read(two_losses: Any, capsys: pytest.CaptureFixtur
 def test_help_names_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     cli.main(["--help"])
     shown = capsys.readouterr().out
-    assert "\n  report     a study's numbers beside the published ones" in shown
+    assert "\n  report     compare a study's numbers with the published ones" in shown
     assert "\n  sweep " in shown

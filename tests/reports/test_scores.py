@@ -312,7 +312,7 @@ def test_missing_predictions_leave_the_mean_and_take_the_interval(two_losses: An
     assert scores.differences == []
     (problem,) = scores.problems
     assert problem.startswith("Focal: no intervals and no tests: ")
-    assert "predictions_test.csv is not there" in problem
+    assert "predictions_test.csv does not exist" in problem
 
 
 def test_predictions_that_contradict_the_record_are_not_used(two_losses: Any) -> None:

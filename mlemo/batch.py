@@ -1,4 +1,4 @@
-"""The batch: every key that travels from the data to a model, with its shape and dtype; and what a model asks for."""
+"""The batch: its keys with shapes and dtypes, outputs of steps, and the inputs that models need from the data."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PromptOrder = Literal["sequential", "free"]
 class Batch(TypedDict, total=False):
     """A mini-batch of ``B`` samples over ``C`` labels; text batches are padded to their longest sample, ``L`` tokens.
 
-    ``labels`` and ``label_mask`` stay in canonical label order, whatever order a prompt has.
+    ``labels`` and ``label_mask`` are in canonical label order for every order of a prompt.
     """
 
     input_ids: Tensor  #: (B, L) long
@@ -37,8 +37,8 @@ class Batch(TypedDict, total=False):
     labels: Tensor  #: (B, C) float32 in {0, 1}
     label_mask: Tensor  #: (B, C) bool, False = not annotated
     index: Tensor  #: (B,) long, row in the corpus
-    label_positions: Tensor  #: (B, C) long: token that is the read-out of label c; prompted batches only
-    label_order: Tensor  #: (B, C) long: label at place m of the prompt; prompted batches only
+    label_positions: Tensor  #: (B, C) long: read-out token of label c; prompted batches only
+    label_order: Tensor  #: (B, C) long: label at position m of the prompt; prompted batches only
     prompt_segments: (
         Tensor  #: (B, L) long: label of a token, -1 before the first label, C after the last; prompted only
     )
@@ -46,32 +46,33 @@ class Batch(TypedDict, total=False):
 
 
 class StepOutput(TypedDict, total=False):
-    """What every training, validation and test step returns, so that callbacks need not reach into a model."""
+    """The return value of every training, validation and test step, for callbacks."""
 
     loss: Tensor  #: scalar
     logits: Tensor  #: (B, C), detached, canonical label order
-    other_logits: dict[str, Tensor]  #: (B, C), detached: by inference, where evaluation has several (`inferences`)
+    other_logits: dict[str, Tensor]  #: (B, C), detached: by inference mode, if several (`inferences`)
     index: Tensor  #: (B,) long
     labels: Tensor  #: (B, C)
     label_mask: Tensor  #: (B, C) bool
-    sample_losses: Tensor  #: (B,), detached: the part of each sample in the loss, where asked for and it can be said
+    sample_losses: Tensor  #: (B,), detached: contribution of each sample to the loss, if requested and defined
     components: dict[str, Tensor]  #: scalars, detached: the terms of a composite loss, and those of the model
-    diagnostics: dict[str, Tensor]  #: scalars, detached: what a network wants to be watched
+    diagnostics: dict[str, Tensor]  #: scalars, detached: diagnostics of the network for logging
 
 
 @dataclass(frozen=True)
 class ModelOutput:
-    """What a model computes of a batch beyond its prediction.
+    """The output of a model for a batch.
 
     Args:
         logits: ``(B, C)``, the prediction.
-        terms: What is added to the loss, weighted already, by name: a scalar, or ``(B,)`` values of the samples, whose
-            mean is added.
-        context: What the loss may know beside logits and labels, passed on to it by name.
-        loss_logits: ``(B, C)`` that the loss sees in place of ``logits``, where a network trains its decoder on another
-            path than it predicts with.
-        diagnostics: Scalars to be watched in training, by name.
-        other_logits: ``(B, C)`` in evaluation, by the name of each further inference (``MultiLabelModel.inferences``).
+        terms: Weighted terms that are added to the loss, by name: a scalar, or ``(B,)`` values per sample, whose mean
+            is added.
+        context: Further keyword arguments of the loss, by name.
+        loss_logits: ``(B, C)`` input of the loss in place of ``logits``, for networks whose decoder has different
+            inputs in training and prediction.
+        diagnostics: Scalars for logging in training, by name.
+        other_logits: ``(B, C)`` in evaluation, by the name of each further inference mode
+            (``MultiLabelModel.inferences``).
     """
 
     logits: Tensor
@@ -82,26 +83,27 @@ class ModelOutput:
     other_logits: dict[str, Tensor] = field(default_factory=dict)
 
     def of_samples(self) -> Tensor:
-        """Sum of the terms that are values of the samples, ``(B,)``; 0 where there are none."""
+        """Sum the terms with values per sample, ``(B,)``; 0 without any."""
         none = self.logits.new_zeros(len(self.logits), dtype=torch.float32)
         return sum((term for term in self.terms.values() if term.ndim), none)
 
 
 @dataclass(frozen=True)
 class TextInput:
-    """What a text model needs of the data: which tokenizer, how long, and with which prompt.
+    """The input that a text model needs from the data: tokenizer, length and prompt.
 
     Args:
         tokenizer: A transformers tokenizer.
-        max_length: Longest input in tokens, prompt and special tokens included; the text is cut, never the prompt.
+        max_length: Longest input in tokens, including prompt and special tokens; the text is truncated, never the
+            prompt.
         prompt: Layout of the label prompt, or ``None`` for the text alone.
-        token_types: Whether the encoder tells two segments apart.
-        label_words: Phrases that stand for the labels in the prompt, in label order; ``None`` for the label names.
-        prompt_order: ``free`` gives all segments of the prompt the same position ids.
-        cleaning: What is done to each text before it is tokenised; ``None`` for nothing.
-        prompt_last: Put the prompt behind the text, on which the states of a causal model then depend, and read a label
-            out at the last piece of its words.
-        fixed_length: Pad every text to ``max_length``, at its start, instead of each batch to its longest text.
+        token_types: Whether the encoder has two segment types.
+        label_words: Phrases that represent the labels in the prompt, in label order; ``None`` for the label names.
+        prompt_order: With ``free`` all segments of the prompt have the same position ids.
+        cleaning: Cleaning of each text before tokenization; ``None`` for none.
+        prompt_last: Put the prompt after the text, so that states of a causal model depend on the text, with the
+            read-out of a label at the last token of its words.
+        fixed_length: Pad every text to ``max_length`` at its start, instead of each batch to its longest text.
     """
 
     tokenizer: Any
@@ -117,10 +119,10 @@ class TextInput:
 
 @dataclass(frozen=True)
 class FeatureInput:
-    """What a model over feature vectors needs of the data.
+    """The input that a model over feature vectors needs from the data.
 
     Args:
-        from_texts: How texts become vectors, ``N`` texts to ``(N, F)``; ``None`` takes tabular corpora only.
+        from_texts: Conversion of ``N`` texts to vectors ``(N, F)``; ``None`` for tabular corpora only.
     """
 
     from_texts: Callable[[Sequence[str]], Tensor] | None = None

@@ -1,4 +1,4 @@
-"""Runs side by side, from their saved predictions alone: the command ``mlemo compare``."""
+"""``mlemo compare``: comparison of runs from their saved predictions."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ from mlemo.visible import cell, enumerated, shown, visible
 
 __all__ = ["Row", "check_same_samples", "compare_runs", "main"]
 
-RESAMPLES = 5000  # unless the command line says another number
+RESAMPLES = 5000  # default of the command line
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table: one metric of one system; ``None`` where there is nothing to compare.
+    """A row of the table: one metric of one system; ``None`` for values without a comparison.
 
     Args:
         metric: Name of the metric.
@@ -54,9 +54,9 @@ class Row:
         sd: Standard deviation over the runs.
         difference: Value minus that of the baseline.
         difference_low: Lower end of the paired interval of the difference.
-        difference_high: Upper end of it.
+        difference_high: Upper end of the interval.
         p: Two-sided p-value.
-        p_holm: The same, corrected for the comparisons of this metric.
+        p_holm: P-value corrected for the comparisons of this metric.
     """
 
     metric: str
@@ -84,24 +84,24 @@ def compare_runs(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> list[Row]:
-    """Metrics of systems with intervals, and each compared with a baseline on the same samples.
+    """Compute metrics of systems with intervals, and compare each system with a baseline on the same samples.
 
     Args:
-        systems: The runs (seeds) of each system, by its name.
+        systems: Runs (seeds) of each system, by name.
         metrics: Names of the collection.
         baseline: Name of the system that the others are compared with; the first if left out.
-        threshold: One cut for all probabilities, instead of the labels that each run decided for.
+        threshold: One threshold for all probabilities, instead of the labels decided by each run.
         method: ``bootstrap`` or ``randomization``, as for :func:`mlemo.metrics.compare`; the latter for single runs.
         resamples: Number of resamples.
-        confidence: Share of the tests whose interval is meant to hold the true value.
+        confidence: Confidence level of the interval.
         seed: Seed of the draws.
 
     Returns:
-        A row for each metric and system.
+        One row per metric and system.
 
     Raises:
-        ValueError: Runs with other labels, samples or gold labels, an unknown baseline or metric, or settings out of
-            range.
+        ValueError: Labels, samples or gold labels of runs differ, the baseline or a metric is unknown, or settings are
+            out of range.
     """
     baseline = next(iter(systems)) if baseline is None else baseline
     if baseline not in systems:
@@ -110,7 +110,7 @@ def compare_runs(
         raise ValueError(f"threshold must lie in [0, 1], found {threshold}")
     several = [name for name, runs in systems.items() if len(runs) > 1]
     if method == "randomization" and several:
-        raise ValueError(f"randomization compares single runs, and {several[0]} has several; the bootstrap takes them")
+        raise ValueError(f"randomization compares single runs, but {several[0]} has several; use the bootstrap")
     first = systems[baseline][0]
     for runs in systems.values():
         for run in runs:
@@ -152,15 +152,15 @@ def compare_runs(
 
 
 def check_same_samples(first: Predictions, other: Predictions) -> None:
-    """Whether two runs can be compared: the same samples in the same order, with the same labels and gold labels.
+    """Check that two runs have the same samples in the same order, with the same labels and gold labels.
 
     Raises:
-        ValueError: They cannot; the message names the first row that differs.
+        ValueError: The runs differ; the message has the first different row.
     """
 
     def different(what: str, row: int, found: object, expected: object) -> ValueError:
         where = f"row {row + 1}: {what} {found!r}, but {expected!r} in {first.path}"
-        return ValueError(f"runs are compared on the same samples in the same order; {other.path}, {where}")
+        return ValueError(f"runs must have the same samples in the same order; {other.path}, {where}")
 
     if other.label_space != first.label_space:
         found, expected = other.label_space.names, first.label_space.names
@@ -179,16 +179,16 @@ def check_same_samples(first: Predictions, other: Predictions) -> None:
 
 
 def main(words: Sequence[str]) -> list[Row]:
-    """``mlemo compare``: print the table, and write it where ``--output`` asks for it.
+    """Run ``mlemo compare``: print the table, and write it to ``--output``.
 
     Args:
-        words: The command line behind ``compare``.
+        words: Arguments after ``compare``.
 
     Returns:
         The rows of the table.
 
     Raises:
-        SystemExit: The command line cannot be understood, or the predictions cannot be read or compared.
+        SystemExit: The arguments are invalid, or the predictions cannot be read or compared.
     """
     parser = make_parser()
     options = parser.parse_args(list(words))
@@ -222,7 +222,7 @@ def main(words: Sequence[str]) -> list[Row]:
 
 
 def _systems(words: Sequence[str], split: str) -> Iterator[tuple[str, list[Path]]]:
-    """Name and predictions files of each system of the command line."""
+    """Parse name and predictions files of each system on the command line."""
     names = set()
     for word in words:
         name, equals, rest = word.partition("=")
@@ -242,34 +242,36 @@ def _systems(words: Sequence[str], split: str) -> Iterator[tuple[str, list[Path]
 
 
 def _name_of(run: Path) -> str | None:
-    """What ``--name`` gave a run, if it did."""
+    """Return the ``--name`` of a run, if any."""
     manifest = read_manifest(run) if run.is_dir() else None
     return None if manifest is None else manifest.name
 
 
 def _matches(pattern: str) -> list[Path]:
-    """The path itself where it is one, which may hold "*" or "[" as well; else what the glob finds."""
+    """Return the path itself if it exists, since it may contain "*" or "[", or else the matches of the glob."""
     return [Path(pattern)] if Path(pattern).exists() else sorted(map(Path, glob(pattern)))
 
 
 def _notes(systems: dict[str, list[Predictions]], settings: dict[str, Any]) -> list[str]:
-    """What has to be known beside the table."""
+    """Create the notes of the table."""
     first = next(iter(systems.values()))[0]
     samples, single = int(first.mask.any(1).sum()), [name for name, runs in systems.items() if len(runs) == 1]
     notes = [f"{settings['confidence'] * 100:g} % intervals: {settings['resamples']} resamples of {samples} samples"]
     if len(single) < len(systems):
         notes[0] += ", and the variance between the runs of a system (Student's t)"
     if single:
-        notes.append(f"one run each, the chance of the seeds is not in it: {', '.join(single)}")
+        notes.append(f"one run each, without the variance between seeds: {', '.join(single)}")
     if len(systems) > 1:
         p = "paired bootstrap" if settings["method"] == "bootstrap" else "approximate randomization"
         notes.append(f"diff: from {settings['baseline']}; p: two-sided, {p}; Holm: over the comparisons of a metric")
     if rare := with_few_positives(first.gold, first.mask, first.label_space.names):
         found = enumerated([f"{name} ({count})" for name, count in rare.items()])
-        notes.append(f"labels with fewer than {FEW_POSITIVES} positives, which leave means over labels open: {found}")
+        notes.append(
+            f"labels with fewer than {FEW_POSITIVES} positives, which make means over labels uncertain: {found}"
+        )
     for run in chain.from_iterable(systems.values()):
         if run.path.name == PREDICTIONS.path("", "test").name and not is_tested(run.path.parent):
-            notes.append(f"{run.path}: the run was trained on since, and these are not of its present checkpoint")
+            notes.append(f"{run.path}: the run was trained further since, so these are not of its present checkpoint")
     if settings["threshold"] is not None:
         return [*notes, f"decided at {settings['threshold']:g}"]
     rules = {name: sorted({run.rule or "its own rule" for run in runs}) for name, runs in systems.items()}

@@ -1,4 +1,4 @@
-"""``mlemo explain``: why a checkpoint says what it says of texts, and what its run got right and wrong."""
+"""``mlemo explain``: explanations of predictions, and correct and wrong decisions of a run."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ from mlemo.visible import enumerated, visible
 
 __all__ = ["explain"]
 
-#: A split of the corpus that the checkpoint was trained on.
+#: Loader of a split of the corpus that the checkpoint was trained on.
 CorpusOf = Callable[[Split], Corpus]
 
-#: Words of a text that are explained, each with a forward pass and a place in a picture.
+#: Largest number of explained words per text, each with a forward pass and a place in a picture.
 MOST_WORDS = 1000
 
 
 def explain(words: Sequence[str]) -> Path:
-    """``mlemo explain``: write a folder of pages about texts, a run, or both.
+    """Run ``mlemo explain``: write a folder of pages about texts, a run, or both.
 
     Args:
-        words: The command line behind ``explain``.
+        words: Arguments after ``explain``.
 
     Returns:
-        The first page, ``index.html`` of the folder.
+        The index page, ``index.html`` in the folder.
 
     Raises:
-        SystemExit: The command line cannot be understood, a file cannot be read, or there is nothing to explain.
+        SystemExit: The arguments are invalid, a file cannot be read, or there is nothing to explain.
     """
     parser = make_parser()
     options = parser.parse_args(list(words))
@@ -60,7 +60,7 @@ def explain(words: Sequence[str]) -> Path:
         if not texts and predictions is None:
             raise ValueError("nothing to explain: give sentences, --file, or --run with the folder of a tested run")
         if options.output.exists() and (not options.output.is_dir() or any(options.output.iterdir())):
-            raise ValueError(f"--output {options.output} is there already and is no empty folder")
+            raise ValueError(f"--output {options.output} exists and is not an empty folder")
         checkpoint = read_checkpoint(file)
         classifier = classifier_of(checkpoint, file, options.device, options.trust)
         corpus = partial(corpus_of, checkpoint, trust=options.trust)
@@ -74,7 +74,7 @@ def explain(words: Sequence[str]) -> Path:
             texts = _beginnings(texts, report.notes)
             _explain_texts(report, classifier, corpus, texts, options.neighbors)
         if run is not None and not is_tested(run):
-            report.notes.append(f"{run} was trained on since its test: its predictions are those of that test.")
+            report.notes.append(f"{run} was trained further since its test: its predictions are those of that test.")
         if predictions is not None:
             _explain_run(report, predictions, classifier.labels, corpus, options)
     except (OSError, ValueError) as error:
@@ -87,7 +87,7 @@ def explain(words: Sequence[str]) -> Path:
 
 
 def _beginnings(texts: Sequence[str], notes: list[str]) -> list[str]:
-    """The texts, those of too many words cut behind the last one that is explained, with a note."""
+    """Truncate texts of too many words after the last explained one, with a note."""
     shown = []
     for number, whole in enumerate(texts, start=1):
         text = readable(whole)
@@ -103,13 +103,13 @@ def _beginnings(texts: Sequence[str], notes: list[str]) -> list[str]:
 
 
 def _run_of(checkpoint: Path) -> Path | None:
-    """The folder of the run that wrote a checkpoint, where it has been tested."""
+    """Return the folder of a checkpoint's run, if it has been tested."""
     folder = checkpoint.resolve().parent.parent
     return folder if (folder / "predictions_test.csv").is_file() else None
 
 
 def _explain_texts(report: Report, classifier: Classifier, corpus: CorpusOf, texts: list[str], neighbors: int) -> None:
-    """Heat maps and nearest training texts."""
+    """Add heat maps and nearest training texts."""
     model, results = classifier.model, classifier(texts)
     tables = [[table] for table in occlusion(classifier, results)]
     if isinstance(model, GTHLEmo):
@@ -136,7 +136,7 @@ def _explain_run(
     corpus: CorpusOf,
     options: argparse.Namespace,
 ) -> None:
-    """Errors, correlation of labels, and weights of the loss."""
+    """Add errors, correlation of labels, and weights of the loss."""
     names = predictions.label_space.names
     if names != labels:
         raise ValueError(
@@ -157,11 +157,11 @@ def _explain_run(
     if weights.is_file():
         report.add_loss_weights(read_loss_weights(weights))
     else:
-        report.notes.append(f"Weights of the loss: {weights} is not there (a loss of a single part writes none)")
+        report.notes.append(f"Weights of the loss: {weights} does not exist (losses of a single part do not write it)")
 
 
 def _texts_of(predictions: Predictions, corpus: CorpusOf) -> list[str]:
-    """The texts of the predictions, row by row."""
+    """Return the texts of the predictions by row."""
     test = corpus("test")
     if test.ids != predictions.ids or test.texts is None:
         raise ValueError(

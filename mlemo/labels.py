@@ -1,4 +1,4 @@
-"""The label space: which labels there are, in which order, and how they are grouped."""
+"""The label space: the labels of a corpus, their order and their groups."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class LabelSpace:
     Args:
         names: Label names, unique and not empty, in official order.
         groups: Sibling sets of a label hierarchy as tuples of names; a label belongs to at most one group.
-            ``None`` where the labels are flat.
-        words: A word per label in the language of the corpus, for prompts; ``None`` where there are only the names.
+            ``None`` for flat labels.
+            words: One word per label in the language of the corpus, for prompts; ``None``
+            without words.
 
     Raises:
-        ValueError: One string instead of names, no name, a repeated or empty name, one with a NUL or half of a
-            surrogate pair, a group with an unknown label, a label in two groups, or another number of words than of
-            names.
+        ValueError: The names are a string or empty, a name is repeated, empty or has a NUL or a lone surrogate, a group
+            has an unknown label, a label is in two groups, or the numbers of words and names differ.
 
     Example:
         >>> space = LabelSpace(("joy", "anger", "fear"), groups=(("anger", "fear"),))
@@ -47,14 +47,16 @@ class LabelSpace:
             if not isinstance(name, str) or not name.strip():
                 raise ValueError(f"label names must be non-empty strings, found {name!r} in {self.names}")
             if "\0" in name or (not name.isascii() and SURROGATE.search(name)):
-                raise ValueError(f"label names must be text, found a NUL or half of a surrogate pair in {name!r}")
+                raise ValueError(f"label names must be text, found a NUL or a lone surrogate in {name!r}")
         repeated = sorted(name for name, count in Counter(self.names).items() if count > 1)
         if repeated:
             raise ValueError(f"label names must be unique, found {repeated} more than once")
         if self.words is not None:
             object.__setattr__(self, "words", tuple(self.words))
             if len(self.words) != len(self.names):
-                raise ValueError(f"{len(self.words)} words for {len(self.names)} labels; one per label is expected")
+                raise ValueError(
+                    f"expected one word per label, found {len(self.words)} words for {len(self.names)} labels"
+                )
         if self.groups is not None:
             object.__setattr__(self, "groups", tuple(tuple(group) for group in self.groups))
             grouped = [name for group in self.groups for name in group]
@@ -68,13 +70,13 @@ class LabelSpace:
 
     @classmethod
     def of(cls, value: LabelSpace | Mapping[str, Any] | Sequence[str]) -> LabelSpace:
-        """A label space from itself, from its plain form (``as_dict``), or from a list of names."""
+        """Create a label space from itself, from its plain form (``as_dict``), or from a list of names."""
         if isinstance(value, LabelSpace):
             return value
         return cls(**value) if isinstance(value, Mapping) else cls(value)  # type: ignore[arg-type]  # made a tuple there
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain form, as it stands in configs and checkpoints."""
+        """Return the plain form used in configs and checkpoints."""
         groups = None if self.groups is None else [list(group) for group in self.groups]
         words = {} if self.words is None else {"words": list(self.words)}
         return {"names": list(self.names), "groups": groups, **words}
@@ -83,10 +85,10 @@ class LabelSpace:
         return len(self.names)
 
     def index(self, name: str) -> int:
-        """Column of the label ``name``.
+        """Return the column of the label ``name``.
 
         Raises:
-            ValueError: ``name`` is not a label; the message lists those that are.
+            ValueError: ``name`` is not a label; the message lists the labels.
         """
         try:
             return self.names.index(name)
@@ -94,13 +96,13 @@ class LabelSpace:
             raise ValueError(f"unknown label {name!r}; the labels are {shown(list(self.names))}") from None
 
     def group_indices(self) -> tuple[tuple[int, ...], ...] | None:
-        """The groups as tuples of columns, or ``None`` where the labels are flat."""
+        """Return the groups as tuples of columns, or ``None`` for flat labels."""
         if self.groups is None:
             return None
         return tuple(tuple(self.index(name) for name in group) for group in self.groups)
 
     def multi_hot(self, names: Iterable[str]) -> list[float]:
-        """Label names as a row of zeros and ones.
+        """Encode label names as a row of zeros and ones.
 
         Raises:
             ValueError: A name is not a label.
@@ -111,5 +113,5 @@ class LabelSpace:
         return row
 
     def decode(self, decisions: Sequence[bool]) -> list[str]:
-        """Names of the labels that are switched on in one row of decisions."""
+        """Decode one row of decisions to label names."""
         return [name for name, on in zip(self.names, decisions, strict=True) if on]

@@ -1,4 +1,4 @@
-"""Text in, named labels out: a trained checkpoint as a function, and as ``mlemo classify``."""
+"""Classification of texts with a trained checkpoint, in Python and as ``mlemo classify``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Classified:
     """One classified text.
 
     Args:
-        text: The text as it was given.
+        text: The given text.
         labels: Names of the decided labels, in label order.
         probabilities: Probability of every label, by name.
     """
@@ -39,12 +39,12 @@ class Classified:
 
 
 class Classifier:
-    """A trained model with its tokenizer and its threshold rule: call it with a text or a list of texts.
+    """A trained model with its tokenizer and decision rule, called with a text or a list of texts.
 
     Args:
         model: A trained model that reads texts.
-        rule: The fitted rule that turns probabilities into label sets.
-        batch_size: Texts in one forward pass.
+        rule: Fitted decision rule.
+        batch_size: Texts per forward pass.
     """
 
     def __init__(self, model: MultiLabelModel, rule: ThresholdRule, batch_size: int = 64) -> None:
@@ -56,13 +56,13 @@ class Classifier:
         return self.model.label_space.names
 
     def probabilities(self, texts: Sequence[str]) -> Tensor:
-        """Probabilities ``(N, C)`` on the CPU, rows in the order of the texts."""
+        """Compute probabilities ``(N, C)`` on the CPU, with rows in the order of the texts."""
         space, count = self.model.label_space, len(texts)
         if not count:
             return torch.zeros(0, len(space))
         corpus = Corpus(space, torch.zeros(count, len(space)), [str(row) for row in range(count)], texts=list(texts))
         dataset = batched(corpus, self.model.data_input)
-        order = dataset.lengths.argsort(descending=True, stable=True)  # texts of like length together: little padding
+        order = dataset.lengths.argsort(descending=True, stable=True)  # similar lengths together: little padding
         result = torch.empty(count, len(space))
         with torch.inference_mode():
             for rows in order.split(self.batch_size):
@@ -77,10 +77,10 @@ class Classifier:
     def __call__(self, texts: Sequence[str]) -> list[Classified]: ...
 
     def __call__(self, texts: str | Sequence[str]) -> Classified | list[Classified]:
-        """Classify one text, or several in one go.
+        """Classify one text, or several at once.
 
         Raises:
-            TypeError: Something else than strings.
+            TypeError: A text is not a string.
         """
         several = [texts] if isinstance(texts, str) else list(texts)
         for item in several:
@@ -96,10 +96,10 @@ class Classifier:
 
 
 def load(path: str | Path, device: str | torch.device = "cpu", trust: Iterable[str] = ()) -> Classifier:
-    """A classifier from a checkpoint file, or from a run's folder (its best checkpoint).
+    """Load a classifier from a checkpoint file, or from a run's folder (its best checkpoint).
 
-    A checkpoint is read as data: no code that comes with it is run, and a class of one's own is found only in a module
-    that is imported or trusted.
+    A checkpoint is loaded as data: code in it is not run, and classes of the user are found only in imported or trusted
+    modules.
 
     Args:
         path: ``….ckpt``, or the folder of a run.
@@ -107,12 +107,12 @@ def load(path: str | Path, device: str | torch.device = "cpu", trust: Iterable[s
         trust: Modules to import, whose classes the checkpoint may name.
 
     Returns:
-        A ``Classifier``; ``load(path)("some text")`` gives labels, probabilities and decisions.
+        A ``Classifier``; ``load(path)("some text")`` returns labels, probabilities and decisions.
 
     Raises:
-        FileNotFoundError: There is no such file or folder, or the frozen encoder that the checkpoint names is gone.
-        ValueError: The checkpoint is damaged, not one of a text model of mlemo, of a class that is not there or not
-            trusted, or its frozen encoder differs from the one that the model was trained on.
+        FileNotFoundError: The file or folder, or the frozen encoder named by the checkpoint, does not exist.
+        ValueError: The checkpoint is damaged, not of a text model of mlemo, or of a missing or untrusted class, or its
+            frozen encoder differs from that of training.
     """
     file = find_checkpoint(path)
     return classifier_of(read_checkpoint(file), file, device, trust)
@@ -121,17 +121,17 @@ def load(path: str | Path, device: str | torch.device = "cpu", trust: Iterable[s
 def classifier_of(
     checkpoint: dict[str, Any], file: Path, device: str | torch.device = "cpu", trust: Iterable[str] = ()
 ) -> Classifier:
-    """The classifier of a checkpoint that has been read; see `load`.
+    """Create a classifier from a loaded checkpoint; see `load`.
 
     Args:
-        checkpoint: A checkpoint, read by `mlemo.runs.loading.read_checkpoint`.
-        file: Its file, for the errors.
+        checkpoint: A checkpoint loaded by `mlemo.runs.loading.read_checkpoint`.
+        file: File of the checkpoint, for error messages.
         device: Where the model computes.
         trust: Modules to import, whose classes the checkpoint may name.
 
     Raises:
-        FileNotFoundError: The frozen encoder that the checkpoint names is gone.
-        ValueError: The checkpoint does not hold a model that classifies texts, or not one that can be loaded.
+        FileNotFoundError: The frozen encoder named by the checkpoint does not exist.
+        ValueError: The checkpoint's model does not classify texts, or cannot be loaded.
     """
     model = load_model(checkpoint, file, trust)
     holds = f"{file} holds a {checkpoint['model_class']}"
@@ -145,13 +145,13 @@ def classifier_of(
 
 
 def classify(words: Sequence[str]) -> list[Classified]:
-    """``mlemo classify``: print the labels of sentences, or of the lines of a file.
+    """Run ``mlemo classify``: print the labels of sentences, or of the lines of a file.
 
     Args:
-        words: The command line behind ``classify``.
+        words: Arguments after ``classify``.
 
     Raises:
-        SystemExit: The command line cannot be understood, or there is nothing to classify.
+        SystemExit: The arguments are invalid, or there is nothing to classify.
     """
     parser = make_parser()
     options = parser.parse_args(list(words))

@@ -1,4 +1,4 @@
-"""The predictions of a run, ``predictions_<split>.csv``: the one writer and the one reader of these files."""
+"""Reading and writing of the predictions of a run, ``predictions_<split>.csv``."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class Predictions:
     """A predictions file of a run.
 
     Args:
-        path: The file.
-        label_space: The labels, in the order of its columns.
-        ids: The samples.
+        path: Path of the file.
+        label_space: The labels, in the order of the columns.
+        ids: IDs of the samples.
         gold: ``(N, C)`` bool, False where not annotated.
         mask: ``(N, C)`` bool, False = not annotated.
         decided: ``(N, C)`` bool, by the run's own rule.
         probabilities: ``(N, C)`` float32.
-        rule: Description of the run's own rule, where its results are beside the file.
+        rule: Description of the run's own rule, if the results are in the same folder.
     """
 
     path: Path
@@ -55,16 +55,16 @@ def write_predictions(predictions: Predictions) -> None:
     """Write a predictions file to ``predictions.path``.
 
     The columns are ``id``, then ``gold:<label>`` for each label (1, 0, or empty where not annotated), then
-    ``decided:<label>`` (1 or 0), then ``probability:<label>``. A label has columns of its own, so that any name is
-    read back as it was. ``rule`` is not written: it stands in the results beside the file.
+    ``decided:<label>`` (1 or 0), then ``probability:<label>``. Each label has separate columns, so that any name can be
+    restored. ``rule`` is not written: the results in the same folder have it.
     """
     write_atomically(predictions.path, _lines(predictions))
 
 
 def _lines(predictions: Predictions) -> Iterator[str]:
-    """The lines of the file, one at a time; not by pandas, which is slow where columns are many and holds them all."""
+    """Yield the lines of the file; not by pandas, which is slow for many columns and holds all lines in memory."""
     names = predictions.label_space.names
-    # every text is quoted: by default a carriage return inside a name or an id would end the row
+    # every text is quoted: by default a carriage return in a name or an id would end the row
     yield ",".join(map(_quoted, ["id", *(prefix + name for prefix in PREFIXES for name in names)])) + "\n"
     gold = torch.where(predictions.mask, predictions.gold.byte(), 2).numpy()
     decided = predictions.decided.byte().numpy()
@@ -75,18 +75,18 @@ def _lines(predictions: Predictions) -> Iterator[str]:
 
 
 def read_predictions(path: Path) -> Predictions:
-    """Read a ``predictions_<split>.csv``, in the form of ``write_predictions`` or in that of version 0.1.0.
+    """Read a ``predictions_<split>.csv`` in the format of ``write_predictions`` or of version 0.1.0.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is not such a file, is empty, or a cell cannot be understood.
+        FileNotFoundError: The file does not exist.
+        ValueError: The file has another format, is empty, or has an invalid cell.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is not there; `mlemo test --ckpt_path FILE` writes the predictions of a run")
+        raise FileNotFoundError(f"{path} does not exist; `mlemo test --ckpt_path FILE` writes the predictions of a run")
     try:
         header = list(pd.read_csv(path, nrows=0, index_col=False).columns)
         with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # of rows that are longer than the header
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # for rows that are longer than the header
             table = pd.read_csv(
                 path,
                 index_col=False,
@@ -122,12 +122,12 @@ def read_predictions(path: Path) -> Predictions:
 
 
 def _quoted(text: str) -> str:
-    """A cell of a CSV file."""
+    """Format a cell of a CSV file."""
     return '"' + text.replace('"', '""') + '"'
 
 
 def _indicators(table: pd.DataFrame, columns: list[str], path: Path) -> tuple[Tensor, Tensor]:
-    """Columns of 0 and 1 as ``(N, len(columns))`` bool, and where they are not empty, of the same shape."""
+    """Convert columns of 0 and 1 to ``(N, len(columns))`` bool; also return where they are not empty."""
     values = _numbers(table, columns, path)
     known = ~values.isnan()
     wrong = (known & (values != 0) & (values != 1)).nonzero()
@@ -139,7 +139,7 @@ def _indicators(table: pd.DataFrame, columns: list[str], path: Path) -> tuple[Te
 
 
 def _numbers(table: pd.DataFrame, columns: list[str], path: Path) -> Tensor:
-    """Columns of numbers, ``(N, len(columns))`` float64."""
+    """Convert columns of numbers to ``(N, len(columns))`` float64."""
     for name in columns:
         if not pd.api.types.is_numeric_dtype(table[name]):
             row = int(pd.to_numeric(table[name], errors="coerce").isna().argmax())
@@ -152,21 +152,21 @@ def _rule(path: Path) -> str:
     return json.loads(results.read_text(encoding="utf-8")).get("rule", "") if results.is_file() else ""
 
 
-# the form of version 0.1.0: label sets as names joined by blanks, and a column of probabilities named as each label
+# the format of version 0.1.0: label sets as names joined by spaces, and one column of probabilities per label
 
 
 def _old_sets(table: pd.DataFrame, space: LabelSpace, path: Path) -> tuple[Tensor, Tensor, Tensor]:
-    """Gold labels, mask and decided labels, each ``(N, C)`` bool."""
+    """Return gold labels, mask and decided labels, each ``(N, C)`` bool."""
     hot = {column: _multi_hot(table[column], space, path) for column in OLD_SETS if column in table}
     return hot["gold"], ~hot.get("not_annotated", torch.zeros_like(hot["gold"])), hot["decided"]
 
 
 def _multi_hot(cells: pd.Series[str], space: LabelSpace, path: Path) -> Tensor:
-    """Label sets that are written as names in label order, joined by blanks: ``(N, C)`` bool."""
+    """Parse label sets written as names in label order, joined by spaces: ``(N, C)`` bool."""
 
     @cache
     def readings(cell: str, start: int) -> list[tuple[int, ...]]:
-        """Every way to read the cell; there may be several only where names contain blanks."""
+        """Return every reading of the cell; there may be several only if names contain spaces."""
         found: list[tuple[int, ...]] = [] if cell else [()]
         for column in range(start, len(space)):
             name = space.names[column]

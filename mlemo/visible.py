@@ -1,4 +1,4 @@
-"""Texts of files and people made safe to show: on a terminal, an escape sequence inside a text would be obeyed."""
+"""Escaping of texts for terminals, which would interpret escape sequences inside a text."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 __all__ = ["CONTROL", "SURROGATE", "cell", "enumerated", "shown", "visible"]
 
-#: Halves of surrogate pairs, which no encoding has.
+#: Lone surrogates, which have no encoding.
 SURROGATE = re.compile("[\ud800-\udfff]")
-#: Those and the control characters, but for tab and line break.
+#: Lone surrogates and control characters, except tab and line break.
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-LONGEST = 1000  # characters of a text in a table
-MOST_NAMES = 40  # names in a line
+LONGEST = 1000  # largest number of characters of a text in a table
+MOST_NAMES = 40  # largest number of names in a line
 
 BRIEF = reprlib.Repr()
 BRIEF.maxlist = 40
@@ -25,7 +25,7 @@ BRIEF.maxstring = BRIEF.maxother = BRIEF.maxlong = 80
 
 
 def visible(text: str) -> str:
-    r"""A text with its control characters and halves of surrogate pairs in the notation of Python.
+    r"""Escape control characters and lone surrogates of a text in Python's notation.
 
     Example:
         >>> print(visible("\x1b[31mred\r, \ud83d"))
@@ -37,7 +37,7 @@ def visible(text: str) -> str:
 
 
 def cell(text: str) -> Text:
-    """A cell of a table on the terminal: the text as it is, without markup, and no more than its beginning.
+    """Create a cell of a table on the terminal: the beginning of the text, without markup.
 
     Example:
         >>> print(cell("[red]" + "a" * 10_000)[-27:])
@@ -50,7 +50,7 @@ def cell(text: str) -> Text:
 
 
 def enumerated(names: Sequence[str]) -> str:
-    """Names of labels in a line: the first ones, and how many there are.
+    """List names of labels in a line: the first ones, and the number of all.
 
     Example:
         >>> enumerated(["joy", "fear"]), enumerated(["a"] * 10_000)[-25:]
@@ -61,7 +61,7 @@ def enumerated(names: Sequence[str]) -> str:
 
 
 def shown(value: object) -> str:
-    """What was found, for messages: its notation in Python, of long ones the beginning and the end.
+    """Format a found value for messages: its Python notation, of long ones the beginning and the end.
 
     Example:
         >>> shown("yes"), len(shown("ha" * 1000))

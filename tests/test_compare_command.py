@@ -183,11 +183,11 @@ def test_notes_say_which_chance_is_not_in_the_intervals(
     main(["plain=plain-*", "better", "--metrics", "jaccard", *QUICK])
     printed = " ".join(capsys.readouterr().out.split())
     assert "resamples of 40 samples, and the variance between the runs of a system (Student's t)" in printed
-    assert "one run each, the chance of the seeds is not in it: better" in printed
+    assert "one run each, without the variance between seeds: better" in printed
     main(["plain-1", "other", "--metrics", "jaccard", *QUICK])
     printed = " ".join(capsys.readouterr().out.split())
     assert "Student" not in printed
-    assert "one run each, the chance of the seeds is not in it: plain-1, other" in printed
+    assert "one run each, without the variance between seeds: plain-1, other" in printed
     assert "fewer than 10 positives" not in printed
     rare = Run(tmp_path / "rare", 3, 0.2)
     table = pd.read_csv(rare.file)
@@ -308,7 +308,7 @@ def rename_label(run: Run) -> None:
         (lambda run: run.file.write_text(""), "better/predictions_test.csv is not a table of predictions"),
         (
             lambda run: run.file.unlink(),
-            "better/predictions_test.csv is not there; `mlemo test --ckpt_path FILE` writes",
+            "better/predictions_test.csv does not exist; `mlemo test --ckpt_path FILE` writes",
         ),
     ],
 )
@@ -329,7 +329,7 @@ def test_files_that_do_not_fit_are_refused(
         (["plain-1", "--output", "table.docx"], "--output must end in .md, .csv, .json, .tex, found table.docx"),
         (
             ["plain-*", "better", "--method", "randomization"],
-            "randomization compares single runs, and plain-* has several",
+            "randomization compares single runs, but plain-* has several",
         ),
         (["plain-1", "--threshold", "5"], "threshold must lie in [0, 1], found 5"),
         (["plain-1", "--resamples", "0"], "resamples must be at least 1, found 0"),

@@ -213,7 +213,7 @@ def test_predictions_from_before_training_went_on_are_said_to_be(
         explain(["--ckpt", str(run), "--neighbors=0", "--output", str(tmp_path / "out")])
     finally:
         write_manifest(run, manifest)
-    assert "was trained on since its test: its predictions are those of that test" in capsys.readouterr().err
+    assert "was trained further since its test: its predictions are those of that test" in capsys.readouterr().err
 
 
 def test_a_training_split_that_is_too_short_is_found(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -272,7 +272,7 @@ def test_other_models_are_compared_by_their_own_vectors(classifier: Maker, data:
         (["--ckpt", "CKPT/nowhere", "a"], "nowhere: there is no such file or folder"),
         (["--ckpt", "CKPT", "--file", "CKPT/no.txt"], "cannot read .*no.txt"),
         (["--ckpt", "CKPT", "a", "--run", "CKPT"], "predictions_test.csv is not there"),
-        (["--ckpt", "CKPT", "a", "--output", "CKPT"], "is there already and is no empty folder"),
+        (["--ckpt", "CKPT", "a", "--output", "CKPT"], "exists and is not an empty folder"),
         (["--ckpt", "CKPT", "a", "--neighbors", "-1"], "expected 0 or more, found -1"),
         (
             ["--ckpt", "CKPT", "--run", "RUN", "--output", "CKPT/out"],

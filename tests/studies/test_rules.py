@@ -55,7 +55,7 @@ def test_runs_are_averaged_and_a_missing_file_is_named(tmp_path: Path, capsys: p
     each = [rule_optimism(tmp_path / name) for name in ("0", "1")]
     assert mean.to_numpy() == pytest.approx((each[0].to_numpy() + each[1].to_numpy()) / 2)
     assert "per class, F1, 5 folds" in capsys.readouterr().out
-    with pytest.raises(FileNotFoundError, match=r"predictions_val\.csv is not there"):
+    with pytest.raises(FileNotFoundError, match=r"predictions_val\.csv does not exist"):
         rule_optimism(tmp_path)
 
 

@@ -73,5 +73,5 @@ def test_draws_are_repeated_and_wrong_settings_named(tmp_path: Path) -> None:
         optimism_by_validation_size(tmp_path, rules=["best"])
     with pytest.raises(ValueError, match="has 60 rows, fewer than any of 100, 200"):
         optimism_by_validation_size(tmp_path, sizes=(100, 200))
-    with pytest.raises(FileNotFoundError, match=r"predictions_val\.csv is not there"):
+    with pytest.raises(FileNotFoundError, match=r"predictions_val\.csv does not exist"):
         optimism_by_validation_size(tmp_path / "none")

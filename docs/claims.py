@@ -1,7 +1,7 @@
-"""Make the page and the picture of the claims from docs/results/claims.yaml.
+"""Create the page and the picture of the claims from docs/results/claims.yaml.
 
-``python docs/claims.py`` writes docs/results/index.md and docs/claims.svg; with ``--check`` it exits with 1 where they
-are not what claims.yaml gives.
+``python docs/claims.py`` writes docs/results/index.md and docs/claims.svg; with ``--check`` it exits with 1 if they
+differ from claims.yaml.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ ROW, TOP, WIDTH = 26, 40, 1000
 
 HEAD = """# Results
 
-What the papers claim, and what was measured here at a size that two CPU cores can train: small encoders, so our values
-are compared with each other, not with the published ones. Macro-F1 unless another metric is named; differences have
-95 % intervals over texts and seeds ([uncertainty](../uncertainty.md)). Settings and all rows: the pages of the systems;
+Claims of the papers, and measurements at a size that two CPU cores can train: small encoders, so our values are
+compared with each other, not with the published ones. Macro-F1 unless another metric is named; differences have 95 %
+intervals over texts and seeds ([uncertainty](../uncertainty.md)). Settings and all rows: the pages of the systems;
 conditions: [what was measured](measured.md).
 
 ![Claims of the papers and verdicts](../claims.svg)

@@ -197,7 +197,7 @@ def test_notes_say_which_chance_is_not_in_the_intervals(
     main(["rare", "--metrics", "jaccard", *QUICK])
     printed = " ".join(capsys.readouterr().out.split())
     assert "labels with fewer than 10 positives" in printed
-    assert "open: joy (9), anger (0), fear (0)" in printed
+    assert "uncertain: joy (9), anger (0), fear (0)" in printed
 
 
 def test_a_quoted_glob_is_one_system_and_folders_may_have_any_name(runs: dict[str, Run], tmp_path: Path) -> None:

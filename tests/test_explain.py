@@ -271,7 +271,7 @@ def test_other_models_are_compared_by_their_own_vectors(classifier: Maker, data:
         (["--ckpt", "CKPT"], "nothing to explain: give sentences, --file, or --run"),
         (["--ckpt", "CKPT/nowhere", "a"], "nowhere: there is no such file or folder"),
         (["--ckpt", "CKPT", "--file", "CKPT/no.txt"], "cannot read .*no.txt"),
-        (["--ckpt", "CKPT", "a", "--run", "CKPT"], "predictions_test.csv is not there"),
+        (["--ckpt", "CKPT", "a", "--run", "CKPT"], "predictions_test.csv does not exist"),
         (["--ckpt", "CKPT", "a", "--output", "CKPT"], "exists and is not an empty folder"),
         (["--ckpt", "CKPT", "a", "--neighbors", "-1"], "expected 0 or more, found -1"),
         (

@@ -241,7 +241,7 @@ def alone(classifier: Maker, trainer: Maker, tmp_path: Path) -> Path:
 
 def test_a_checkpoint_alone_has_heat_maps(alone: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     page = explain(["--ckpt", str(alone), "a good day", "", "--output", str(tmp_path / "out")])
-    assert "only checkpoints of `mlemo fit` have one" in capsys.readouterr().err
+    assert "only those of `mlemo fit` do" in capsys.readouterr().err
     assert sorted(path.name for path in page.parent.iterdir()) == [
         "index.html", "text_001.png", "text_002.png", "texts.html"
     ]  # fmt: skip

@@ -37,10 +37,10 @@ def attention(model: GTHLEmo, results: Sequence[Classified], batch_size: int = 6
         Per text, the weights of the attention pooling, and of each label if the model has label attention: ``(words,
         1)`` or ``(words, 1 + C)``.
     """
-    space, asked = model.label_space, model.data_input
+    space, data_input = model.label_space, model.data_input
     texts = [result.text for result in results]
     dataset = TokenizedCorpus(
-        Corpus(space, torch.zeros(len(texts), len(space)), [str(row) for row in range(len(texts))], texts), asked
+        Corpus(space, torch.zeros(len(texts), len(space)), [str(row) for row in range(len(texts))], texts), data_input
     )
     tables = []
     for rows in torch.arange(len(texts)).split(batch_size):
@@ -52,8 +52,8 @@ def attention(model: GTHLEmo, results: Sequence[Classified], batch_size: int = 6
             weights = torch.cat([weights, output.label_weights], 1)
         names = [POOLING, *space.names][: weights.shape[1]]
         for row, own in zip(rows.tolist(), weights.float().cpu()):
-            text = texts[row] if asked.cleaning is None else asked.cleaning(texts[row])
-            words, of_token, unread = _words(text, int(batch["attention_mask"][row - rows[0]].sum()), asked)
+            text = texts[row] if data_input.cleaning is None else data_input.cleaning(texts[row])
+            words, of_token, unread = _words(text, int(batch["attention_mask"][row - rows[0]].sum()), data_input)
             summed = torch.zeros(len(words), len(names)).index_add_(0, of_token, own[:, : len(of_token)].T)
             summed[unread] = torch.nan
             shown = [0, *(1 + label for label in decided_columns(results[row]))] if len(names) > 1 else [0]
@@ -63,9 +63,9 @@ def attention(model: GTHLEmo, results: Sequence[Classified], batch_size: int = 6
     return tables
 
 
-def _words(text: str, length: int, asked: TextInput) -> tuple[list[Word], Tensor, list[int]]:
+def _words(text: str, length: int, data_input: TextInput) -> tuple[list[Word], Tensor, list[int]]:
     """Return words with the special tokens, the word of each of the ``length`` tokens, and the truncated words."""
-    tokenizer: Any = asked.tokenizer
+    tokenizer: Any = data_input.tokenizer
     before, _, after = special_tokens(tokenizer, pair=False)
     kept = length - len(before) - len(after)
     pieces: list[Span] = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]

@@ -59,8 +59,8 @@ def nearest_training_texts(
             f"{len(train)} rows: it is not the split that the model was trained on"
         )
     space = model.label_space
-    asked = Corpus(space, torch.zeros(len(texts), len(space)), [str(row) for row in range(len(texts))], list(texts))
-    cosines, places = memory.nearest(embeddings(model, asked), k)
+    corpus = Corpus(space, torch.zeros(len(texts), len(space)), [str(row) for row in range(len(texts))], list(texts))
+    cosines, places = memory.nearest(embeddings(model, corpus), k)
     rows = memory.rows[places].tolist()
     labels = (train.labels.bool() & train.mask).tolist()
     contents = train.texts or []

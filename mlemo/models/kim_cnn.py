@@ -90,8 +90,9 @@ class KimCNN(TextModel):
     @property
     def data_input(self) -> TextInput:
         """The input that this model needs from the data: over word vectors, all texts at one length."""
-        asked = super().data_input
-        return replace(asked, max_length=min(asked.max_length, self.length or ANY_LENGTH), fixed_length=self._fixed)
+        data_input = super().data_input
+        longest = min(data_input.max_length, self.length or ANY_LENGTH)
+        return replace(data_input, max_length=longest, fixed_length=self._fixed)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save the length in the checkpoint."""

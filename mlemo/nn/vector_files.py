@@ -169,14 +169,14 @@ def _text_vector(numbers: bytes, where: str) -> NDArray[np.float32]:
 def _binary_rows(path: Path, buffer: bytes, stream: IO[bytes], width: int, count: int) -> Iterator[Row]:
     size, at = 4 * width, 0
     for number in range(1, count + 1):
-        while (blank := buffer.find(b" ", at)) < 0 or len(buffer) <= blank + size:
+        while (space := buffer.find(b" ", at)) < 0 or len(buffer) <= space + size:
             more = stream.read(CHUNK)
             if not more:
                 raise ValueError(f"{path} ends within word {number:,} of {count:,} stated in its header")
             buffer, at = buffer[at:] + more, 0
-        word = buffer[at:blank].lstrip(b"\n").decode("utf-8", "replace")
-        at = blank + 1 + size
-        yield f"{path}, word {number:,}", word, partial(_binary_vector, buffer, blank + 1, width)
+        word = buffer[at:space].lstrip(b"\n").decode("utf-8", "replace")
+        at = space + 1 + size
+        yield f"{path}, word {number:,}", word, partial(_binary_vector, buffer, space + 1, width)
 
 
 def _binary_vector(buffer: bytes, at: int, width: int) -> NDArray[np.float32]:

@@ -209,8 +209,8 @@ def main(words: Sequence[str]) -> list[Row]:
     notes = _notes(systems, settings)
     if options.resamples is None and settings["resamples"] < RESAMPLES:
         notes.append(
-            f"{settings['resamples']:,} resamples in place of {RESAMPLES:,}: a run takes {BUDGET:,} entries for them "
-            f"at most, or {FEWEST} resamples; --resamples draws any number"
+            f"{settings['resamples']:,} resamples in place of {RESAMPLES:,}: limited to {BUDGET:,} entries per run, "
+            f"or {FEWEST} resamples; set --resamples for any number"
         )
     _print(rows, notes)
     if options.output is not None:

@@ -45,7 +45,7 @@ def provenance(results: Results) -> Iterator[Block]:
         ("precision", _counted(_precision(record) for record in records)),
         ("rows per step", _counted(_rows_per_step(record) for record in records)),
         ("hardware", _counted(_hardware(record.get("hardware") or {}) for record in records)),
-        ("seconds a run", f"{min(seconds):,.0f} to {max(seconds):,.0f}, {sum(seconds):,.0f} in all{since}"),
+        ("seconds per run", f"{min(seconds):,.0f} to {max(seconds):,.0f}, {sum(seconds):,.0f} in all{since}"),
         ("peak memory", f"up to {max(memory) / 2**20:,.0f} MiB{of_gpu}"),
         ("finished", " to ".join(dict.fromkeys([dates[0], dates[-1]])) or "not recorded"),
         ("data", _data(records)),

@@ -204,7 +204,7 @@ def test_how_the_runs_were_made(two_losses: Any) -> None:
     assert facts["commit"] == "0123456789ab with changed files (2 runs); 0123456789ab (4 runs)"
     assert facts["code"] == "sha256:efefefefefef"
     assert facts["hardware"] == "Some CPU, 4 threads of 8 cores, Linux"
-    assert facts["seconds a run"] == "101 to 103, 612 in all; 2 were resumed, and count from there"
+    assert facts["seconds per run"] == "101 to 103, 612 in all; 2 were resumed, and count from there"
     assert facts["peak memory"] == "up to 1,024 MiB"
     assert facts["data"] == "corpus sha256:abababababab"
     two_losses.runs["BCE", "1"].write_record(data={"owner/name/simplified/train": "sha256:" + "cd" * 32})

@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mlemo.thresholds.base import LabelThresholdRule
+from mlemo.thresholds.base import PerClassRule
 from mlemo.thresholds.search import best_place, candidate_thresholds, f1, rank
 
 __all__ = ["ThresholdAveraging"]
 
 
-class ThresholdAveraging(LabelThresholdRule):
+class ThresholdAveraging(PerClassRule):
     """Average over the samples the score that, used as a threshold, gives the sample its best F1.
 
     t* = mean_i t_i, t_i = argmax_{t ∈ {p_i1, …, p_iC}} F1({c: p_ic ≥ t}, y_i): the threshold averaging of Bénédict et

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 __all__ = [
-    "LabelThresholdRule",
+    "PerClassRule",
     "StatelessRule",
     "ThresholdRule",
     "check_keys",
@@ -186,7 +186,7 @@ class ThresholdRule(ABC):
         """Describe the rule and its objective in one line, for tables of results."""
 
 
-class LabelThresholdRule(ThresholdRule):
+class PerClassRule(ThresholdRule):
     """A rule with one threshold per label: label c is on where its probability is at least ``thresholds()[c]``.
 
     Probabilities and thresholds are compared in single precision, when fitting and when predicting.

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mlemo.thresholds.base import LabelThresholdRule
+from mlemo.thresholds.base import PerClassRule
 
 __all__ = ["FixedThreshold"]
 
 
-class FixedThreshold(LabelThresholdRule):
+class FixedThreshold(PerClassRule):
     """Predict a label where its probability is at least ``threshold``.
 
     :meth:`predict` works without a fit; :meth:`fit` only stores the number of labels. Hurtado et al. and the larger

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from mlemo.thresholds.base import LabelThresholdRule
+from mlemo.thresholds.base import PerClassRule
 from mlemo.thresholds.search import best_global_threshold
 
 __all__ = ["GlobalThreshold"]
@@ -15,7 +15,7 @@ __all__ = ["GlobalThreshold"]
 GlobalMetric = Literal["macro_f1", "micro_f1", "jaccard", "samples_f1"]
 
 
-class GlobalThreshold(LabelThresholdRule):
+class GlobalThreshold(PerClassRule):
     """The one threshold that maximizes a metric on the data of the fit, over every distinct score.
 
     t* = argmax_t metric({p_ic ≥ t}, y_ic), in O(N C log(N C)); the utility maximization of Bénédict et al., section 7.

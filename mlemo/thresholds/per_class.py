@@ -7,7 +7,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from mlemo.thresholds.base import LabelThresholdRule
+from mlemo.thresholds.base import PerClassRule
 from mlemo.thresholds.search import (
     TIE,
     Ranking,
@@ -28,7 +28,7 @@ TABLE = 2**21  # entries of the tables of one search
 DEFAULT_GRID = [step / 100 for step in range(1, 100)]
 
 
-class PerClassThreshold(LabelThresholdRule):
+class PerClassThreshold(PerClassRule):
     """One threshold per label; together they maximize a metric on the data of the fit.
 
     ŷ_ic = 1 where p_ic ≥ τ*_c (GTHL-Emo, eq. 21). With ``method="exact"`` every distinct score of a label is a

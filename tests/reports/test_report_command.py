@@ -308,7 +308,7 @@ def test_nothing_to_report(invented: Maker, capsys: pytest.CaptureFixture[str]) 
         f"no run of invented at scale tiny is finished in {study.folder}: 6 planned; the first, BCE, seed 1: "
         in message
     )
-    assert f"failed: RuntimeError: no disk; {command} goes on" in message
+    assert f"failed: RuntimeError: no disk; {command} runs them" in message
     assert "no scale 'small'; it has tiny" in refused([words[0], "--scale=small", words[2]], capsys)
 
 

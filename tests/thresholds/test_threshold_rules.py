@@ -20,7 +20,7 @@ from mlemo.thresholds import (
     rules_from_checkpoint,
     rules_to_checkpoint,
 )
-from mlemo.thresholds.base import LabelThresholdRule
+from mlemo.thresholds.base import PerClassRule
 
 RULES = [
     FixedThreshold(0.3),
@@ -52,7 +52,7 @@ def parametrised(rules: list[ThresholdRule]):
 
 
 every_rule = parametrised(RULES)
-every_label_threshold_rule = parametrised([rule for rule in RULES if isinstance(rule, LabelThresholdRule)])
+every_label_threshold_rule = parametrised([rule for rule in RULES if isinstance(rule, PerClassRule)])
 every_fitted_rule = parametrised([rule for rule in RULES if rule.describe() not in WITHOUT_FIT])
 every_rule_without_folds = parametrised([rule for rule in RULES if not getattr(rule, "cross_fit", 0)])  # by row number
 
@@ -74,7 +74,7 @@ def numbers(state):
     return [number for item in state for number in numbers(item)] if isinstance(state, list) else [state]
 
 
-class OddThreshold(LabelThresholdRule):
+class OddThreshold(PerClassRule):
     """A user's own rule, outside mlemo."""
 
     def __init__(self, level: float = 0.25) -> None:
@@ -147,7 +147,7 @@ def test_a_decision_is_probability_at_least_threshold(template):
 
 @every_rule
 def test_rules_that_decide_otherwise_have_no_thresholds(template):
-    assert (fresh(template).fit(*data()).thresholds() is None) != isinstance(template, LabelThresholdRule)
+    assert (fresh(template).fit(*data()).thresholds() is None) != isinstance(template, PerClassRule)
 
 
 @every_label_threshold_rule
@@ -268,7 +268,7 @@ def test_a_rule_fitted_for_other_labels_says_so(template):
 def test_an_unfitted_rule_says_so(template):
     with pytest.raises(ValueError, match="is not fitted: call fit"):
         fresh(template).predict(torch.zeros(2, 4))
-    if isinstance(template, LabelThresholdRule):
+    if isinstance(template, PerClassRule):
         with pytest.raises(ValueError, match="is not fitted: call fit"):
             fresh(template).thresholds()
 

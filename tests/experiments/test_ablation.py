@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,7 @@ class Interrupting(ProgressDisplay):
             raise KeyboardInterrupt
 
 
+@pytest.mark.skipif("MLEMO_LONG" not in os.environ, reason="it trains for a minute; set MLEMO_LONG")
 def test_an_interrupted_ablation_goes_on_and_ends_as_an_unbroken_one(
     ablation: Ablation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,7 +63,7 @@ def test_a_worker_killed_in_mid_run_leaves_a_study_that_ends_as_an_unbroken_one(
     # done is done: not run again, not by another study with other names
     times = {path: path.stat().st_mtime_ns for path in killed.glob("runs/*/*")}
     capsys.readouterr()
-    varies = {"objective": {"cross-entropy": "--model.loss=BinaryCrossEntropy"}}
+    varies = {"objective": {"cross-entropy": {"model.loss": "BinaryCrossEntropy"}}}
     outcome = main(["reproduce", study(tmp_path, varies=varies), "--scale=tiny", f"--folder={killed}"])
     assert len(outcome.records) == 1  # type: ignore[attr-defined]
     assert "1 of 1 runs are done already" in capsys.readouterr().out

@@ -33,11 +33,11 @@ def corpus_of(checkpoint: dict[str, Any], split: Split, trust: Iterable[str] = (
         return configured_corpus(config["data"], split)
 
 
-def configured_corpus(settings: Mapping[str, Any], split: Split) -> Corpus:
+def configured_corpus(settings: Mapping[str, Any] | str, split: Split) -> Corpus:
     """One split of the corpus that settings describe.
 
     Args:
-        settings: ``class_path`` and ``init_args`` of a datamodule.
+        settings: ``class_path`` and ``init_args`` of a datamodule, or its class alone.
         split: Which split.
 
     Raises:
@@ -47,7 +47,8 @@ def configured_corpus(settings: Mapping[str, Any], split: Split) -> Corpus:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(EmotionDataModule, "data")
     try:
-        made = parser.instantiate_classes(parser.parse_object({"data": dict(settings)}))
+        content = dict(settings) if isinstance(settings, Mapping) else settings  # a class by its name alone
+        made = parser.instantiate_classes(parser.parse_object({"data": content}))
     except ArgumentError as error:
         raise ValueError(f"the data cannot be made: {error}") from error
     return made.data.corpus(split)

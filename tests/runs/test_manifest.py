@@ -139,10 +139,10 @@ def test_rows_of_a_comparison_are_called_as_the_runs_and_a_stale_test_is_noted(
     copy = shutil.copytree(finished, finished.parent / "copy")
     rows = main(["compare", "--resamples=10", *map(str, (finished, other, copy))])
     assert list(dict.fromkeys(row.system for row in rows)) == ["first", str(other), str(copy)], "no name twice"
-    assert "trained on since" not in capsys.readouterr().out
+    assert "trained further since" not in capsys.readouterr().out
     change(other, tested=None)
     main(["compare", "--resamples=10", *map(str, (finished, other))])
-    assert capsys.readouterr().out.count("trained on since") == 1
+    assert capsys.readouterr().out.count("trained further since") == 1
 
 
 class Fail(Callback):

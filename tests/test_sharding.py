@@ -74,6 +74,8 @@ def _child(log: Path, world: dict[str, str], words: list[str]) -> None:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    if "MLEMO_LONG" not in os.environ:
+        pytest.skip("two runs of two processes take a minute or two; set MLEMO_LONG")
     found = {}
     for strategy in ("ddp", "fsdp2"):
         path = tmp_path_factory.mktemp(strategy)

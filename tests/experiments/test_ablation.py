@@ -153,6 +153,7 @@ def _quiet(given: tuple[Any, ...]) -> tuple[Any, ...]:
     return (Console(quiet=True), *given)
 
 
+@pytest.mark.skipif("MLEMO_LONG" not in os.environ, reason="it trains for a minute; set MLEMO_LONG")
 def test_a_failing_variant_is_reported_at_the_end_and_the_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

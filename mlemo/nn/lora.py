@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -115,6 +115,7 @@ class Lora(EncoderSource):
             if parameter.requires_grad:
                 parameter.data = parameter.data.float()  # the optimizer needs it, whatever the encoder has
         encoder.register_state_dict_post_hook(_leave_out_frozen)
+        encoder.register_load_state_dict_pre_hook(_note_prefix)
         encoder.register_load_state_dict_post_hook(_keep_frozen)
         return encoder.train()
 
@@ -215,16 +216,15 @@ def _leave_out_frozen(module: nn.Module, state: dict[str, Tensor], prefix: str, 
         del state[name]
 
 
+def _note_prefix(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    """Keep the place of the encoder among the weights that are loaded, which the hook behind it is not given."""
+    vars(module)["loaded_prefix"] = prefix
+
+
 def _keep_frozen(module: nn.Module, incompatible: Any) -> None:
     """Take what is frozen, and so in no checkpoint, off the list of what is missing there."""
     trained = {name for name, parameter in module.named_parameters() if parameter.requires_grad}
     every = {*dict(module.named_parameters()), *dict(module.named_buffers())}
-    frozen = every - trained
-    # the names in the list begin with the place of this module in a larger one, which is not said here
-    missing = [name for name in incompatible.missing_keys if not frozen.intersection(_ends(name))]
-    incompatible.missing_keys[:] = missing
-
-
-def _ends(name: str) -> Iterator[str]:
-    parts = name.split(".")
-    return (".".join(parts[start:]) for start in range(len(parts)))
+    prefix = vars(module).pop("loaded_prefix")
+    frozen = {prefix + name for name in every - trained}
+    incompatible.missing_keys[:] = [name for name in incompatible.missing_keys if name not in frozen]

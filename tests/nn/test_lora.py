@@ -93,6 +93,24 @@ def test_only_adapters_of_the_chosen_layers_are_trained(base: Path, targets: Any
     assert {name.split(".lora_")[0].rpartition(".")[2] for name in trained} == expected
 
 
+def test_missing_weights_beside_the_encoder_are_found_under_any_name(base: Path) -> None:
+    whole = torch.nn.ModuleDict({"before": torch.nn.Module(), "encoder": adapted(base)})
+    name, frozen = next((n, p) for n, p in whole["encoder"].named_parameters() if not p.requires_grad)
+    part, _, last = name.rpartition(".")
+    owner = whole["before"]
+    for step in part.split("."):
+        owner.add_module(step, torch.nn.Module())
+        owner = owner.get_submodule(step)
+    owner.register_parameter(last, torch.nn.Parameter(frozen.clone()))
+    state = whole.state_dict()
+    assert f"before.{name}" in state
+    assert f"encoder.{name}" not in state
+    whole.load_state_dict(state)
+    del state[f"before.{name}"]
+    with pytest.raises(RuntimeError, match=f"Missing key.*before.{name}"):
+        whole.load_state_dict(state)
+
+
 def test_half_precision_weights_have_float32_adapters(base: Path, corpus: Corpus) -> None:
     source = Lora(Pretrained(str(base), dtype="bfloat16"))
     model = TransformerClassifier(corpus.label_space, source)

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from mlemo.cache import user_cache
 from mlemo.hardware import has_bf16
 from mlemo.nn.encoder import Pretrained
-from mlemo.nn.encoder_properties import max_length
+from mlemo.nn.encoder_properties import is_causal, max_length
 from mlemo.nn.encoder_reference import differences, file_hashes
 from mlemo.nn.feature_cache import read_features, write_features
 from mlemo.nn.features import TextFeatures
@@ -148,6 +148,11 @@ class FrozenEncoder(TextFeatures):
             with torch.random.fork_rng(devices=[]):
                 tokenizer = self._source.tokenizer(list)
                 encoder = self._source.encoder(tokenizer).eval()
+            if self.pooling == "cls" and is_causal(encoder):
+                raise ValueError(
+                    f"FrozenEncoder.pooling is 'cls', and the first token of {type(encoder).__name__}, a causal model, "
+                    "depends on no other: use last or mean"
+                )
             self._loaded = tokenizer, encoder.to("cuda" if torch.cuda.is_available() else "cpu")
         return self._loaded
 
@@ -158,7 +163,9 @@ class FrozenEncoder(TextFeatures):
             return features
         longest = max_length(encoder, tokenizer, self.max_length)
         tokens = tokenizer(texts, truncation=True, max_length=longest, return_attention_mask=True)
-        inputs = {name: [torch.tensor(row) for row in rows] for name, rows in tokens.items()}
+        # a text without words has no token where the tokenizer adds none, and would have no state to be pooled
+        filler = {"input_ids": tokenizer.eos_token_id or 0, "attention_mask": 1}
+        inputs = {name: [torch.tensor(row or [filler.get(name, 0)]) for row in rows] for name, rows in tokens.items()}
         padding = {"input_ids": tokenizer.pad_token_id or 0}
         lengths = torch.tensor([len(row) for row in inputs["input_ids"]])
         batches = lengths.argsort(descending=True, stable=True).split(self.batch_size)

@@ -16,6 +16,7 @@ from mlemo.labels import LabelSpace
 from mlemo.models import BertWDL, GTHLEmo, TransformerClassifier
 from mlemo.nn.encoder import FromScratch, Pretrained
 from mlemo.nn.encoder_properties import is_causal
+from mlemo.nn.frozen_encoder import FrozenEncoder
 from mlemo.nn.prompt_order import reorder_prompt
 from models.decoders import FAMILIES, decoder
 
@@ -179,3 +180,16 @@ def test_gthl_has_the_states_of_the_decoder(folder: Path, corpus: Corpus) -> Non
         torch.testing.assert_close(
             model(data.__getitems__([3]))[0], model(data.__getitems__([0, 1, 2, 3]))[3], atol=2e-5, rtol=0
         )
+
+
+# features ---------------------------------------------------------------------------------------------------------
+
+
+def test_features_of_a_frozen_decoder(folder: Path) -> None:
+    features = FrozenEncoder(str(folder), pooling="last", bf16=False, cache=False)
+    together = features(TEXTS)
+    assert together.isfinite().all(), "a text without words has a token too"
+    for row, text in enumerate(TEXTS):
+        torch.testing.assert_close(features([text])[0], together[row], atol=2e-5, rtol=0)
+    with pytest.raises(ValueError, match=r"FrozenEncoder.pooling is 'cls'.*use last or mean"):
+        FrozenEncoder(str(folder), pooling="cls", bf16=False, cache=False)(TEXTS)

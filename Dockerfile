@@ -1,6 +1,6 @@
-# docker build -t mlemo . && docker run --rm -v "$PWD/runs:/work/runs" mlemo fit --config configs/experiment/synthetic.yaml
+# docker build -t mlemo . && docker run --rm -v "$PWD/runs:/app/runs" mlemo fit --config configs/experiment/synthetic.yaml
 FROM python:3.12-slim
-WORKDIR /work
+WORKDIR /app
 COPY pyproject.toml README.md LICENSE ./
 COPY mlemo mlemo
 COPY configs configs

@@ -157,6 +157,21 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> Path
     return folder
 
 
+@pytest.fixture
+def breaking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file; while it is there, the callback ``breaking.Break`` raises an error when a training starts."""
+    (tmp_path / "breaking.py").write_text(
+        "import lightning.pytorch as pl, pathlib\n"
+        "class Break(pl.Callback):\n"
+        "    def on_train_start(self, trainer, model):\n"
+        "        if pathlib.Path(__file__).with_name('flag').exists(): raise RuntimeError('the sky ' + 'fell')\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    flag = tmp_path / "flag"
+    flag.touch()
+    return flag
+
+
 class Parsed(Exception):
     """Ends the command line interface when its parser is there."""
 

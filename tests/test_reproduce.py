@@ -82,16 +82,8 @@ def test_a_worker_killed_in_mid_run_leaves_a_study_that_ends_as_an_unbroken_one(
 
 
 def test_a_failed_run_is_shown_and_tried_again_when_asked(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, breaking: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "breaking.py").write_text(
-        "import lightning.pytorch as pl, pathlib\n"
-        "class Break(pl.Callback):\n"
-        "    def on_train_start(self, trainer, model):\n"
-        "        if pathlib.Path(__file__).with_name('flag').exists(): raise RuntimeError('the sky ' + 'fell')\n"
-    )
-    (tmp_path / "flag").touch()
-    monkeypatch.syspath_prepend(str(tmp_path))
     settings = SETTINGS | {"trainer.max_epochs": 1, "trainer.callbacks+": "breaking.Break"}
     path = study(tmp_path, scales={"tiny": {"set": settings, "seeds": [1]}})
     command = ["reproduce", path, "--scale=tiny", f"--folder={tmp_path / 'runs'}"]
@@ -105,7 +97,7 @@ def test_a_failed_run_is_shown_and_tried_again_when_asked(
         assert "1 failed (--retry-failed tries them again)" in out
     (log,) = tmp_path.glob("runs/runs/*/log.txt")
     assert log.read_text().count("the sky fell") == 1
-    (tmp_path / "flag").unlink()
+    breaking.unlink()
     outcome = main([*command, "--retry-failed"])
     assert len(outcome.records) == 1  # type: ignore[attr-defined]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -155,19 +156,9 @@ def _quiet(given: tuple[Any, ...]) -> tuple[Any, ...]:
 
 @pytest.mark.skipif("MLEMO_LONG" not in os.environ, reason="it trains for a minute; set MLEMO_LONG")
 def test_a_failing_variant_is_reported_at_the_end_and_the_others_go_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, breaking: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "breaking.py").write_text(
-        "import lightning.pytorch as pl, pathlib\n"
-        "class Break(pl.Callback):\n"
-        "    def on_train_start(self, trainer, model):\n"
-        "        if pathlib.Path(__file__).with_name('flag').exists(): raise RuntimeError('the sky ' + 'fell')\n"
-    )
-    (tmp_path / "flag").touch()
-    monkeypatch.syspath_prepend(str(tmp_path))
-    import breaking  # type: ignore[import-not-found]
-
-    variants = {"broken": {"trainer.callbacks+": breaking.Break}, "whole": VARIANTS["BCE"]}
+    variants = {"broken": {"trainer.callbacks+": import_module("breaking").Break}, "whole": VARIANTS["BCE"]}
     made = ablate(BASE, variants, seeds=[1], folder=tmp_path / "runs")
     made.run()
     lines = capsys.readouterr().out
@@ -180,7 +171,7 @@ def test_a_failing_variant_is_reported_at_the_end_and_the_others_go_on(
         made.forest("macro_f1")
     with pytest.raises(ValueError, match="no run of the baseline 'broken' is finished"):
         made.differences("macro_f1", baseline="broken")
-    (tmp_path / "flag").unlink()
+    breaking.unlink()
     made.run(retry_failed=True)
     assert "2 done, 0 to do" in repr(made)
     made["broken"][0].classifier("a class of one's own is trusted, as the settings name it")

@@ -19,21 +19,21 @@ if TYPE_CHECKING:
     from mlemo import samplers as samplers
     from mlemo import text as text
     from mlemo import thresholds as thresholds
-    from mlemo.experiments import Ablation as Ablation
-    from mlemo.experiments import Experiment as Experiment
-    from mlemo.experiments import TrainedRun as TrainedRun
-    from mlemo.experiments import ablate as ablate
-    from mlemo.experiments import fit as fit
+    from mlemo.api import Ablation as Ablation
+    from mlemo.api import Experiment as Experiment
+    from mlemo.api import TrainedRun as TrainedRun
+    from mlemo.api import ablate as ablate
+    from mlemo.api import fit as fit
+    from mlemo.inference import Classifier as Classifier
+    from mlemo.inference import load as load
     from mlemo.labels import LabelSpace as LabelSpace
-    from mlemo.predict import Classifier as Classifier
-    from mlemo.predict import load as load
 
 __version__ = "0.1.0"
 
 #: Where each public name comes from, which is imported when the name is used: `mlemo --help` must not wait for torch.
 PUBLIC = {
-    **dict.fromkeys(("Ablation", "Experiment", "TrainedRun", "ablate", "fit"), "mlemo.experiments"),
-    **dict.fromkeys(("Classifier", "load"), "mlemo.predict"),
+    **dict.fromkeys(("Ablation", "Experiment", "TrainedRun", "ablate", "fit"), "mlemo.api"),
+    **dict.fromkeys(("Classifier", "load"), "mlemo.inference"),
     "LabelSpace": "mlemo.labels",
 }
 PACKAGES = ("callbacks", "data", "losses", "metrics", "models", "samplers", "text", "thresholds")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mlemo.visible import SURROGATE, shown
+from mlemo.utils.messages import SURROGATE, shown
 
 __all__ = ["LabelSpace"]
 

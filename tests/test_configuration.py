@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mlemo.cli.parser import fill_in
+from mlemo.training.parser import fill_in
 
 WDL = """
 model:

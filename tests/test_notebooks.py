@@ -16,8 +16,8 @@ import pytest
 from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
 
-from mlemo.reproduce import reproduce
-from mlemo.studies.study_file import load_study
+from mlemo.experiments.reproduce import reproduce
+from mlemo.experiments.study_file import load_study
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = ("label_shuffling", "losses_and_metrics", "thresholds", "batch_selection", "graph", "mistakes")

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from mlemo.studies.study import PlannedRun
-from mlemo.studies.study_file import DEFINITIONS, load_study
+from mlemo.experiments.study import PlannedRun
+from mlemo.experiments.study_file import DEFINITIONS, load_study
 
 LISTS = sorted((Path(__file__).parent / "published_settings").glob("*.yaml"))
 EXPERIMENTS = Path(__file__).parents[1] / "configs" / "experiment"

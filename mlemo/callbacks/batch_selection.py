@@ -20,10 +20,10 @@ from mlemo.callbacks.selection_strategies import Adaptive, Chain, Hard, Random, 
 from mlemo.data import EmotionDataModule
 from mlemo.data.collate import BatchedCorpus
 from mlemo.models.text_model import TextModel
-from mlemo.paths import Recorded
 from mlemo.runs.atomic import write_atomically
 from mlemo.runs.files import SELECTION_LOSSES
 from mlemo.samplers import SelectionOptions, SelectionSampler, minority_labels, put_losses
+from mlemo.utils.serialization import Recorded
 
 __all__ = ["Adaptive", "BatchSelection", "Chain", "Hard", "Random", "SelectionStrategy"]
 

@@ -10,7 +10,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.trainer.states import TrainerFn
 
-from mlemo.paths import Recorded
+from mlemo.utils.serialization import Recorded
 
 __all__ = ["EMAWeights"]
 

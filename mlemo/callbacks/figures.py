@@ -17,7 +17,7 @@ from mlemo.metrics import MultiLabelMetrics
 from mlemo.metrics.calibration import expected_calibration_error, reliability
 from mlemo.models import MultiLabelModel
 from mlemo.thresholds import AtLeastOne, Calibrated
-from mlemo.visible import visible
+from mlemo.utils.messages import visible
 
 __all__ = [
     "MOST_LABELS",

@@ -15,7 +15,7 @@ from torch import Tensor
 from mlemo.callbacks.figures import most_positive, which_labels
 from mlemo.losses.label_correlation import row_stochastic
 from mlemo.models import GTHLEmo
-from mlemo.paths import Recorded
+from mlemo.utils.serialization import Recorded
 
 __all__ = ["GTHLFigures", "affinity_figure"]
 

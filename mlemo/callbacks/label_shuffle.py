@@ -9,8 +9,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from mlemo.batch import Batch
 from mlemo.nn.prompt_order import reorder_prompt
-from mlemo.paths import Recorded
-from mlemo.seeding import step_generator
+from mlemo.utils.seeding import step_generator
+from mlemo.utils.serialization import Recorded
 
 __all__ = ["LabelShuffle"]
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from mlemo.models import MultiLabelModel
-from mlemo.paths import Recorded
+from mlemo.utils.serialization import Recorded
 
 __all__ = ["Outputs", "OutputsCallback"]
 

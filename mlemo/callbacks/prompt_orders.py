@@ -10,7 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from mlemo.metrics import MultiLabelMetrics
 from mlemo.models import BertWDL
 from mlemo.nn.prompt_order import prompt_orders, reorder_prompt
-from mlemo.paths import Recorded
+from mlemo.utils.serialization import Recorded
 
 __all__ = ["PromptOrders"]
 

@@ -26,11 +26,11 @@ from mlemo.metrics.calibration import expected_calibration_error
 from mlemo.metrics.intervals import BUDGET, FEW_POSITIVES, resamples_within_budget, with_few_positives
 from mlemo.metrics.weighted import DECISION_METRICS
 from mlemo.models import MultiLabelModel
-from mlemo.predictions import Predictions, write_predictions
 from mlemo.runs.atomic import write_atomically
 from mlemo.runs.files import PER_CLASS, PREDICTIONS, RESULTS, RULES, THRESHOLDS
+from mlemo.runs.predictions import Predictions, write_predictions
 from mlemo.thresholds import ThresholdRule
-from mlemo.visible import enumerated, visible
+from mlemo.utils.messages import enumerated, visible
 
 __all__ = ["Results"]
 
@@ -43,7 +43,7 @@ WITH_INTERVAL = ("jaccard", "micro_f1", "macro_f1", "macro_ap")
 class Results(OutputsCallback):
     """Writes predictions of each sample, and prints a table of the metrics with the paths of everything.
 
-    In the run's folder: ``predictions_<stage>.csv`` (see :func:`mlemo.predictions.write_predictions`);
+    In the run's folder: ``predictions_<stage>.csv`` (see :func:`mlemo.runs.predictions.write_predictions`);
     ``thresholds.json``; ``results_<stage>.json`` with every metric, and those of the test with their 95 %
     intervals over the texts (:func:`mlemo.metrics.bootstrap_intervals`) under ``intervals``, and labels with too few
     positives for a narrow one under ``few_positives``;

@@ -20,7 +20,7 @@ from mlemo.thresholds import (
     ThresholdRule,
 )
 from mlemo.thresholds.search import f1, jaccard
-from mlemo.visible import cell
+from mlemo.utils.messages import cell
 
 __all__ = ["MOST_ENTRIES", "RuleComparison", "scores_of_rules"]
 

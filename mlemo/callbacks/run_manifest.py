@@ -16,10 +16,10 @@ import mlemo
 from mlemo.callbacks.run_folder import run_folder
 from mlemo.data.corpus import Corpus
 from mlemo.data.strings import parts_of
-from mlemo.paths import class_path
 from mlemo.runs.files import CONFIG
 from mlemo.runs.manifest import Manifest, now, read_manifest, sha256, write_manifest
 from mlemo.runs.surroundings import git_state, versions
+from mlemo.utils.serialization import class_path
 
 __all__ = ["RunManifest", "data_fingerprint"]
 

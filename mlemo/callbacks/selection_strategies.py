@@ -14,7 +14,6 @@ from torch import Tensor
 from mlemo.data.collate import BatchedCorpus, FeatureCorpus
 from mlemo.nn.features import TextFeatures
 from mlemo.nn.tfidf import Tfidf
-from mlemo.paths import Recorded
 from mlemo.samplers import (
     AdaptiveBatchSampler,
     ChainAdaptiveBatchSampler,
@@ -24,6 +23,7 @@ from mlemo.samplers import (
     SelectionSampler,
     instance_weights,
 )
+from mlemo.utils.serialization import Recorded
 
 __all__ = ["Adaptive", "Chain", "Hard", "Random", "SelectionStrategy"]
 

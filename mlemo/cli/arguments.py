@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from typing import NoReturn
 
-__all__ = ["CommandParser", "add_trust", "take_trust"]
+__all__ = ["CommandParser", "add_trust"]
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -28,7 +27,7 @@ class CommandParser(argparse.ArgumentParser):
         Raises:
             SystemExit: Always, with status 2.
         """
-        from mlemo.cli.errors import two_lines
+        from mlemo.utils.errors import two_lines
 
         self.exit(2, f"{self.prog}: {two_lines(message)}\n`{self.prog} --help` lists the options\n")
 
@@ -42,22 +41,3 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
         metavar="MODULE",
         help="a module of yours that holds a class which the checkpoint names; it is imported (can be repeated)",
     )
-
-
-def take_trust(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Take ``--trust MODULE`` out of words whose parser does not know it.
-
-    Args:
-        words: A command line.
-
-    Returns:
-        The other words, and the modules.
-
-    Example:
-        >>> take_trust(["--trust", "mine", "--ckpt_path=last.ckpt"])
-        (['--ckpt_path=last.ckpt'], ['mine'])
-    """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--trust", action="append", default=[])
-    options, others = parser.parse_known_args(list(words))
-    return others, options.trust

@@ -1,12 +1,18 @@
-"""Options of ``mlemo classify``."""
+"""``mlemo classify``: the labels of sentences, or of the lines of a file."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlemo.cli.arguments import CommandParser, add_trust
 
-__all__ = ["parser"]
+if TYPE_CHECKING:
+    from mlemo.inference import Classified
+
+__all__ = ["main", "parser"]
 
 DESCRIPTION = """Label sentences, or the lines of a file, with a trained checkpoint."""
 
@@ -22,3 +28,30 @@ def parser() -> CommandParser:
     add("--device", default="cpu", help="device of the model, such as cuda (default: cpu)")
     add_trust(result)
     return result
+
+
+def main(words: Sequence[str]) -> list[Classified]:
+    """Print the labels of sentences, or of the lines of a file.
+
+    Args:
+        words: Arguments after ``classify``.
+
+    Raises:
+        SystemExit: The arguments are invalid, or there is nothing to classify.
+    """
+    from mlemo.cli.texts import print_json, print_table, text_lines
+    from mlemo.inference import load
+
+    own = parser()
+    options = own.parse_args(list(words))
+    try:
+        texts = [*options.texts, *([] if options.file is None else text_lines(options.file))]
+        if not options.texts and options.file is None and not sys.stdin.isatty():
+            texts = text_lines(None)
+        if not texts:
+            own.error("nothing to classify: give sentences, --file, or lines on standard input")
+        results = load(options.ckpt, options.device, options.trust)(texts)
+    except (FileNotFoundError, ValueError) as error:
+        own.error(str(error))
+    (print_json if options.json else print_table)(results)
+    return results

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
-from mlemo.visible import visible
+from mlemo.utils.messages import visible
 
 __all__ = ["main", "script"]
 
@@ -75,17 +75,8 @@ more
 HELP_WORDS = ("-h", "--help")
 TRAINING = ("fit", "validate", "test", "predict")
 READERS = ("classify", "explain", "compare")  #: commands without classes of the user, unless trusted
-#: Path of the function of each other command, which is imported when the command is called.
-TOOLS = {
-    "resume": ("mlemo.cli.resume", "main"),
-    "classify": ("mlemo.predict", "classify"),
-    "explain": ("mlemo.explain", "explain"),
-    "compare": ("mlemo.compare", "main"),
-    "reproduce": ("mlemo.reproduce", "main"),
-    "report": ("mlemo.report", "main"),
-    "sweep": ("mlemo.sweep", "main"),
-    "list": ("mlemo.cli.list", "main"),
-}
+#: Commands with a module of their own in this package, which has the functions `parser` and `main`.
+TOOLS = ("resume", "classify", "explain", "compare", "reproduce", "report", "sweep", "list")
 COMMANDS = (*TRAINING, *TOOLS)
 
 
@@ -158,8 +149,7 @@ def _help(command: str) -> None:
 
 def _tool(command: str) -> Callable[[Sequence[str]], object]:
     """Import the function of a command that is not training."""
-    module, name = TOOLS[command]
-    function: Callable[[Sequence[str]], object] = getattr(import_module(module), name)
+    function: Callable[[Sequence[str]], object] = import_module(f"mlemo.cli.{command}").main
     return function
 
 
@@ -187,7 +177,7 @@ def script(args: Sequence[str] | None = None) -> None:
     except Exception as error:
         if debug or not _of_the_user(error):
             raise
-        from mlemo.cli.errors import short_error
+        from mlemo.utils.errors import short_error
 
         command = " ".join(["mlemo", *words[:1]])
         sys.stderr.write(f"mlemo: {short_error(error)}\nmlemo: `{command} --debug …` shows where it was raised\n")

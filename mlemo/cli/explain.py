@@ -1,13 +1,15 @@
-"""Options of ``mlemo explain``."""
+"""``mlemo explain``: explanations of predictions, and correct and wrong decisions of a run."""
 
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from mlemo.cli.arguments import CommandParser, add_trust
 
-__all__ = ["parser"]
+__all__ = ["main", "parser"]
 
 DESCRIPTION = """Explain predictions of a checkpoint and show right and wrong decisions of a run, as a folder of pages.
 
@@ -34,6 +36,36 @@ def parser() -> CommandParser:
     add("--device", default="cpu", help="device of the model, such as cuda (default: cpu)")
     add_trust(result)
     return result
+
+
+def main(words: Sequence[str]) -> Path:
+    """Write a folder of pages about texts, a run, or both.
+
+    Args:
+        words: Arguments after ``explain``.
+
+    Returns:
+        The index page, ``index.html`` in the folder.
+
+    Raises:
+        SystemExit: The arguments are invalid, a file cannot be read, or there is nothing to explain.
+    """
+    from mlemo.cli.texts import text_lines
+    from mlemo.reporting.explanations.explain import explain
+    from mlemo.utils.messages import visible
+
+    own = parser()
+    options = own.parse_args(list(words))
+    try:
+        texts = [*options.texts, *([] if options.file is None else text_lines(options.file))]
+        report = explain(options, texts)
+    except (OSError, ValueError) as error:
+        own.error(str(error))
+    first_page = report.write(options.output)
+    for note in report.notes:
+        sys.stderr.write(visible(f"note: {note}\n"))
+    sys.stdout.write(visible(f"open {first_page}\n"))
+    return first_page
 
 
 def _count(word: str) -> int:

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterator, Sequence
 
 from mlemo.cli.arguments import CommandParser
-from mlemo.cli.config_files import CONFIGS, config_folder
+from mlemo.utils.config_files import CONFIGS, config_folder
 
 __all__ = ["KINDS", "main", "parser"]
 
@@ -72,7 +72,7 @@ def main(words: Sequence[str]) -> dict[str, dict[str, str]]:
 
 def _entries(kind: str) -> Iterator[tuple[str, str]]:
     if kind == "studies":
-        from mlemo.studies.study_file import DEFINITIONS, load_study
+        from mlemo.experiments.study_file import DEFINITIONS, load_study
 
         for path in sorted(DEFINITIONS.glob("*.yaml")):
             yield path.stem, load_study(path.stem).title
@@ -89,7 +89,7 @@ def _entries(kind: str) -> Iterator[tuple[str, str]]:
     else:
         from importlib import import_module
 
-        import mlemo.cli.parser  # imports each module that has a class which a config can name
+        import mlemo.training.parser  # imports each module that has a class which a config can name
 
         module, base = CLASSES[kind]
         for one in sorted(_subclasses(getattr(import_module(module), base)), key=lambda one: one.__name__):

@@ -1,12 +1,13 @@
-"""Options of ``mlemo report``."""
+"""``mlemo report``: a study's numbers beside the published ones."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from mlemo.cli.arguments import CommandParser
 
-__all__ = ["parser"]
+__all__ = ["main", "parser"]
 
 DESCRIPTION = """\
 Report the finished runs of a study: every metric with its standard deviation over the seeds and a 95 % interval, the
@@ -33,3 +34,51 @@ def parser() -> CommandParser:
         "of the study)")  # fmt: skip
     add("--resamples", type=int, default=5000, metavar="R", help="number of bootstrap resamples (default: 5000)")
     return result
+
+
+def main(words: Sequence[str]) -> Path:
+    """Write the report on the finished runs of a study.
+
+    Args:
+        words: Arguments after ``report``.
+
+    Returns:
+        The page that was written.
+
+    Raises:
+        SystemExit: The command line cannot be understood, or there is nothing to report.
+    """
+    own = parser()
+    options = own.parse_args(list(words))
+    if options.resamples < 1:
+        own.error(f"--resamples must be at least 1, found {options.resamples}")
+    if options.only and options.output is None:
+        own.error("--only needs --output, so that the report on the whole study is not replaced")
+    from rich.console import Console
+
+    from mlemo.experiments.part import part_of_words
+    from mlemo.experiments.study_file import load_study
+    from mlemo.reporting.results import read_results
+    from mlemo.reporting.run_table import run_table
+    from mlemo.reporting.scores import score
+    from mlemo.reporting.study_report import make_report, write_report
+
+    console = Console()
+    try:
+        study = load_study(options.study)
+        if options.compare is not None:
+            study = study.comparing(options.compare)
+        results = read_results(study, options.scale, options.folder, part_of_words(options.only))
+        count = len(results.combinations)
+        console.print(
+            f"{study.name}, scale {options.scale}: scoring {count} combinations", highlight=False, markup=False
+        )
+        scores = score(results, options.resamples)
+        document = make_report(results, scores)
+        output = options.output or options.folder / "reports" / f"{study.name}_{options.scale}"
+        page = write_report(document, run_table(results, scores), output)
+    except (OSError, ValueError) as error:
+        own.error(str(error))
+    for suffix in (".md", ".tex", ".html", ".csv"):
+        console.print(f"written: {page.with_suffix(suffix)}", soft_wrap=True, highlight=False, markup=False)
+    return page

@@ -1,13 +1,18 @@
-"""Options of ``mlemo reproduce``."""
+"""``mlemo reproduce``: tables and figures of the papers by one command."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlemo.cli.arguments import CommandParser
-from mlemo.cli.executors import add_executors
+from mlemo.cli.executor_options import add_executors, executor_of
 
-__all__ = ["parser"]
+if TYPE_CHECKING:
+    from mlemo.experiments.reproduce import Outcome
+
+__all__ = ["main", "parser"]
 
 DESCRIPTION = """\
 Run a study: all its combinations of settings and seeds that have not been run yet, on this machine, a Ray cluster or
@@ -38,3 +43,64 @@ def parser() -> CommandParser:
     add("--retry-failed", action="store_true", help="run failed runs again")
     add("--dry-run", action="store_true", help="list the runs and an estimate of their time, and run nothing")
     return result
+
+
+def main(words: Sequence[str]) -> Outcome | None:
+    """Run what is not yet run of a study, or list the studies.
+
+    Args:
+        words: Arguments after ``reproduce``.
+
+    Returns:
+        How the study stands; ``None`` where no study was named.
+
+    Raises:
+        SystemExit: The command line or the study cannot be understood (2), a run failed (1), or interrupted (130).
+    """
+    own = parser()
+    options = own.parse_args(list(words))
+    from mlemo.experiments.part import part_of_words
+    from mlemo.experiments.reproduce import reproduce
+    from mlemo.experiments.study_file import load_study
+    from mlemo.experiments.variables import variables_of
+
+    if options.study is None:
+        _print_studies()
+        return None
+    try:
+        study = load_study(options.study)
+        if options.scale is None:
+            own.error(f"--scale is missing: {', '.join(study.scales)}")
+        outcome = reproduce(
+            study,
+            options.scale,
+            options.folder,
+            variables=variables_of(options.set),
+            only=part_of_words(options.only),
+            executor=None if options.dry_run else executor_of(options),
+            retry_failed=options.retry_failed,
+            dry_run=options.dry_run,
+        )
+    except (OSError, ValueError) as error:
+        own.error(str(error))
+    except KeyboardInterrupt:
+        own.exit(130, "interrupted; the same command continues\n")
+    if outcome.failures:
+        raise SystemExit(1)
+    return outcome
+
+
+def _print_studies() -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    from mlemo.experiments.study_file import DEFINITIONS, load_study
+    from mlemo.utils.messages import cell
+
+    table = Table("study", "published in", "asks", box=SIMPLE_HEAD, padding=0)
+    for file in sorted(DEFINITIONS.glob("*.yaml")):
+        study = load_study(file.stem)
+        tables = dict.fromkeys([row.table for row in study.published] + [row.table for row in study.published_tests])
+        table.add_row(study.name, cell(", ".join([study.paper, *tables])), cell(study.title))
+    Console().print(table)

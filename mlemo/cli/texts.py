@@ -9,10 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlemo.visible import CONTROL, cell
+from mlemo.utils.messages import CONTROL, cell
 
 if TYPE_CHECKING:
-    from mlemo.predict import Classified
+    from mlemo.inference import Classified
 
 __all__ = ["print_json", "print_table", "text_lines"]
 

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.sparse import csr_array, vstack
 
 from mlemo.data.compressed import read_gzip
-from mlemo.visible import shown
+from mlemo.utils.messages import shown
 
 __all__ = ["ArffTable", "Attribute", "read_arff", "read_attributes"]
 

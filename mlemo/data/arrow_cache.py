@@ -14,8 +14,8 @@ import pyarrow
 import xxhash
 from filelock import FileLock
 
-from mlemo.cache import user_cache
 from mlemo.data.columns import Columns, NotKept
+from mlemo.utils.cache import user_cache
 
 __all__ = ["ArrowCache", "content_key"]
 

@@ -24,8 +24,8 @@ from mlemo.data.loader import ResumableLoader, TrainingSampler, as_is
 from mlemo.data.on_device import OnDevice
 from mlemo.data.split_report import short_texts, split_report
 from mlemo.labels import LabelSpace
-from mlemo.paths import Recorded
 from mlemo.samplers import ShuffledBatchSampler
+from mlemo.utils.serialization import Recorded
 
 __all__ = ["EmotionDataModule", "Split", "TrainingSampler"]
 

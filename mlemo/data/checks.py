@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mlemo.data.corpus import Corpus
-from mlemo.visible import shown
+from mlemo.utils.messages import shown
 
 __all__ = [
     "check_ids",

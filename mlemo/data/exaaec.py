@@ -16,7 +16,7 @@ from mlemo.data.label_words import label_words
 from mlemo.data.splits import stratified_split
 from mlemo.data.tables import read_csv
 from mlemo.labels import LabelSpace
-from mlemo.visible import shown
+from mlemo.utils.messages import shown
 
 __all__ = ["ExaAEC"]
 

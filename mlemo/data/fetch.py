@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from mlemo.cache import user_cache
 from mlemo.data.tables import Table, read_parquet
-from mlemo.fetched import note_fetched
+from mlemo.utils.cache import user_cache
+from mlemo.utils.fetched import note_fetched
 
 __all__ = ["download", "find_file", "hub_table"]
 

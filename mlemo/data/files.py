@@ -22,7 +22,7 @@ from mlemo.data.kept import CODE, add_corpus, code_of, corpus_of
 from mlemo.data.splits import stratified_split
 from mlemo.data.tables import Table, csv_parts, json_lines_parts, most_rows, parquet_parts
 from mlemo.labels import LabelSpace
-from mlemo.visible import shown
+from mlemo.utils.messages import shown
 
 __all__ = ["TextFiles"]
 

@@ -13,7 +13,7 @@ from mlemo.data.corpus import Corpus
 from mlemo.data.fetch import find_file, hub_table
 from mlemo.data.tables import Table, nearest, read_csv, read_text
 from mlemo.labels import LabelSpace
-from mlemo.visible import shown
+from mlemo.utils.messages import shown
 
 __all__ = ["GoEmotions"]
 

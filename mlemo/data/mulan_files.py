@@ -22,7 +22,7 @@ from mlemo.data.checks import listing
 from mlemo.data.compressed import check_mat
 from mlemo.data.tables import nearest
 from mlemo.labels import LabelSpace
-from mlemo.visible import shown
+from mlemo.utils.messages import shown
 
 __all__ = [
     "LabelFile",

@@ -15,7 +15,7 @@ from mlemo.data.fetch import find_file
 from mlemo.data.label_words import label_words
 from mlemo.data.tables import read_text
 from mlemo.labels import LabelSpace
-from mlemo.visible import shown
+from mlemo.utils.messages import shown
 
 __all__ = ["NLPCC2018"]
 

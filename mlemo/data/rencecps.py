@@ -15,7 +15,7 @@ from mlemo.data.corpus import Corpus
 from mlemo.data.label_words import label_words
 from mlemo.data.splits import random_split
 from mlemo.labels import LabelSpace
-from mlemo.visible import shown
+from mlemo.utils.messages import shown
 
 __all__ = ["RenCECps"]
 

@@ -13,7 +13,7 @@ from mlemo.data.fetch import find_file
 from mlemo.data.label_words import label_words
 from mlemo.data.tables import read_csv
 from mlemo.labels import LabelSpace
-from mlemo.visible import shown
+from mlemo.utils.messages import shown
 
 __all__ = ["SemEval2018"]
 

@@ -14,7 +14,7 @@ from mlemo.data.fetch import find_file, hub_table
 from mlemo.data.label_words import label_words
 from mlemo.data.tables import Table, nearest, read_csv
 from mlemo.labels import LabelSpace
-from mlemo.visible import shown
+from mlemo.utils.messages import shown
 
 __all__ = ["SemEval2025"]
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mlemo.data.checks import check_ids, invisible
 from mlemo.labels import LabelSpace
-from mlemo.visible import shown
+from mlemo.utils.messages import shown
 
 __all__ = ["Table", "nearest"]
 

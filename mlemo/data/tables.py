@@ -19,7 +19,7 @@ import pyarrow.parquet
 
 from mlemo.data.compressed import parquet_batches
 from mlemo.data.table import Table, nearest
-from mlemo.visible import shown
+from mlemo.utils.messages import shown
 
 __all__ = [
     "Table",

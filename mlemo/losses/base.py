@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mlemo.losses.gather import gather_batch
-from mlemo.paths import Recorded
+from mlemo.utils.serialization import Recorded
 
 __all__ = [
     "BatchLoss",

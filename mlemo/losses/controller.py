@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mlemo.paths import Recorded
+from mlemo.utils.serialization import Recorded
 
 __all__ = ["FixedWeights", "WeightController"]
 

@@ -22,8 +22,8 @@ from mlemo.losses.base import MultiTermLoss
 from mlemo.losses.controller import WeightController
 from mlemo.metrics import MultiLabelMetrics
 from mlemo.models.optimization import Optimization
-from mlemo.paths import Recorded
-from mlemo.seeding import seed_step, step_seed
+from mlemo.utils.seeding import seed_step, step_seed
+from mlemo.utils.serialization import Recorded
 
 __all__ = ["MultiLabelModel", "Parts"]
 

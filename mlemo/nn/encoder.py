@@ -17,7 +17,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, BertConfig, BertM
 from mlemo.nn.encoder_files import read_files, write_files
 from mlemo.nn.encoder_reference import note_commit
 from mlemo.nn.wordpiece import train_wordpiece
-from mlemo.paths import Recorded
+from mlemo.utils.serialization import Recorded
 
 __all__ = [
     "EncoderSource",

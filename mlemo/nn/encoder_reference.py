@@ -10,7 +10,7 @@ from pathlib import Path
 from transformers.utils import cached_file
 from transformers.utils.hub import extract_commit_hash
 
-from mlemo.fetched import note_fetched
+from mlemo.utils.fetched import note_fetched
 
 __all__ = ["commit_of", "differences", "file_hashes", "note_commit"]
 

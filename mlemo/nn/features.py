@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import Tensor
 
-from mlemo.paths import component_from_dict, component_to_dict
 from mlemo.text import TextCleaning, cleaning_from_dict, cleaning_to_dict
 from mlemo.text.readable import readable
+from mlemo.utils.serialization import component_from_dict, component_to_dict
 
 __all__ = ["TextFeatures", "features_from_dict", "features_to_dict"]
 

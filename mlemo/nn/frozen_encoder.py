@@ -15,8 +15,6 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
-from mlemo.cache import user_cache
-from mlemo.hardware import has_bf16
 from mlemo.nn.encoder import Pretrained
 from mlemo.nn.encoder_properties import is_causal, max_length
 from mlemo.nn.encoder_reference import differences, file_hashes
@@ -24,6 +22,8 @@ from mlemo.nn.feature_cache import read_features, write_features
 from mlemo.nn.features import TextFeatures
 from mlemo.nn.pooling import Pooling, pool
 from mlemo.text import TextCleaning, cleaning_to_dict
+from mlemo.utils.cache import user_cache
+from mlemo.utils.hardware import has_bf16
 
 __all__ = ["FrozenEncoder"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mlemo.visible import shown
+from mlemo.utils.messages import shown
 
 __all__ = ["Lexicon"]
 

@@ -13,7 +13,7 @@ from transformers import BitsAndBytesConfig
 
 from mlemo.nn.encoder import EncoderSource, Pretrained
 from mlemo.nn.encoder_reference import commit_of, differences, file_hashes
-from mlemo.paths import component_from_dict, component_to_dict
+from mlemo.utils.serialization import component_from_dict, component_to_dict
 
 __all__ = ["Lora", "stored_source"]
 

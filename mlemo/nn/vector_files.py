@@ -13,7 +13,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from mlemo.visible import shown
+from mlemo.utils.messages import shown
 
 __all__ = ["read_vectors"]
 

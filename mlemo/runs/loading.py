@@ -16,13 +16,13 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from torch import Tensor
 
 from mlemo.models import MultiLabelModel
-from mlemo.paths import class_path, import_trusted, stored_class
 from mlemo.runs.files import BEST, LAST
 from mlemo.runs.latest import latest
 from mlemo.runs.limits import check_archive, check_content, no_larger_than
 from mlemo.runs.manifest import manifest_checkpoint
 from mlemo.runs.stored_config import NOT_NEEDED, check_classes, only_known_imports
 from mlemo.thresholds import rules_from_checkpoint
+from mlemo.utils.serialization import class_path, import_trusted, stored_class
 
 __all__ = ["ReadAlready", "find_checkpoint", "load_model", "read_checkpoint", "take_over"]
 

@@ -20,16 +20,15 @@ from tokenizers.pre_tokenizers import PreTokenizer
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from mlemo.callbacks.batch_selection import SelectionStrategy
 from mlemo.data import EmotionDataModule
 from mlemo.losses import Loss, WeightController
 from mlemo.models import MultiLabelModel
 from mlemo.nn.encoder import EncoderSource
 from mlemo.nn.features import TextFeatures
-from mlemo.paths import PACKAGES, import_trusted, stored_class
 from mlemo.runs.limits import read_yaml
 from mlemo.text import TextCleaning
 from mlemo.thresholds import ThresholdRule
+from mlemo.utils.serialization import PACKAGES, Recorded, import_trusted, stored_class
 
 __all__ = [
     "INFERENCE",
@@ -52,7 +51,7 @@ NOT_NEEDED = ("loss", "optimization", "encoder")
 #: What a class of a module that the user has imported must be derived from, as libraries have other classes as well.
 BASES: tuple[type, ...] = (
     MultiLabelModel, EmotionDataModule, Callback, Loss, WeightController, ThresholdRule, EncoderSource, TextFeatures,
-    TextCleaning, SelectionStrategy, PreTokenizer, Optimizer, LRScheduler, Logger, Strategy, Accelerator, Profiler,
+    TextCleaning, Recorded, PreTokenizer, Optimizer, LRScheduler, Logger, Strategy, Accelerator, Profiler,
     Precision, ClusterEnvironment, CheckpointIO, LayerSync,
 )  # fmt: skip
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
-from mlemo.paths import component_from_dict, component_to_dict
+from mlemo.utils.serialization import component_from_dict, component_to_dict
 
 __all__ = ["TextCleaning", "check_choice", "cleaning_from_dict", "cleaning_to_dict"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlemo.visible import SURROGATE
+from mlemo.utils.messages import SURROGATE
 
 __all__ = ["LONGEST", "readable"]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_warn
 
-from mlemo.paths import component_from_dict, component_to_dict, plain
 from mlemo.thresholds.base import ThresholdRule
+from mlemo.utils.serialization import component_from_dict, component_to_dict, plain
 
 __all__ = ["rule_from_dict", "rule_of_inference", "rule_to_dict", "rules_from_checkpoint", "rules_to_checkpoint"]
 

@@ -27,8 +27,8 @@ from pathlib import Path
 from scipy import stats
 
 from mlemo.metrics import holm
-from mlemo.reports.tables import markdown_escape, tex_escape
-from mlemo.reports.units import number
+from mlemo.reporting.units import number
+from mlemo.utils.tables import markdown_escape, tex_escape
 
 FORMER = "95 % percentile bootstrap interval, "
 PAIRED = "Paired bootstrap on the same test samples, seeds drawn as well."
@@ -50,7 +50,7 @@ class Table:
 
 
 def read_number(cell: str) -> float:
-    """A number as :func:`mlemo.reports.units.number` prints it; NaN for none."""
+    """A number as :func:`mlemo.reporting.units.number` prints it; NaN for none."""
     try:
         return float(cell.replace("−", "-").replace(",", ""))
     except ValueError:

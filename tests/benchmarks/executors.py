@@ -13,17 +13,17 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from mlemo.executors import Executor, Job, LocalExecutor
+from mlemo.experiments.executors import Executor, Job, LocalExecutor
 
 
 def make(name: str, workers: int) -> Executor:
     """An executor of this machine."""
     if name == "ray":
-        from mlemo.executors.ray import RayExecutor
+        from mlemo.experiments.executors.ray import RayExecutor
 
         return RayExecutor("local", workers)
     if name == "submitit":
-        from mlemo.executors.submitit import SubmititExecutor
+        from mlemo.experiments.executors.submitit import SubmititExecutor
 
         return SubmititExecutor("local", ["timeout_min=60"], workers)
     return LocalExecutor(workers)

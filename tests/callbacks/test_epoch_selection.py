@@ -16,8 +16,8 @@ from torch.utils.data import DataLoader
 
 from mlemo.callbacks import BestCheckpoint, EarlyStopping
 from mlemo.callbacks.monitoring import mode_of
+from mlemo.experiments.selection import kept_epoch
 from mlemo.models.optimization import Optimization
-from mlemo.studies.selection import kept_epoch
 
 NAN = math.nan
 FALLING = [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05]

@@ -17,7 +17,7 @@ import mlemo.metrics.intervals
 from mlemo.callbacks import Results, ThresholdTuning
 from mlemo.callbacks.results import _program
 from mlemo.metrics import bootstrap_interval, expected_calibration_error
-from mlemo.predictions import read_predictions
+from mlemo.runs.predictions import read_predictions
 from mlemo.thresholds import AtLeastOne, Calibrated, PerClassThreshold
 
 Maker = Callable[..., Any]

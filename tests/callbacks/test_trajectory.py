@@ -16,9 +16,9 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from mlemo import training
 from mlemo.callbacks import Trajectory
 from mlemo.callbacks.monitoring import MONITOR
+from mlemo.experiments import selection
 from mlemo.metrics import MultiLabelMetrics
-from mlemo.predictions import read_predictions
-from mlemo.studies import selection
+from mlemo.runs.predictions import read_predictions
 from mlemo.thresholds import CrossFittedThreshold, PerClassThreshold, cross_fitted_decisions
 
 WORDS = [

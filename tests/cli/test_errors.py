@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mlemo.cli import main, script
-from mlemo.cli.errors import short_error
+from mlemo.utils.errors import short_error
 
 FIXTURES = Path(__file__).parents[1] / "data"
 SIZES = ["--data.size=24", "--data.val_size=12", "--data.test_size=12"]

@@ -7,9 +7,10 @@ import pytest
 
 import mlemo.losses
 import mlemo.thresholds
-from mlemo.cli import config_files, main
-from mlemo.cli.config_files import config_folder, with_configs
+from mlemo.cli import main
 from mlemo.cli.list import KINDS
+from mlemo.utils import config_files
+from mlemo.utils.config_files import config_folder, with_configs
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -23,7 +24,7 @@ def test_everything_that_a_config_can_name_is_listed(capsys: pytest.CaptureFixtu
     assert {name for name in mlemo.thresholds.__all__ if name.endswith("Threshold")} <= set(found["rules"])
     assert {"Pretrained", "Lora", "FromScratch", "WordVectors"} == set(found["encoders"])
     assert {"FrozenEncoder", "Tfidf"} <= set(found["features"])
-    assert len(found["studies"]) == len(list((ROOT / "mlemo" / "studies" / "definitions").glob("*.yaml")))
+    assert len(found["studies"]) == len(list((ROOT / "mlemo" / "experiments" / "definitions").glob("*.yaml")))
     assert "configs/experiment/synthetic.yaml" in found["configs"]
     for kind in KINDS[:-1]:
         assert found[kind]
@@ -52,7 +53,7 @@ def test_config_files_are_found_in_any_folder(tmp_path: Path, monkeypatch: pytes
 def test_config_files_of_an_installed_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = tmp_path / "share" / "mlemo" / "configs" / "experiment"
     place.mkdir(parents=True)
-    monkeypatch.setattr(config_files, "__file__", str(tmp_path / "lib" / "mlemo" / "cli" / "config_files.py"))
+    monkeypatch.setattr(config_files, "__file__", str(tmp_path / "lib" / "mlemo" / "utils" / "config_files.py"))
     monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path))
     assert config_folder() == place.parent
 

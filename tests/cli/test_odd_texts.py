@@ -130,7 +130,7 @@ def test_a_line_of_ten_megabytes(
     output = clean(capsys.readouterr())
     assert "9,880,000" in output
     assert len(output) < 20_000
-    monkeypatch.setattr("mlemo.explain.MOST_WORDS", 20)
+    monkeypatch.setattr("mlemo.reporting.explanations.explain.MOST_WORDS", 20)
     main(["explain", "--ckpt", str(run), "--file", "long.txt", "--neighbors=0", "--examples=1"])
     output = clean(capsys.readouterr())
     assert "Text 2: its first 20 words are explained" in output

@@ -6,7 +6,7 @@ import pytest
 from pyarrow import parquet
 
 from mlemo.data.fetch import download, find_file, hub_table
-from mlemo.fetched import fetched
+from mlemo.utils.fetched import fetched
 
 HOW = "Ask the authors."
 

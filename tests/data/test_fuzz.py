@@ -30,7 +30,7 @@ from mlemo.data.arff import read_arff
 from mlemo.labels import LabelSpace
 from mlemo.nn.lexicon import Lexicon
 from mlemo.nn.vector_files import read_vectors
-from mlemo.predictions import Predictions, read_predictions, write_predictions
+from mlemo.runs.predictions import Predictions, read_predictions, write_predictions
 
 SECONDS = float(os.environ.get("MLEMO_FUZZ_SECONDS", "4"))
 SEED = int(os.environ.get("MLEMO_FUZZ_SEED", "0"))

@@ -11,10 +11,10 @@ from transformers import PreTrainedTokenizerBase, RobertaConfig, RobertaModel
 from mlemo.batch import PromptLayout
 from mlemo.callbacks import LabelShuffle
 from mlemo.data import Corpus, TokenizedCorpus
+from mlemo.inference import load
 from mlemo.models import BertWDL
 from mlemo.nn.encoder import EncoderSource
 from mlemo.nn.prompt_order import prompt_orders, reorder_prompt
-from mlemo.predict import load
 
 Maker = Callable[..., Any]
 LAYOUTS = get_args(PromptLayout)

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from mlemo.batch import Batch, FeatureInput
 from mlemo.data import Corpus, EmotionDataModule, Split
+from mlemo.inference import load
 from mlemo.labels import LabelSpace
 from mlemo.losses import FocalLoss
 from mlemo.models import FeatureModel
 from mlemo.nn.features import TextFeatures
 from mlemo.nn.tfidf import Tfidf
-from mlemo.predict import load
 
 Maker = Callable[..., Any]
 SPACE = LabelSpace(("joy", "fear"))

@@ -14,11 +14,11 @@ import torch
 import mlemo
 from mlemo.cli import main
 from mlemo.data import Corpus
+from mlemo.inference import load
 from mlemo.models import FrozenHead, Optimization
 from mlemo.nn.frozen_encoder import FrozenEncoder
 from mlemo.nn.tfidf import Tfidf
-from mlemo.predict import load
-from mlemo.predictions import read_predictions
+from mlemo.runs.predictions import read_predictions
 
 Maker = Callable[..., Any]
 

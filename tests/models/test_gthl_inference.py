@@ -16,7 +16,7 @@ from mlemo.cli import main
 from mlemo.data import Corpus
 from mlemo.metrics import MultiLabelMetrics
 from mlemo.models import GTHLEmo
-from mlemo.predictions import read_predictions
+from mlemo.runs.predictions import read_predictions
 from mlemo.thresholds import PerClassThreshold, rule_from_dict
 from mlemo.training import MlemoCLI
 

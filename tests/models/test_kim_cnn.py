@@ -16,7 +16,7 @@ from mlemo.data import Corpus, TokenizedCorpus
 from mlemo.models import KimCNN, Optimization
 from mlemo.nn.encoder import FromScratch
 from mlemo.nn.words import WordVectors
-from mlemo.predictions import read_predictions
+from mlemo.runs.predictions import read_predictions
 from mlemo.text import Tweets
 
 Maker = Callable[..., Any]

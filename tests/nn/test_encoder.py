@@ -9,10 +9,10 @@ from torch import nn
 from transformers import AutoModel, BertConfig, BertTokenizer, ModernBertConfig, RobertaConfig, RobertaModel
 
 from mlemo.data import Corpus, SyntheticEmotions
-from mlemo.fetched import fetched
 from mlemo.nn.encoder import FromScratch, Pretrained, restore_encoder, save_encoder
 from mlemo.nn.encoder_properties import max_length
 from mlemo.nn.frozen_encoder import FrozenEncoder
+from mlemo.utils.fetched import fetched
 
 PROBES = ["I was so happy", "UNSEEN Café, words!", "joy [MASK] fear", "", "by  the\tsea 海"]
 

@@ -14,13 +14,13 @@ import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 from transformers import AutoModel, AutoTokenizer, RobertaConfig, RobertaModel
 
-from mlemo.cache import user_cache
 from mlemo.data import Corpus
 from mlemo.nn import frozen_encoder
 from mlemo.nn.features import TextFeatures, features_from_dict, features_to_dict
 from mlemo.nn.frozen_encoder import FrozenEncoder
 from mlemo.nn.tfidf import TOKEN, Tfidf
 from mlemo.text import Tweets
+from mlemo.utils.cache import user_cache
 
 Maker = Callable[..., FrozenEncoder]
 

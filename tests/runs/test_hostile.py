@@ -19,8 +19,8 @@ from strangers import ALL, DAMAGES, MODULE, PASSED_OVER, REFUSED, STRANGE, Touch
 
 import mlemo
 from mlemo.cli import main, script
-from mlemo.explanations.corpora import corpus_of
 from mlemo.nn.features import features_from_dict
+from mlemo.reporting.explanations.corpora import corpus_of
 from mlemo.runs.loading import read_checkpoint
 
 #: Environment variable with which each stranger goes through each command, which takes minutes.

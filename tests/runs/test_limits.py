@@ -10,10 +10,10 @@ from torch import nn
 
 from mlemo.nn import encoder_files
 from mlemo.nn.encoder_files import NAMES, write_files
-from mlemo.paths import stored_class
 from mlemo.runs import limits
 from mlemo.runs.limits import check_archive, check_content, no_larger_than, read_yaml
 from mlemo.runs.stored_config import check_classes
+from mlemo.utils.serialization import stored_class
 
 
 def test_shared_values_are_allowed_while_they_stay_few() -> None:

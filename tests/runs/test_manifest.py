@@ -15,9 +15,9 @@ import mlemo
 from mlemo.callbacks.run_manifest import data_fingerprint
 from mlemo.cli import main
 from mlemo.data import Corpus, SyntheticEmotions
-from mlemo.predictions import read_predictions
 from mlemo.runs.loading import find_checkpoint
 from mlemo.runs.manifest import Manifest, is_tested, manifest_checkpoint, read_manifest, sha256, write_manifest
+from mlemo.runs.predictions import read_predictions
 
 BEST = "checkpoints/best.ckpt"
 

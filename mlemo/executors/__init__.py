@@ -1,6 +1,0 @@
-"""Executors: where the trainings of studies and sweeps run, each in a process of its own."""
-
-from mlemo.executors.base import BUSY, RETRIES, Ended, Executor, Job
-from mlemo.executors.local import LocalExecutor
-
-__all__ = ["BUSY", "RETRIES", "Ended", "Executor", "Job", "LocalExecutor"]

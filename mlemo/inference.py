@@ -1,0 +1,141 @@
+"""Classification of texts with a trained checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, overload
+
+import torch
+from torch import Tensor
+
+from mlemo.batch import FeatureInput
+from mlemo.data.collate import batched
+from mlemo.data.corpus import Corpus
+from mlemo.models import FeatureModel, MultiLabelModel, TextModel
+from mlemo.runs.loading import find_checkpoint, load_model, read_checkpoint
+from mlemo.thresholds import FixedThreshold, ThresholdRule, rule_of_inference, rules_from_checkpoint
+
+__all__ = ["Classified", "Classifier", "classifier_of", "load"]
+
+
+@dataclass(frozen=True)
+class Classified:
+    """One classified text.
+
+    Args:
+        text: The given text.
+        labels: Names of the decided labels, in label order.
+        probabilities: Probability of every label, by name.
+    """
+
+    text: str
+    labels: list[str]
+    probabilities: dict[str, float]
+
+
+class Classifier:
+    """A trained model with its tokenizer and decision rule, called with a text or a list of texts.
+
+    Args:
+        model: A trained model that reads texts.
+        rule: Fitted decision rule.
+        batch_size: Texts per forward pass.
+    """
+
+    def __init__(self, model: MultiLabelModel, rule: ThresholdRule, batch_size: int = 64) -> None:
+        self.model, self.rule, self.batch_size = model.eval(), rule, batch_size
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the labels in official order."""
+        return self.model.label_space.names
+
+    def probabilities(self, texts: Sequence[str]) -> Tensor:
+        """Compute probabilities ``(N, C)`` on the CPU, with rows in the order of the texts."""
+        space, count = self.model.label_space, len(texts)
+        if not count:
+            return torch.zeros(0, len(space))
+        corpus = Corpus(space, torch.zeros(count, len(space)), [str(row) for row in range(count)], texts=list(texts))
+        dataset = batched(corpus, self.model.data_input)
+        order = dataset.lengths.argsort(descending=True, stable=True)  # similar lengths together: little padding
+        result = torch.empty(count, len(space))
+        with torch.inference_mode():
+            for rows in order.split(self.batch_size):
+                batch = self.model.transfer_batch_to_device(dataset.__getitems__(rows), self.model.device, 0)
+                result[rows] = self.model.predict_logits(batch).float().sigmoid().cpu()
+        return result
+
+    @overload
+    def __call__(self, texts: str) -> Classified: ...  # type: ignore[overload-overlap]  # a str is a sequence too
+
+    @overload
+    def __call__(self, texts: Sequence[str]) -> list[Classified]: ...
+
+    def __call__(self, texts: str | Sequence[str]) -> Classified | list[Classified]:
+        """Classify one text, or several at once.
+
+        Raises:
+            TypeError: A text is not a string.
+        """
+        several = [texts] if isinstance(texts, str) else list(texts)
+        for item in several:
+            if not isinstance(item, str):
+                raise TypeError(f"texts must be strings, found {type(item).__name__}: {item!r}")
+        probabilities = self.probabilities(several)
+        decisions = self.rule.predict(probabilities)
+        results = [
+            Classified(text, self.model.label_space.decode(decided), dict(zip(self.labels, row)))
+            for text, decided, row in zip(several, decisions.tolist(), probabilities.tolist())
+        ]
+        return results[0] if isinstance(texts, str) else results
+
+
+def load(path: str | Path, device: str | torch.device = "cpu", trust: Iterable[str] = ()) -> Classifier:
+    """Load a classifier from a checkpoint file, or from a run's folder (its best checkpoint).
+
+    A checkpoint is loaded as data: code in it is not run, and classes of the user are found only in imported or trusted
+    modules.
+
+    Args:
+        path: ``….ckpt``, or the folder of a run.
+        device: Where the model computes.
+        trust: Modules to import, whose classes the checkpoint may name.
+
+    Returns:
+        A ``Classifier``; ``load(path)("some text")`` returns labels, probabilities and decisions.
+
+    Raises:
+        FileNotFoundError: The file or folder, or the frozen encoder named by the checkpoint, does not exist.
+        ValueError: The checkpoint is damaged, not of a text model of mlemo, or of a missing or untrusted class, or its
+            frozen encoder differs from that of training.
+    """
+    file = find_checkpoint(path)
+    return classifier_of(read_checkpoint(file), file, device, trust)
+
+
+def classifier_of(
+    checkpoint: dict[str, Any], file: Path, device: str | torch.device = "cpu", trust: Iterable[str] = ()
+) -> Classifier:
+    """Create a classifier from a loaded checkpoint; see `load`.
+
+    Args:
+        checkpoint: A checkpoint loaded by `mlemo.runs.loading.read_checkpoint`.
+        file: File of the checkpoint, for error messages.
+        device: Where the model computes.
+        trust: Modules to import, whose classes the checkpoint may name.
+
+    Raises:
+        FileNotFoundError: The frozen encoder named by the checkpoint does not exist.
+        ValueError: The checkpoint's model does not classify texts, or cannot be loaded.
+    """
+    model = load_model(checkpoint, file, trust)
+    holds = f"{file} holds a {checkpoint['model_class']}"
+    if not isinstance(model, TextModel | FeatureModel):
+        raise ValueError(f"{holds}, which does not classify texts")
+    if model.data_input == FeatureInput(None):
+        raise ValueError(f"{holds} over a tabular corpus, which does not classify texts")
+    rules = rules_from_checkpoint(checkpoint, model.inferences[0])
+    rule = rule_of_inference(rules, model.prediction_inference) if rules else FixedThreshold(0.5)
+    return Classifier(model.to(device), rule)

@@ -1,0 +1,63 @@
+"""Heat map of the gain of each class over a baseline."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure as Drawing
+
+from mlemo.callbacks.figures import MOST_LABELS
+from mlemo.experiments.study import Figure
+from mlemo.reporting.classes import class_values
+from mlemo.reporting.figure_style import LETTER, Words, grid, name_places, numbers_in_cells
+from mlemo.reporting.panels import by_panel, chosen
+from mlemo.reporting.results import Results, trained
+from mlemo.reporting.scores import Scores
+from mlemo.reporting.units import number
+
+__all__ = ["class_gain"]
+
+
+def class_gain(figure: Figure, results: Results, scores: Scores, say: Words) -> tuple[Drawing, str]:
+    """Draw the gain of each label over the baseline per class, in points; classes by descending training samples.
+
+    As Fig. 2 of Hu et al. (2025). Means over the seeds are compared. At most `MOST_LABELS` classes are shown.
+
+    Raises:
+        ValueError: The baseline and the other labels have no finished runs in common.
+        FileNotFoundError: A run has no table of classes.
+    """
+    column = results.study.class_metrics[figure.metric]
+    panels: dict[tuple[str, ...], pd.DataFrame] = {}
+    for title, combinations in by_panel(trained(chosen(figure, results)), (figure.across,)).items():
+        tables = {dict(own.labels)[figure.across]: class_values(own) for own in combinations}
+        if figure.baseline in tables and len(tables) > 1:
+            means = pd.DataFrame({label: table[column].mean(axis=1) for label, table in tables.items()})
+            order = (
+                tables[figure.baseline]["training_positives"].mean(axis=1).sort_values(ascending=False, kind="stable")
+            )
+            gains = 100 * means.sub(means[figure.baseline], axis=0).drop(columns=figure.baseline)
+            some = (f"{MOST_LABELS} of {len(order):,} classes",) if len(order) > MOST_LABELS else ()
+            panels[(*title, *some)] = gains.loc[order.index[:MOST_LABELS]].T
+    if not panels:
+        raise ValueError(f"no combination has finished runs of {figure.across} {figure.baseline} and another label")
+    lines, columns = (max(size) for size in zip(*(gains.shape for gains in panels.values())))
+    names = LETTER * max(len(str(name)) for gains in panels.values() for name in gains.index)
+    drawing, axes = grid(len(panels), min(names + 1.6 + 0.5 * columns, 14.0), 1.8 + 0.35 * lines)
+    largest = max(float(np.nanmax(gains.abs().to_numpy())) for gains in panels.values()) or 1.0
+    for place, (title, gains) in zip(axes, panels.items()):
+        values = gains.to_numpy()
+        image = place.imshow(np.ma.masked_invalid(values), cmap="RdBu", vmin=-largest, vmax=largest, aspect="auto")
+        numbers_in_cells(place, values, [[number(value, 1, "+") for value in row] for row in values])
+        name_places(place, [say(str(name)) for name in gains.columns])
+        place.set_yticks(range(gains.shape[0]), [say(name) for name in gains.index])
+        place.set_title("\n".join(map(say, title)), fontsize=9)
+    drawing.colorbar(image, ax=axes, label=f"{say(figure.metric)} over {say(figure.baseline)}, points")
+    parts = [
+        f"Heat map of {figure.metric} over {figure.baseline}, in points, classes with most training samples first."
+    ]
+    for title, gains in panels.items():
+        for label, row in gains.iterrows():
+            numbers = "; ".join(f"{name} {number(float(value), 1, '+')}" for name, value in row.items())
+            parts.append(f"{', '.join([*title, str(label)])}: {numbers}.")
+    return drawing, " ".join(parts)

@@ -1,1 +1,0 @@
-"""Studies: published figures and baselines, each made again by one command."""

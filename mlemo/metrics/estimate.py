@@ -12,8 +12,9 @@ distribution with the degrees of freedom of Satterthwaite (1946),
 
     ν = V² / ((MS / S)² / (S − 1)),
 
-summed over both systems for a difference. Each end of the interval keeps the shape of the resamples: with q the
-quantile of the resamples and z that of the normal distribution, the lower end is
+summed over both systems for a difference, and at least S − 1 of the system with the fewest runs, which is the bound of
+Welch (1947) for variances that add: the subtraction of I can make V smaller than MS / S. Each end of the interval keeps
+the shape of the resamples: with q the quantile of the resamples and z that of the normal distribution, the lower end is
 
     θ − (t_ν / z) √((θ − q)² + z² V_seeds),
 
@@ -134,12 +135,14 @@ def _combine(values: Array, systems: list[tuple[Array, float]]) -> Estimate:
     defined = ~np.isnan(values[1:])
     resampled = np.sort(values[1:][defined])
     seeds = uncertain = 0.0
+    fewest = np.inf
     for runs, factor in systems:
         if len(runs) > 1 and factor and len(resampled):
             between = float(runs[:, 0].var(ddof=1))
             own = runs[:, 1:][:, defined] - runs[:, :1]
             seeds += factor * max(0.0, between - float(own.var(axis=0, ddof=1).mean()))
             uncertain += (factor * between) ** 2 / (len(runs) - 1)
+            fewest = min(fewest, len(runs) - 1)
     total = seeds + (float(resampled.var()) if len(resampled) else 0.0)
-    degrees = total**2 / uncertain if total > 0 and uncertain > 0 else np.inf
+    degrees = max(total**2 / uncertain, fewest) if total > 0 and uncertain > 0 else np.inf
     return Estimate(float(values[0]), resampled, seeds, degrees)

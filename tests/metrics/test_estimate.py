@@ -46,6 +46,20 @@ def test_what_resamples_move_in_each_run_alone_is_no_spread_of_the_seeds():
     assert estimate(system(list(0.5 + spread))).seed_variance == pytest.approx(spread.var(ddof=1) / 30)
 
 
+@pytest.mark.parametrize("count", [2, 3])
+def test_the_degrees_of_freedom_are_never_fewer_than_those_of_the_seeds(count):
+    """They fell to 0.01, and intervals of F1 reached from −1e98 to 1e98."""
+    runs = system([0.5, 0.52, 0.51][:count], spread=0.001)
+    runs[:2, 1:] += np.array([[1.0], [-1.0]]) * np.random.default_rng(2).normal(0, 0.02, runs.shape[1] - 1)
+    found = estimate(runs)  # resamples move two runs in opposite directions, and their mean little
+    assert found.seed_variance == 0
+    assert found.degrees == count - 1
+    low, _, high = found.interval(0.95)
+    assert (high - low) / 2 == pytest.approx(stats.t.ppf(0.975, count - 1) * found.resampled.std(), rel=0.1)
+    other = estimate_difference(runs, system([0.5, 0.52, 0.48, 0.5], spread=0.001, seed=1))
+    assert other.degrees >= count - 1
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (2, 2), (3, 3), (2, 5), (1, 3), (4, 1)])
 def test_p_is_below_alpha_where_the_interval_leaves_zero_out(shape):
     generator = np.random.default_rng(0)

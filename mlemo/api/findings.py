@@ -47,6 +47,7 @@ def study_of(variants: Sequence[str]) -> Study:
         compare=VARIANT,
         published=(),
         published_tests=(),
+        claims=(),
         figures=(),
         notes=(),
     )

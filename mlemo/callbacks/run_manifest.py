@@ -16,12 +16,16 @@ import mlemo
 from mlemo.callbacks.run_folder import run_folder
 from mlemo.data.corpus import Corpus
 from mlemo.data.strings import parts_of
+from mlemo.nn.encoder import EncoderSource
+from mlemo.nn.encoder_reference import public_name
+from mlemo.nn.features import TextFeatures
+from mlemo.nn.frozen_encoder import FrozenEncoder
 from mlemo.runs.files import CONFIG
 from mlemo.runs.manifest import Manifest, now, read_manifest, sha256, write_manifest
 from mlemo.runs.surroundings import git_state, versions
 from mlemo.utils.serialization import class_path
 
-__all__ = ["RunManifest", "data_fingerprint"]
+__all__ = ["RunManifest", "data_fingerprint", "model_facts"]
 
 PACKAGES = ("mlemo", "torch", "lightning", "transformers")
 SPLITS = ("train", "val", "test")
@@ -58,6 +62,7 @@ class RunManifest(Callback):
             name=self.name if before is None or self.name is not None else before.name,
             config=sha256(config) if config.is_file() else None,
             data=data_fingerprint(trainer.datamodule, self.settings),  # type: ignore[attr-defined]  # set by Trainer.fit
+            model=model_facts(pl_module),
             versions=versions(PACKAGES),
             git=git_state(Path(mlemo.__file__).parents[1]),
         )
@@ -109,6 +114,36 @@ def data_fingerprint(data: LightningDataModule, settings: Mapping[str, Any]) -> 
         "settings": dict(settings),
         "splits": {split: {"rows": len(corpus), "sha256": _checksum(corpus)} for split, corpus in splits.items()},
     }
+
+
+def model_facts(model: LightningModule) -> dict[str, Any]:
+    """Describe a model whose network is created.
+
+    Returns:
+        ``class``: dotted path; ``parameters`` and ``trained``: numbers of parameters; ``encoder``, if there is one:
+        ``name``, ``pretrained``, and of a trained encoder also ``type``, ``layers``, ``width`` and ``parameters``.
+    """
+    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+    facts: dict[str, Any] = {
+        "class": class_path(type(model)),
+        "parameters": sum(size for size, _ in sizes),
+        "trained": sum(size for size, trained in sizes if trained),
+    }
+    encoder, source = getattr(model, "encoder", None), getattr(model, "source", None)
+    if isinstance(source, EncoderSource) and encoder is not None:
+        facts["encoder"] = {
+            "name": type(source).__name__ if source.pretrained is None else public_name(source.pretrained.name),
+            "pretrained": source.pretrained is not None,
+            "type": getattr(encoder.config, "model_type", None),
+            "layers": getattr(encoder.config, "num_hidden_layers", None),
+            "width": getattr(encoder.config, "hidden_size", None),
+            "parameters": sum(parameter.numel() for parameter in encoder.parameters()),
+        }
+    elif isinstance(features := getattr(model, "features", None), FrozenEncoder):
+        facts["encoder"] = {"name": public_name(features.encoder), "pretrained": True}
+    elif isinstance(features, TextFeatures):
+        facts["encoder"] = {"name": type(features).__name__, "pretrained": False}
+    return facts
 
 
 def _checksum(corpus: Corpus) -> str:

@@ -10,10 +10,11 @@ from mlemo.cli.arguments import CommandParser
 __all__ = ["main", "parser"]
 
 DESCRIPTION = """\
-Report the finished runs of a study: every metric with its standard deviation over the seeds and a 95 % interval, the
-published number, differences with tests, classes, figures, provenance of the runs, and missing runs.
-Nothing is run. Markdown, LaTeX and one self-contained HTML page are written, with figures as PNG, SVG and PDF,
-and the numbers of each run as CSV.
+Report the finished runs of a study: verdicts on its claims with a forest plot, what ran, every metric with its standard
+deviation over the seeds and a 95 % interval, the published number, differences with tests, classes, figures,
+provenance of the runs, and missing runs. Nothing is run. Written are Markdown, LaTeX and one self-contained HTML page,
+with figures as PNG, SVG and PDF; the numbers of each run as CSV; and records of runs and claims as JSON, which
+`mlemo leaderboard` merges.
 
   mlemo reproduce wdl-losses --scale tiny
   mlemo report wdl-losses --scale tiny"""
@@ -58,10 +59,11 @@ def main(words: Sequence[str]) -> Path:
 
     from mlemo.experiments.part import part_of_words
     from mlemo.experiments.study_file import load_study
+    from mlemo.reporting.claims import findings
     from mlemo.reporting.results import read_results
     from mlemo.reporting.run_table import run_table
     from mlemo.reporting.scores import score
-    from mlemo.reporting.study_report import make_report, write_report
+    from mlemo.reporting.study_report import make_report, study_records, write_report
 
     console = Console()
     try:
@@ -74,11 +76,12 @@ def main(words: Sequence[str]) -> Path:
             f"{study.name}, scale {options.scale}: scoring {count} combinations", highlight=False, markup=False
         )
         scores = score(results, options.resamples)
-        document = make_report(results, scores)
+        found = findings(results, scores)
+        document = make_report(results, scores, found)
         output = options.output or options.folder / "reports" / f"{study.name}_{options.scale}"
-        page = write_report(document, run_table(results, scores), output)
+        page = write_report(document, run_table(results, scores), study_records(results, found), output)
     except (OSError, ValueError) as error:
         own.error(str(error))
-    for suffix in (".md", ".tex", ".html", ".csv"):
+    for suffix in (".md", ".tex", ".html", ".csv", ".json"):
         console.print(f"written: {page.with_suffix(suffix)}", soft_wrap=True, highlight=False, markup=False)
     return page

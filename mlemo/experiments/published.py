@@ -1,11 +1,12 @@
-"""What a paper prints about the runs of a study: rows of its tables, and p-values."""
+"""What a paper prints about the runs of a study: rows of its tables, p-values, and claims."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
-__all__ = ["Labels", "PublishedRow", "PublishedTest"]
+__all__ = ["Claim", "Labels", "PublishedRow", "PublishedTest"]
 
 #: Setting and label, for each setting that varies.
 Labels = tuple[tuple[str, str], ...]
@@ -53,3 +54,30 @@ class PublishedTest:
     label: str
     within: tuple[str, str] | None
     p: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim that a study decides: one label of a setting against another.
+
+    Args:
+        text: The claim, such as ``WDL1 has a higher macro-F1 than BCE``.
+        setting: Setting of the two labels.
+        label: The label that the claim is about.
+        against: The label that it is compared with.
+        metrics: Names among the study's metrics; the claim is decided for each.
+        expected: The metric of ``label`` in comparison with that of ``against``: ``higher``, ``lower`` or ``equal``.
+        margin: Largest difference that counts as equal, a share from 0 to 1.
+        source: Where the paper makes the claim; empty for one of ours.
+        where: Setting -> labels that the claim is about; all of them for a setting that is left out.
+    """
+
+    text: str
+    setting: str
+    label: str
+    against: str
+    metrics: tuple[str, ...]
+    expected: Literal["higher", "lower", "equal"] = "higher"
+    margin: float = 0.0
+    source: str = ""
+    where: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -10,7 +10,7 @@ from string import Template
 from typing import Any
 
 from mlemo import thresholds
-from mlemo.experiments.published import Labels, PublishedRow, PublishedTest
+from mlemo.experiments.published import Claim, Labels, PublishedRow, PublishedTest
 from mlemo.experiments.words import Setting
 from mlemo.thresholds import ThresholdRule
 
@@ -66,7 +66,7 @@ class Figure:
     """A picture of a study's runs.
 
     Args:
-        kind: ``bar``, ``box``, ``line``, ``heatmap``, ``class_gain``, ``curve`` or ``density``.
+        kind: ``bar``, ``box``, ``line``, ``heatmap``, ``class_gain``, ``curve``, ``density`` or ``forest``.
         title: What it shows.
         source: The figure of the paper that it stands for; empty for one of ours.
         metric: Name among the study's metrics, for ``class_gain`` among its class metrics; empty where none is shown.
@@ -133,6 +133,7 @@ class Study:
         compare: Setting whose labels are compared with its first one; it changes no run.
         published: Rows of the paper's tables.
         published_tests: Rows of the paper's tables of p-values.
+        claims: What the paper claims about its runs, or what is asked of them.
         figures: Pictures of its runs.
         notes: What has to be said beside these numbers.
     """
@@ -149,6 +150,7 @@ class Study:
     compare: str
     published: tuple[PublishedRow, ...]
     published_tests: tuple[PublishedTest, ...]
+    claims: tuple[Claim, ...]
     figures: tuple[Figure, ...]
     notes: tuple[str, ...]
 
@@ -206,8 +208,20 @@ class Study:
             for figure in self.figures
             if all(set(labels) & set(chosen.get(setting, labels)) for setting, labels in figure.where.items())
         )
+        claims = tuple(
+            claim
+            for claim in self.claims
+            if {claim.label, claim.against} <= {*chosen.get(claim.setting, (claim.label, claim.against))}
+            and all(set(labels) & set(chosen.get(setting, labels)) for setting, labels in claim.where.items())
+        )
         return replace(
-            self, cases=tuple(cases), scales=scales, published=published, published_tests=tuple(tests), figures=figures
+            self,
+            cases=tuple(cases),
+            scales=scales,
+            published=published,
+            published_tests=tuple(tests),
+            claims=claims,
+            figures=figures,
         )
 
     def expand(self, scale: str, variables: Mapping[str, str] | None = None) -> list[PlannedRun]:

@@ -8,8 +8,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from mlemo.experiments.keyed_reader import KeyedReader
-from mlemo.experiments.published import PublishedRow, PublishedTest
+from mlemo.experiments.published_reader import PublishedReader
 from mlemo.experiments.study import RULE_SETTING, Figure, Labels, Rule, Scale, Study
 from mlemo.experiments.words import Setting, as_text
 from mlemo.utils.yaml_files import read_settings
@@ -20,7 +19,7 @@ DEFINITIONS = Path(__file__).parent / "definitions"
 SEED_SET = {"seed_everything": "${seed}", "data.seed": "${seed}"}
 NO_RUNS = "no runs"
 KEYS = {"title", "paper", "metrics", "class_metrics", "scales", "varies", "cases", "rules", "compare", "published",
-        "published_tests", "figures", "notes"}  # fmt: skip
+        "published_tests", "claims", "figures", "notes"}  # fmt: skip
 EVERY_FIGURE = {"kind", "title", "source", "where"}
 # kind of figure -> the keys that it must have, and those that it may have
 FIGURES = {
@@ -31,6 +30,7 @@ FIGURES = {
     "class_gain": ({"metric", "across", "baseline"}, set()),
     "curve": ({"scalars", "against"}, {"series"}),
     "density": (set(), {"series"}),
+    "forest": ({"metric"}, set()),
 }
 
 
@@ -57,7 +57,7 @@ def load_study(name: str | Path) -> Study:
     return _StudyReader(path).study(read_settings(path))
 
 
-class _StudyReader(KeyedReader):
+class _StudyReader(PublishedReader):
     """Turns the content of a file into a study."""
 
     def study(self, content: Any) -> Study:
@@ -107,6 +107,10 @@ class _StudyReader(KeyedReader):
                 row
                 for key, table in self.items("published_tests", content.get("published_tests"))
                 for row in self.tests(key, table, shown, metrics, compare)
+            ),
+            claims=tuple(
+                self.claim(key, claim, shown, metrics, compare)
+                for key, claim in self.items("claims", content.get("claims"))
             ),
             figures=tuple(
                 self.figure(key, figure, shown, metrics, class_metrics)
@@ -166,74 +170,6 @@ class _StudyReader(KeyedReader):
             found += [tuple(zip(varies, labels)) for labels in product(*lists)]
         return tuple(dict.fromkeys(found))
 
-    def table(
-        self,
-        key: str,
-        value: Any,
-        varies: Mapping[str, Mapping[str, Any]],
-        metrics: Mapping[str, str],
-        class_metrics: Mapping[str, str],
-    ) -> list[PublishedRow]:
-        table = self.mapping(key, value, {"table", "unit", "rows"})
-        name, unit = self.text(f"{key}.table", table.get("table")), table.get("unit")
-        if unit not in ("percent", "1"):
-            raise self.wrong(f"{key}.unit", f"expected percent or '1', found {unit!r}")
-        rows: list[PublishedRow] = []
-        for place, raw in self.items(f"{key}.rows", table.get("rows")):
-            shown = class_metrics if isinstance(raw, dict) and "class" in raw else metrics
-            row = self.mapping(place, raw, {*varies, *shown, "class", "plus_minus", "marked"})
-            labels = tuple(
-                (setting, self.known(f"{place}.{setting}", row[setting], varies[setting]))
-                for setting in varies
-                if setting in row
-            )
-            of_class = self.text(f"{place}.class", row["class"]) if "class" in row else ""
-            if any((labels, of_class) == (other.labels, other.of_class) for other in rows):
-                raise self.wrong(place, f"a second row of {dict(labels)} {of_class}".rstrip())
-            plus_minus = (
-                self.mapping(f"{place}.plus_minus", row["plus_minus"], set(shown)) if "plus_minus" in row else {}
-            )
-            rows.append(
-                PublishedRow(
-                    table=name,
-                    unit=unit,
-                    labels=labels,
-                    of_class=of_class,
-                    values=self.numbers(place, {metric: row[metric] for metric in shown if metric in row}),
-                    plus_minus=self.numbers(f"{place}.plus_minus", plus_minus),
-                    marked=tuple(
-                        self.known(item, label, shown)
-                        for item, label in self.items(f"{place}.marked", row.get("marked"))
-                    ),
-                )
-            )
-        return rows
-
-    def tests(
-        self,
-        key: str,
-        value: Any,
-        varies: Mapping[str, Mapping[str, Any]],
-        metrics: Mapping[str, str],
-        compare: str,
-    ) -> list[PublishedTest]:
-        table = self.mapping(key, value, {"table", "rows"})
-        name, rows = self.text(f"{key}.table", table.get("table")), []
-        for place, raw in self.items(f"{key}.rows", table.get("rows")):
-            row = self.mapping(place, raw, {*varies, *metrics})
-            within = [setting for setting in varies if setting in row and setting != compare]
-            if compare not in row or len(within) > 1:
-                raise self.wrong(place, f"expected a label of {compare} and of one other setting at most")
-            for setting in (compare, *within):
-                self.known(f"{place}.{setting}", row[setting], varies[setting])
-            p = self.numbers(place, {metric: row[metric] for metric in metrics if metric in row})
-            if wrong := [metric for metric, value in p.items() if not 0 <= value <= 1]:
-                raise self.wrong(f"{place}.{wrong[0]}", f"expected a p-value from 0 to 1, found {p[wrong[0]]!r}")
-            first = next(iter(varies[compare]))
-            own = (within[0], row[within[0]]) if within else None
-            rows.append(PublishedTest(name, compare, first, row[compare], own, p))
-        return rows
-
     def rule(self, key: str, value: Any) -> Rule:
         rule = self.mapping(key, value, {"class_path", "init_args"})
         arguments = self.mapping(f"{key}.init_args", rule["init_args"]) if "init_args" in rule else {}
@@ -267,13 +203,7 @@ class _StudyReader(KeyedReader):
             self.known(f"{key}.baseline", figure["baseline"], settings[figure["across"]])
         if figure.get("against", "epoch") not in ("epoch", "step", "seconds"):
             raise self.wrong(f"{key}.against", f"expected epoch, step or seconds, found {figure['against']!r}")
-        where = {}
-        if "where" in figure:
-            for setting, value in self.mapping(f"{key}.where", figure["where"], set(settings)).items():
-                labels = value if isinstance(value, list) else [value]
-                where[setting] = tuple(
-                    self.known(f"{key}.where.{setting}", label, settings[setting]) for label in labels
-                )
+        where = self.where(f"{key}.where", figure.get("where"), settings)
         return Figure(
             kind=kind,
             title=self.text(f"{key}.title", figure.get("title")),

@@ -12,7 +12,7 @@ from transformers.utils.hub import extract_commit_hash
 
 from mlemo.utils.fetched import note_fetched
 
-__all__ = ["commit_of", "differences", "file_hashes", "note_commit"]
+__all__ = ["commit_of", "differences", "file_hashes", "note_commit", "public_name"]
 
 #: The first of these that is there is what transformers loads.
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
@@ -47,6 +47,26 @@ def commit_of(encoder: str, revision: str | None = None) -> str | None:
     """Commit of the hub that the files of an encoder are from; ``None`` for a local folder."""
     config = cached_file(encoder, "config.json", revision=revision, local_files_only=True)
     return extract_commit_hash(config, None)
+
+
+def public_name(encoder: str) -> str:
+    """The name of an encoder without the folders of this machine.
+
+    Args:
+        encoder: Name on the hub, or a local folder in its layout.
+
+    Returns:
+        The name on the hub; of a folder, the name that its ``config.json`` holds, else that of the folder.
+    """
+    folder = Path(encoder)
+    if not folder.is_dir():
+        return encoder
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        config = {}
+    name = config.get("_name_or_path") if isinstance(config, dict) else None
+    return name if isinstance(name, str) and name and not Path(name).is_absolute() else folder.resolve().name
 
 
 def note_commit(encoder: str, revision: str | None = None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-__all__ = ["Block", "Bullets", "Document", "Heading", "Paragraph", "Picture", "Table"]
+__all__ = ["Block", "Bullets", "Document", "Heading", "Paragraph", "Picture", "Table", "Verdict"]
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,22 @@ class Picture:
     files: dict[str, bytes]
 
 
-Block: TypeAlias = Heading | Paragraph | Bullets | Table | Picture
+@dataclass(frozen=True)
+class Verdict:
+    """A verdict in a box of its own.
+
+    Args:
+        verdict: ``holds``, ``partly``, ``contradicted``, ``not shown`` or ``open``.
+        claim: The claim.
+        reason: The numbers that the verdict is from.
+    """
+
+    verdict: str
+    claim: str
+    reason: str
+
+
+Block: TypeAlias = Heading | Paragraph | Bullets | Table | Picture | Verdict
 
 
 @dataclass

@@ -92,9 +92,9 @@ class Chart(Figure):
         return f'<img alt="{escape(self.words)}" src="{source}" style="max-width: 100%; background: #fff">'
 
 
-def grid(panels: int, width: float, height: float) -> tuple[Chart, list[Axes]]:
-    """A figure with panels of a size in inches."""
-    columns = min(panels, COLUMNS)
+def grid(panels: int, width: float, height: float, columns: int = COLUMNS) -> tuple[Chart, list[Axes]]:
+    """Create a figure with panels of a size in inches, up to ``columns`` side by side."""
+    columns = min(panels, columns)
     lines = -(-panels // columns)
     figure = Chart(figsize=(width * columns, height * lines), layout="constrained")
     axes = figure.subplots(lines, columns, squeeze=False).ravel().tolist()

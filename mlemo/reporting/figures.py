@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeAlias
 
 from matplotlib.figure import Figure as Drawing
 
 from mlemo.experiments.study import Figure
+from mlemo.reporting.claims import Finding
 from mlemo.reporting.class_figures import class_gain
 from mlemo.reporting.curve_figures import curve
 from mlemo.reporting.density_figures import density
 from mlemo.reporting.document import Picture
 from mlemo.reporting.figure_style import Words, drawing, saved
-from mlemo.reporting.forest import forest
+from mlemo.reporting.forest import claims_forest, forest
 from mlemo.reporting.results import Results
 from mlemo.reporting.scores import Scores
 from mlemo.reporting.value_figures import bar, box, heatmap, line
 
-__all__ = ["figures"]
+__all__ = ["figures", "opening_figure"]
 
 Draw: TypeAlias = Callable[[Figure, Results, Scores, Words], tuple[Drawing, str]]
 KINDS: dict[str, Draw] = {
@@ -64,6 +65,28 @@ def figures(
             f"{len(say.missing)} different characters; a font such as Noto Sans CJK helps"
         )
     return pictures
+
+
+def opening_figure(results: Results, scores: Scores, found: Sequence[Finding]) -> list[Picture]:
+    """Draw the forest plot that a report opens with: of its claims, else of its first metric.
+
+    Args:
+        results: The runs.
+        scores: Scores of the runs.
+        found: Findings on the claims of the study.
+
+    Returns:
+        The figure; nothing if there is no difference to draw.
+    """
+    study = results.study
+    figure = Figure("forest", f"Differences from {study.compare} {scores.first}", metric=next(iter(study.metrics)))
+    title = "Differences that the verdicts are from" if found else figure.title
+    with drawing([*_texts(results), *(one.name for one in found), *(one.metric for one in found)]) as say:
+        try:
+            drawn, words = claims_forest(found, results, say) if found else forest(figure, results, scores, say)
+        except ValueError:
+            return []
+        return [Picture("figure_00_forest", f"{title}, scale {results.scale}", words, saved(drawn))]
 
 
 def _texts(results: Results) -> list[str]:

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Iterator
 from html import escape
 
-from mlemo.reporting.document import Block, Bullets, Document, Heading, Paragraph, Picture, Table
+from mlemo.reporting.document import Block, Bullets, Document, Heading, Paragraph, Picture, Table, Verdict
 from mlemo.reporting.pages import page
 
 __all__ = ["as_html", "fragment"]
@@ -39,6 +39,19 @@ figure { margin: 1.5rem 0; }
 figcaption { font-weight: 600; }
 figure img { display: block; background: #fff; }  /* in its own size, so that its words can be read on a phone */
 details { font-size: .9rem; margin: .25rem 0; }
+.verdict { border: 1px solid var(--line); border-left: .5rem solid var(--line); border-radius: .25rem;
+  padding: .5rem 1rem; margin: .5rem 0; }
+.verdict p { margin: .25rem 0; }
+.holds { border-left-color: #009e73; }
+.partly { border-left-color: #56b4e9; }
+.contradicted { border-left-color: #d55e00; }
+@media print {
+  :root { color-scheme: light; --text: #000; --ground: #fff; --line: #888; --stripe: #fff; --link: #000; }
+  body { max-width: none; font-size: 9pt; }
+  nav, details { display: none; }
+  h2, h3, caption { break-after: avoid; }
+  figure, .verdict, tr { break-inside: avoid; }
+}
 @media print { .scroll { overflow: visible; } figure img { max-width: 100%; height: auto; } }
 """
 
@@ -72,6 +85,12 @@ def fragment(block: Block) -> Iterator[str]:
         yield f"<{kind}>{items}</{kind}>"
     elif isinstance(block, Table):
         yield from _table(block)
+    elif isinstance(block, Verdict):
+        kind, claim = (
+            block.verdict.replace(" ", "-"),
+            f"<strong>{block.verdict.capitalize()}</strong>: {escape(block.claim)}",
+        )
+        yield f'<div class="verdict {kind}"><p dir="auto">{claim}</p><p dir="auto">{escape(block.reason)}</p></div>'
     elif isinstance(block, Picture):
         suffix, kind = ("svg", "svg+xml") if "svg" in block.files else ("png", "png")
         content = base64.b64encode(block.files[suffix]).decode("ascii")

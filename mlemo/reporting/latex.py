@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mlemo.reporting.document import Block, Bullets, Document, Heading, Paragraph, Picture, Table
+from mlemo.reporting.document import Block, Bullets, Document, Heading, Paragraph, Picture, Table, Verdict
 from mlemo.utils.tables import tex_escape, tex_table
 
 __all__ = ["as_latex"]
@@ -61,3 +61,6 @@ def _block(block: Block, figures: str) -> Iterator[str]:
         )
         caption = rf"\textbf{{{tex_escape(block.caption)}}}"
         yield "\n".join([r"\begin{center}", picture + r"\\", caption, r"\end{center}"])
+    elif isinstance(block, Verdict):
+        title = rf"\textbf{{{tex_escape(block.verdict.capitalize())}}}: {tex_escape(block.claim)}"
+        yield rf"\fbox{{\parbox{{.97\linewidth}}{{{title}\par {tex_escape(block.reason)}}}}}"

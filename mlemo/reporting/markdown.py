@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mlemo.reporting.document import Block, Bullets, Document, Heading, Paragraph, Picture, Table
+from mlemo.reporting.document import Block, Bullets, Document, Heading, Paragraph, Picture, Table, Verdict
 from mlemo.utils.tables import markdown_escape, markdown_table
 
 __all__ = ["as_markdown"]
@@ -40,3 +40,6 @@ def _block(block: Block, figures: str) -> Iterator[str]:
         alternative = markdown_escape(block.alternative).translate({ord("["): "(", ord("]"): ")"})
         yield f"![{alternative}]({figures}/{block.name}.png)"
         yield f"**{markdown_escape(block.caption)}**"
+    elif isinstance(block, Verdict):
+        claim, reason = markdown_escape(block.claim), markdown_escape(block.reason)
+        yield f"> **{block.verdict.capitalize()}**: {claim}\n>\n> {reason}"

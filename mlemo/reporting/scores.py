@@ -17,7 +17,7 @@ from mlemo.reporting.overall import Overall, overall_tests, published_means
 from mlemo.reporting.results import Combination, Results, apart, own_metric
 from mlemo.runs.predictions import Predictions
 
-__all__ = ["COLLECTION", "Difference", "Score", "Scores", "score"]
+__all__ = ["COLLECTION", "Difference", "Score", "Scores", "paired", "score"]
 
 COLLECTION = DECISION_METRICS + PROBABILITY_METRICS
 #: Largest difference between a record and its predictions due to single precision.
@@ -102,17 +102,31 @@ def score(results: Results, resamples: int = 5000, seed: int = 0) -> Scores:
         resamples: Number of bootstrap resamples.
         seed: Seed of the draws.
     """
-    compare = results.study.compare
-    scores = Scores(results.labels_of(compare)[0], resamples)
+    scores = paired(results, results.labels_of(results.study.compare)[0], resamples, seed)
+    means = {place: own.mean for place, own in scores.by.items() if isfinite(own.mean)}
+    scores.overall = list(overall_tests(results, scores.first, means))
+    scores.published = list(overall_tests(results, scores.first, published_means(results)))
+    return scores
+
+
+def paired(results: Results, first: str, resamples: int = 5000, seed: int = 0) -> Scores:
+    """Score a study without tests over its combinations.
+
+    Args:
+        results: The runs.
+        first: Label of the compared setting that the others are compared with.
+        resamples: Number of bootstrap resamples.
+        seed: Seed of the draws.
+    """
+    compare, scores = results.study.compare, Scores(first, resamples)
     groups: dict[Labels, list[Combination]] = {}
     for combination in results.combinations:
         groups.setdefault(apart(combination.labels, compare)[1], []).append(combination)
     for group in groups.values():
         labeled = {apart(combination.labels, compare)[0]: combination for combination in group}
-        _score_group(labeled, results.study.metrics, scores, seed)
-    means = {place: own.mean for place, own in scores.by.items() if isfinite(own.mean)}
-    scores.overall = list(overall_tests(results, scores.first, means))
-    scores.published = list(overall_tests(results, scores.first, published_means(results)))
+        # the baseline is the first system of a comparison
+        ordered = {label: labeled[label] for label in sorted(labeled, key=lambda label: label != first)}
+        _score_group(ordered, results.study.metrics, scores, seed)
     return scores
 
 
@@ -131,8 +145,9 @@ def _score_group(group: Mapping[str, Combination], metrics: Mapping[str, str], s
     same = {label: list(own.values()) for label, own in runs.items()}
     same = {label: own for label, own in same.items() if all(_same_samples(own[0], run) for run in own)}
     base = {label: own for label, own in same.items() if label == scores.first}
-    paired = base | {label: own for label, own in same.items() if base and _same_samples(base[scores.first][0], own[0])}
-    for systems in [paired, *({label: own} for label, own in same.items() if label not in paired)]:
+    reference = base[scores.first][0] if base else None
+    comparable = {label: own for label, own in same.items() if reference and _same_samples(reference, own[0])}
+    for systems in [comparable, *({label: own} for label, own in same.items() if label not in comparable)]:
         for decided, names in wanted.items() if systems else ():
             rows = compare_runs(
                 systems, list(names.values()), threshold=None if decided else 0.5, resamples=scores.resamples, seed=seed

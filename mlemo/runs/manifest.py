@@ -31,6 +31,7 @@ class Manifest:
         tested: Path in the folder and SHA-256 of the checkpoint that the results of the test are of.
         config: SHA-256 of ``config.yaml``.
         data: Class and settings of the corpus, and for each split its rows and a SHA-256 of its ids and labels.
+        model: Class of the model, numbers of its parameters, and its encoder; empty in folders of earlier versions.
         versions: Of Python and the libraries.
         git: Commit of the code, and whether files differed from it.
         error: Why the training failed.
@@ -45,6 +46,7 @@ class Manifest:
     tested: dict[str, str] | None = None
     config: str | None = None
     data: dict[str, Any] = field(default_factory=dict)
+    model: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str | None] = field(default_factory=dict)
     git: dict[str, Any] | None = None
     error: str | None = None

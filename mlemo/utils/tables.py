@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterator, Sequence
 
 __all__ = ["markdown_escape", "markdown_table", "tex_escape", "tex_table"]
 
@@ -13,8 +14,23 @@ MARKDOWN = re.compile(
     r"[\\|*<`~]|\](?=[(\[:])|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)"
     r"|^(?:#(?=[#\s]|$)|>|[+-](?=[\s+-]|$)|\d+[.)](?=\s|$))"
 )
+
+
+def _greek() -> Iterator[tuple[str, str]]:
+    """Yield Greek letters with their commands; LaTeX has none for those that look like Latin ones."""
+    for code in (*range(0x391, 0x3AA), *range(0x3B1, 0x3CA)):
+        _, size, _, name = unicodedata.name(chr(code), "  letter omicron").lower().split(" ", 3)
+        name = {"lamda": "lambda", "final sigma": "varsigma"}.get(name, name)
+        latin = {"alpha", "beta", "epsilon", "zeta", "eta", "iota", "kappa", "mu", "nu", "rho", "tau", "chi"}
+        if size == "small" and name != "omicron":
+            yield chr(code), rf"$\{name}$"
+        elif size == "capital" and name not in latin | {"omicron"}:
+            yield chr(code), rf"$\{name.capitalize()}$"
+
+
 TEX = str.maketrans(
     {
+        **dict(_greek()),
         **{character: "\\" + character for character in "&%$#_{}"},
         "~": r"\textasciitilde{}",
         "^": r"\textasciicircum{}",
@@ -26,6 +42,10 @@ TEX = str.maketrans(
         "×": r"$\times$",
         "↓": r"$\downarrow$",
         "≤": r"$\le$",
+        "≥": r"$\ge$",
+        "→": r"$\to$",
+        "·": r"$\cdot$",
+        "²": r"$^2$",
         "–": "--",
         "“": "``",
         "”": "''",
@@ -53,8 +73,8 @@ def tex_escape(text: str) -> str:
     r"""Escape the special characters of LaTeX.
 
     Example:
-        >>> print(tex_escape("50 % of a_b"))
-        50 \% of a\_b
+        >>> print(tex_escape("50 % of a_b, τ ≥ Δ"))
+        50 \% of a\_b, $\tau$ $\ge$ $\Delta$
     """
     return " ".join(text.split()).translate(TEX)
 

@@ -66,10 +66,24 @@ class InventedRun:
         write_predictions(Predictions(path, space, ids, gold, mask, decided, probabilities))
 
     def write_record(self, **changes: Any) -> None:
+        (self.folder / "results_test.json").write_text(
+            json.dumps(self.results | {"intervals": {"macro_f1": [0.1, 0.9]}})
+        )
         record = {
             "address": self.folder.name,
             "seed": self.seed,
             "results": {"val": self.results, "test": self.results},
+            "config": {
+                "seed_everything": self.seed,
+                "data": {
+                    "class_path": "mlemo.data.TextFiles",
+                    "init_args": {"data_dir": "/some/where/corpus", "kind": "a"},
+                },
+                "model": {"class_path": "mlemo.models.BertWDL", "init_args": {"encoder": "/some/where/MiniLM"}},
+                "trainer": {"max_epochs": 4, "precision": "32-true"},
+                "checkpoint": {"monitor": "val/macro_ap"},
+            },
+            "global_batch": 16,
             "cost": {"parameters": 109_486_092, "seconds_per_epoch": 12.5 + self.seed},
             "seconds": 100.0 + self.seed,
             "resumed": self.seed == 2,

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from test_writers import Page
 
 from mlemo.reporting.document import Bullets, Document, Heading, Picture, Table
 from mlemo.reporting.notebook import Shown, StudyView, frame_table, show
+from reporting.test_writers import Page
 
 
 def html(shown: Shown) -> str:

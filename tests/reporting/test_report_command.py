@@ -18,7 +18,7 @@ from mlemo import cli
 from mlemo.cli import report
 
 Maker = Callable[..., Any]
-SUFFIXES = (".md", ".tex", ".html", ".csv")
+SUFFIXES = (".md", ".tex", ".html", ".csv", ".json")
 
 
 def report_of(study: Any, *words: str) -> str:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from collections import Counter
 from html import unescape
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
 from markdown_it import MarkdownIt
 
-from mlemo.reporting.document import Bullets, Document, Heading, Paragraph, Picture, Table
+from mlemo.reporting.document import Bullets, Document, Heading, Paragraph, Picture, Table, Verdict
 from mlemo.reporting.html import as_html
 from mlemo.reporting.latex import as_latex
 from mlemo.reporting.markdown import as_markdown
@@ -124,6 +127,23 @@ def test_latex_is_balanced_and_escaped() -> None:
     ]
     assert text.startswith("% Labels in Arabic, Chinese or another script: compile with XeLaTeX or LuaLaTeX")
     assert as_latex(Document("Plain", [Paragraph("a ± b")]), "figures").startswith(r"\documentclass")
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex")
+def test_latex_compiles(tmp_path: Path) -> None:
+    greek = "αβγδεζηθικλμνξπρςστυφχψω ΓΔΘΛΞΠΣΥΦΨΩ ≤ ≥ ± − × ↓ → · ² “a” – … ’"
+    blocks = [
+        Heading("Thresholds τ & co."),
+        Paragraph(greek),
+        Verdict("not shown", "τ < 0.5 is better_", "F1 (%): +1.00 [−1.00, 3.00]"),
+        Table(greek, ("τ", "F1 ↓"), (("τ = 0.5", "1.00 ± 0.10"),), 1, (greek,)),
+        Bullets((greek,)),
+    ]
+    (tmp_path / "report.tex").write_text(as_latex(Document(f"Title {greek}", blocks), "figures"), encoding="utf-8")
+    words = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "report.tex"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:].decode(errors="replace")
+    assert (tmp_path / "report.pdf").stat().st_size > 1000
 
 
 def test_escapes_of_latex() -> None:

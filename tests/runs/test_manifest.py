@@ -46,6 +46,15 @@ def test_a_finished_run_says_what_it_is_and_which_checkpoint_was_tested(made: Pa
         "val": 16,
         "test": 16,
     }
+    encoder = manifest.model.pop("encoder")
+    assert manifest.model["class"] == "mlemo.models.BertWDL"
+    assert manifest.model["parameters"] == manifest.model["trained"] > encoder["parameters"] > 0
+    assert (encoder["name"], encoder["pretrained"], encoder["type"], encoder["layers"]) == (
+        "FromScratch",
+        False,
+        "bert",
+        1,
+    )
     assert "name: first" not in (made / "config.yaml").read_text(), "a run from this config is another one"
 
 

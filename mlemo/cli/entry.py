@@ -17,20 +17,21 @@ HELP = """usage: mlemo COMMAND ...
 Multi-label emotion classification of text.
 
 train and measure (each takes --config FILE and any setting on the command line; `mlemo fit --help` lists them)
-  fit        train a model, validate after each epoch, test the best checkpoint
-  resume     continue an interrupted run
-  validate   score a checkpoint on the validation split
-  test       score a checkpoint on the test split; `--ckpt_path FILE` alone is enough
-  predict    write the predictions of a checkpoint for the test split
+  fit         train a model, validate after each epoch, test the best checkpoint
+  resume      continue an interrupted run
+  validate    score a checkpoint on the validation split
+  test        score a checkpoint on the test split; `--ckpt_path FILE` alone is enough
+  predict     write the predictions of a checkpoint for the test split
 
 use
-  classify   label sentences, or the lines of a file, with a trained checkpoint
-  explain    explain predictions, and show correct and wrong decisions of a run, as a folder of pages
-  compare    metrics of runs side by side, with intervals and tests against a baseline
-  reproduce  run a study: a published table or figure, at a chosen scale
-  report     compare a study's numbers with the published ones, with intervals and figures
-  sweep      search for good settings
-  list       list classes, studies and config files
+  classify    label sentences, or the lines of a file, with a trained checkpoint
+  explain     explain predictions, and show correct and wrong decisions of a run, as a folder of pages
+  compare     metrics of runs side by side, with intervals and tests against a baseline
+  reproduce   run a study: a published table or figure, at a chosen scale
+  report      verdicts on a study's claims, its numbers beside the published ones, with intervals and figures
+  leaderboard results of many runs, also of others, on one page
+  sweep       search for good settings
+  list        list classes, studies and config files
 
   mlemo fit --config configs/experiment/synthetic.yaml
   mlemo fit --data SemEval2018 --data.data_dir DIR --model BertWDL --model.encoder bert-base-uncased
@@ -76,7 +77,7 @@ HELP_WORDS = ("-h", "--help")
 TRAINING = ("fit", "validate", "test", "predict")
 READERS = ("classify", "explain", "compare")  #: commands without classes of the user, unless trusted
 #: Commands with a module of their own in this package, which has the functions `parser` and `main`.
-TOOLS = ("resume", "classify", "explain", "compare", "reproduce", "report", "sweep", "list")
+TOOLS = ("resume", "classify", "explain", "compare", "reproduce", "report", "leaderboard", "sweep", "list")
 COMMANDS = (*TRAINING, *TOOLS)
 
 

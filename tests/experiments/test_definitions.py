@@ -363,3 +363,11 @@ def test_the_loss_of_the_model_ranks_for_the_networks_of_the_paper() -> None:
     assert {labels["selection"] for labels in ranked} == {"pressure 2, ranked by the model's loss"}
     sources = {figure.source: figure for figure in study.figures}
     assert (sources["Fig. 6a"].scalars, sources["Fig. 6b"].scalars) == (("selection/correlation",), ("train/loss",))
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in DEFINITIONS.glob("*.yaml")))
+def test_a_claim_with_a_source_is_of_a_published_table_or_figure(name: str) -> None:
+    study = load_study(name)
+    tables = {row.table for row in study.published}
+    for claim in study.claims:
+        assert not claim.source.startswith("Table") or claim.source in tables

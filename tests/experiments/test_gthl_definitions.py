@@ -123,7 +123,7 @@ def test_lines_run_from_small_to_large_and_tables_begin_with_what_others_are_com
             values = [float(label.split()[-1]) for label in order]
             assert len(values) >= 4
             assert values == sorted(set(values)), figure
-    baseline = {"system": "MARBERT Fine-tuned"} if name == "gthl-main" else FULL[name] | {"depth": "1"}
+    baseline = {"system": "Plain fine-tuning"} if name == "gthl-main" else FULL[name] | {"depth": "1"}
     assert all(next(iter(labels)) == baseline[key] for key, labels in study.varies.items() if key != "corpus")
 
 
@@ -215,7 +215,7 @@ def test_a_row_differs_from_the_full_model_in_what_it_says(
 
 def test_plain_fine_tuning_keeps_everything_that_is_not_of_gthl_emo() -> None:
     full = config_of("gthl-main", "paper", corpus=EXAAEC, system="GTHL-Emo")
-    for system, encoder in (("MARBERT Fine-tuned", "UBC-NLP/MARBERT"), ("asafaya-BERT", "asafaya/bert-base-arabic")):
+    for system, encoder in (("Plain fine-tuning", "UBC-NLP/MARBERT"), ("asafaya-BERT", "asafaya/bert-base-arabic")):
         plain = config_of("gthl-main", "paper", corpus=EXAAEC, system=system)
         assert plain["model"]["class_path"].endswith("TransformerClassifier")
         settings = plain["model"]["init_args"]
@@ -231,7 +231,7 @@ def test_plain_fine_tuning_keeps_everything_that_is_not_of_gthl_emo() -> None:
 @pytest.mark.parametrize(("scale", "corpus"), [("tiny", "synthetic"), ("small", EXAAEC)])
 def test_below_scale_paper_the_baseline_and_the_full_model_differ_in_the_model_alone(scale: str, corpus: str) -> None:
     full = config_of("gthl-main", scale, corpus=corpus, system="GTHL-Emo")
-    plain = config_of("gthl-main", scale, corpus=corpus, system="MARBERT Fine-tuned")
+    plain = config_of("gthl-main", scale, corpus=corpus, system="Plain fine-tuning")
     (average,) = plain["trainer"]["callbacks"]
     assert average["class_path"].endswith("EMAWeights")
     for key in plain.keys() - {"model"}:

@@ -1,7 +1,7 @@
-"""Create the page and the picture of the claims from docs/results/claims.yaml.
+"""Create the pages of results and the picture of the claims from docs/results/claims.yaml and the records in results.
 
-``python docs/claims.py`` writes docs/results/index.md and docs/claims.svg; with ``--check`` it exits with 1 if they
-differ from claims.yaml.
+``python docs/claims.py`` writes docs/results/index.md, docs/results/leaderboard.md and docs/claims.svg; with ``--check``
+it exits with 1 if they differ.
 """
 
 from __future__ import annotations
@@ -13,8 +13,12 @@ from typing import Any
 
 import yaml
 
+from mlemo.reporting.leaderboard import leaderboard, merged
+from mlemo.reporting.markdown import as_markdown
+
 DOCS = Path(__file__).resolve().parent
 CLAIMS, PAGE, PICTURE = DOCS / "results" / "claims.yaml", DOCS / "results" / "index.md", DOCS / "claims.svg"
+RECORDS, BOARD = DOCS.parent / "results", DOCS / "results" / "leaderboard.md"
 
 #: Verdict -> fill of its mark, which also has its name beside it.
 VERDICTS = {
@@ -37,6 +41,11 @@ conditions: [what was measured](measured.md).
 
 | system | claim | published | ours | verdict |
 |---|---|---|---|---|
+"""
+
+BOARD_HEAD = """# Leaderboard
+
+Made from the records in `results` by `python docs/claims.py`; [results as data](../leaderboard.md) has their form.
 """
 
 
@@ -75,17 +84,22 @@ def picture(claims: list[dict[str, Any]]) -> str:
     return "\n".join([*lines, "</svg>"]) + "\n"
 
 
+def board() -> str:
+    """The leaderboard of the records in the repository."""
+    return as_markdown(leaderboard(merged([RECORDS])), "").replace("# Leaderboard\n", BOARD_HEAD, 1)
+
+
 def main(words: list[str]) -> int:
-    """Write the two files, or compare them."""
+    """Write the files, or compare them."""
     claims = yaml.safe_load(CLAIMS.read_text(encoding="utf-8"))
     stale = []
-    for path, text in ((PAGE, page(claims)), (PICTURE, picture(claims))):
+    for path, text in ((PAGE, page(claims)), (PICTURE, picture(claims)), (BOARD, board())):
         if "--check" not in words:
             path.write_text(text, encoding="utf-8")
         elif not path.is_file() or path.read_text(encoding="utf-8") != text:
             stale.append(path.relative_to(DOCS.parent).as_posix())
     if stale:
-        print(f"{', '.join(stale)} differ from docs/results/claims.yaml; run: python docs/claims.py", file=sys.stderr)
+        print(f"{', '.join(stale)} differ from their data; run: python docs/claims.py", file=sys.stderr)
     return int(bool(stale))
 
 

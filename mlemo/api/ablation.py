@@ -91,7 +91,7 @@ class Ablation:
         time_limit: float | None = None,
         executor: Executor | None = None,
     ) -> None:
-        """Train what is not trained yet, each run in a process of its own; the others go on where one fails.
+        """Train what is not trained yet, each run in a process of its own; the others continue where one fails.
 
         A run that was interrupted, also by the end of this process, continues from its last checkpoint.
 
@@ -275,7 +275,7 @@ class Ablation:
         return Results(findings.study_of(order), "", self.folder, everything, combinations)
 
     def __repr__(self) -> str:
-        """How the runs stand."""
+        """State of the runs."""
         return summary(self.plan, self.folder)
 
     def _repr_html_(self) -> str:

@@ -38,8 +38,8 @@ TRAINER = tuple(name for name in inspect.signature(Trainer).parameters if name !
 class Experiment:
     """The settings of one training, as ``mlemo fit`` takes them: base, then ``settings``, then the named arguments.
 
-    An object stands for the arguments that it was made with: training makes its own from them, seeded as on the command
-    line. What was done to the object since then does not count.
+    An object represents the arguments that it was created with: training creates its own from them, seeded as on the
+    command line. Later changes of the object have no effect.
 
     Args:
         base: A configuration file, also one of mlemo such as ``configs/experiment/synthetic.yaml``, its content as a

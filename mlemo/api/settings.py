@@ -27,7 +27,7 @@ def words_of(settings: Mapping[str, Any]) -> list[str]:
     """Settings as words of the command line of ``mlemo fit``, in their order.
 
     A mapping, as a configuration file holds it, and a class merge with the settings before them as on the command line.
-    An object replaces what stands before it altogether, because it has a value for each of its settings.
+    An object replaces all settings before it, because it has a value for each of its settings.
 
     Args:
         settings: Values by key. A key is a name of the top level, or a path with dots; ``+`` behind it appends to a
@@ -142,5 +142,5 @@ def _path(kind: Callable[..., Any], where: str) -> str:
     for part in name.split("."):
         found = getattr(found, part, None)
     if found is not kind:
-        raise ValueError(f"{where}: {kind.__module__}.{name} is not what that name stands for now; make it again")
+        raise ValueError(f"{where}: {kind.__module__}.{name} is not the object of that name now; create it again")
     return class_path(kind) if isinstance(kind, type) else f"{kind.__module__}.{name}"

@@ -1,4 +1,4 @@
-"""How the runs of an ablation stand: finished, failed, interrupted, and how long the rest takes."""
+"""State of the runs of an ablation: finished, failed, interrupted, and how long the rest takes."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class BatchSelection(Recorded, Callback):
 
         ℓ_i = mean over the annotated labels j of −y_ij log σ(x_ij) − (1 − y_ij) log(1 − σ(x_ij))
 
-    Beside it stands the model's own loss of the sample, where the model can say it (`MultiLabelModel.sample_losses`).
+    The model's own loss of the sample is recorded too, if the model computes one (`MultiLabelModel.sample_losses`).
     The losses of all processes are gathered, and all draw from the same table. Tables are saved in checkpoints, and the
     place in the epoch in the state of the datamodule. To start several strategies from one warm-up, train with
     `Random`, and resume its checkpoint of the end of the warm-up with each of them. Batches are not grouped by length.
@@ -172,7 +172,7 @@ class BatchSelection(Recorded, Callback):
         if both.shape[1] > 1:
             values["correlation"] = both.corrcoef()[0, 1]
         for name, value in values.items():
-            # all processes hold the same value; sync_dist only says so to Lightning
+            # all processes hold the same value; sync_dist is for Lightning's check
             pl_module.log(f"selection/{name}", value.float(), sync_dist=True)
 
     @staticmethod

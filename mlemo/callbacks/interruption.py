@@ -210,5 +210,5 @@ def _validation_follows(trainer: Trainer) -> bool:
 
 
 def _any_process(trainer: Trainer, wanted: bool) -> bool:
-    """Whether any process wants it; a single process asks no other."""
+    """Whether any process requests it; a single process does not communicate."""
     return wanted if trainer.world_size == 1 else bool(trainer.strategy.reduce_boolean_decision(wanted, all=False))

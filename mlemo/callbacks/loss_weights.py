@@ -35,7 +35,7 @@ class LossWeightMonitor(Callback):
         self._rows: list[tuple[int, dict[str, Tensor]]] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Drop what a run that broke off wrote beyond the checkpoint it is resumed from."""
+        """Remove what an interrupted run wrote after the checkpoint it is resumed from."""
         path = None if self.file is None else run_folder(trainer) / self.file
         if path is not None and trainer.is_global_zero and path.is_file():
             header, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True)

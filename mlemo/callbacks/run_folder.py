@@ -22,7 +22,7 @@ ROOT = "runs"  #: of the folders of runs whose logger has none
 def run_folder(trainer: Trainer) -> Path:
     """Folder of the first logger, or the trainer's root folder without a logger that has one.
 
-    Unlike ``trainer.log_dir`` this asks no other process, so the main process may call it alone.
+    Unlike ``trainer.log_dir`` this does not communicate, so the main process may call it alone.
     """
     logger: Any = trainer.logger
     return Path(logger.log_dir if _has_folder(logger) else trainer.default_root_dir)

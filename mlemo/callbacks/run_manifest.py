@@ -76,7 +76,7 @@ class RunManifest(Callback):
         self._write(trainer, state="stopped early" if stopped else "finished", ended=now())
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Write that the training broke off; a test that did leaves a complete training."""
+        """Write that the training was interrupted; a test that was leaves a complete training."""
         if trainer.state.fn == TrainerFn.FITTING and self._manifest is not None and self._manifest.state == "running":
             failed = isinstance(exception, Exception)
             error = f"{type(exception).__name__}: {exception}" if failed else None
@@ -107,7 +107,7 @@ class RunManifest(Callback):
 
 
 def data_fingerprint(data: LightningDataModule, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What tells the data of a run from other data: class, settings, and of each split rows and a checksum."""
+    """Identify the data of a run: class, settings, and of each split rows and a checksum."""
     splits = {split: data.corpus(split) for split in SPLITS}  # type: ignore[attr-defined]  # every mlemo datamodule has it
     return {
         "class": class_path(type(data)),

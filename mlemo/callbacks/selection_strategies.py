@@ -47,13 +47,13 @@ class SelectionStrategy(Recorded, ABC):
         """The strategy for a model that reads texts as tokens.
 
         Args:
-            features: Vectors of texts that the model knows before training; ``None`` where it knows none.
+            features: Vectors of texts that the model has before training; ``None`` if it has none.
         """
         return self
 
 
 class Random(SelectionStrategy):
-    """Shuffled passes, without end: the baseline, and a warm-up that any other strategy can go on from."""
+    """Shuffled passes, without end: the baseline, and a warm-up that any other strategy can continue from."""
 
     def sampler(self, data: BatchedCorpus, batch_size: int, **options: Unpack[SelectionOptions]) -> SelectionSampler:
         """A `RandomBatchSampler`; only the seed and the processes matter to it."""
@@ -81,7 +81,7 @@ class Adaptive(SelectionStrategy):
 
     Args:
         selection_pressure: How many times as likely the sample with the largest loss is as one without loss.
-        weights: Weight the losses by how alone samples of minority labels stand among their neighbours.
+        weights: Weight the losses by how isolated samples of minority labels are among their neighbors.
         neighbours: k, neighbours of a sample.
         features: Space of the neighbours for a text corpus; by default the vectors that the model reads. Where it reads
             tokens, they are those of its encoder as it was pretrained (`TextModel.pretrained_features`), and `Tfidf`

@@ -17,7 +17,7 @@ __all__ = ["main", "parser"]
 DESCRIPTION = """\
 Run a study: all its combinations of settings and seeds that have not been run yet, on this machine, a Ray cluster or
 Slurm. After an interruption, the same command continues; a run that was interrupted continues from its checkpoint. A
-run that is done is never run again, also when another study asks for the same.
+run that is done is never run again, also when another study has the same run.
 
   mlemo reproduce                                        the studies that come with mlemo
   mlemo reproduce wdl-losses --scale tiny                needs no file and no network
@@ -33,7 +33,7 @@ def parser() -> CommandParser:
     add = result.add_argument
     add("study", nargs="?", metavar="NAME|FILE", help="a study of mlemo, or a YAML file; without it they are listed")
     add("--scale", metavar="NAME", help="how large: tiny, small or paper, or a scale of a study of your own")
-    add("--set", action="append", default=[], metavar="NAME=VALUE", help="a value that the study asks for, such as "
+    add("--set", action="append", default=[], metavar="NAME=VALUE", help="a value that the study needs, such as "
         "data_dir or encoder")  # fmt: skip
     add("--only", action="append", default=[], metavar="SETTING=LABEL", help="run a part: this label of a setting, or "
         "seed=N; several of one setting add up")  # fmt: skip
@@ -52,7 +52,7 @@ def main(words: Sequence[str]) -> Outcome | None:
         words: Arguments after ``reproduce``.
 
     Returns:
-        How the study stands; ``None`` where no study was named.
+        State of the study; ``None`` where no study was named.
 
     Raises:
         SystemExit: The command line or the study cannot be understood (2), a run failed (1), or interrupted (130).
@@ -98,7 +98,7 @@ def _print_studies() -> None:
     from mlemo.experiments.study_file import DEFINITIONS, load_study
     from mlemo.utils.messages import cell
 
-    table = Table("study", "published in", "asks", box=SIMPLE_HEAD, padding=0)
+    table = Table("study", "published in", "question", box=SIMPLE_HEAD, padding=0)
     for file in sorted(DEFINITIONS.glob("*.yaml")):
         study = load_study(file.stem)
         tables = dict.fromkeys([row.table for row in study.published] + [row.table for row in study.published_tests])

@@ -1,4 +1,4 @@
-"""``mlemo resume``: continue a run that was broken off."""
+"""``mlemo resume``: continue an interrupted run."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def parser() -> CommandParser:
     add_executors(result, "trials")
     add("--folder", type=Path, default=Path("runs/sweeps"), metavar="DIR", help="where sweeps are kept, each in a "
         "folder with its name (default: runs/sweeps)")  # fmt: skip
-    add("--set", action="append", default=[], metavar="NAME=VALUE", help="a value that the file asks "
+    add("--set", action="append", default=[], metavar="NAME=VALUE", help="a value that the file needs "
         "for, such as data_dir")  # fmt: skip
     return result
 

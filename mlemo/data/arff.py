@@ -84,7 +84,7 @@ class ArffTable:
         """Several tables with the same attributes, one after another.
 
         Raises:
-            ValueError: The parts differ in an attribute; the message says where.
+            ValueError: The parts differ in an attribute; the message has the place.
         """
         first = parts[0]
         for part in parts[1:]:
@@ -114,7 +114,7 @@ def read_arff(path: str | Path) -> ArffTable:
     """A whole ARFF file, UTF-8 or Latin-1, gzip if its name ends in ``.gz``.
 
     Dense rows (values set apart by commas or blanks) and sparse rows (``{index value, ...}``, indices from 0) may be
-    mixed. Names and values may stand in single or double quotes with backslash escapes; ``%`` begins a comment.
+    mixed. Names and values may be in single or double quotes with backslash escapes; ``%`` begins a comment.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -280,7 +280,7 @@ def _sparse_row(line: str, decoders: list[Callable[[str], float]]) -> tuple[list
         values.append(decoders[column](entry[1]))
     if len(set(columns)) != len(columns):
         twice = next(column for column, count in Counter(columns).items() if count > 1)
-        raise ValueError(f"index {twice} stands twice in a sparse row")
+        raise ValueError(f"index {twice} occurs twice in a sparse row")
     return columns, values
 
 

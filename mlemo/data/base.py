@@ -166,7 +166,9 @@ class EmotionDataModule(Recorded, LightningDataModule):
         """What makes scores of this corpus doubtful, one line each (see ``mlemo.data.checks``)."""
         parts = {split: self.corpus(split) for split in SPLITS}
         lines = [[*corpus.warnings, *split_warnings(split, corpus)] for split, corpus in parts.items()]
-        return list(dict.fromkeys(chain.from_iterable(lines)))  # those of a file that is cut into splits stand once
+        return list(
+            dict.fromkeys(chain.from_iterable(lines))
+        )  # those of a file that is cut into splits are listed once
 
     def report(self) -> str:
         """Rows, labels a row, rows without a label, dropped rows and repeated texts, as a few lines of text."""
@@ -177,7 +179,7 @@ class EmotionDataModule(Recorded, LightningDataModule):
     # batches ----------------------------------------------------------------------------------------------------
 
     def dataset(self, split: Split, data_input: DataInput) -> BatchedCorpus:
-        """One split in the form that a model asks for (``model.data_input``), made once and kept."""
+        """One split in the form that a model needs (``model.data_input``), made once and kept."""
         key = (split, data_input)
         if key not in self._datasets:
             corpus = self.corpus(split)
@@ -246,7 +248,7 @@ class EmotionDataModule(Recorded, LightningDataModule):
         """Remember the place for the training loader that is made next.
 
         Lightning hands a loader its state only if the loader is made after the loops are restored, and a schedule that
-        asks for the number of steps has it made before.
+        needs the number of steps has it created before.
         """
         if self.trainer is None or self.trainer.state.fn == TrainerFn.FITTING:  # not where a checkpoint is evaluated
             self._place = state_dict
@@ -284,7 +286,7 @@ class EmotionDataModule(Recorded, LightningDataModule):
     def _data_input(self) -> DataInput:
         if self.trainer is None or self.trainer.lightning_module is None:
             raise RuntimeError(
-                "batches depend on what the model asks for, such as its tokenizer: run through a Trainer, or call "
+                "batches depend on what the model needs, such as its tokenizer: run through a Trainer, or call "
                 "dataset(split, model.data_input)"
             )
         return self.trainer.lightning_module.data_input  # type: ignore[return-value]  # every mlemo model has it

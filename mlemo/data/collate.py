@@ -78,11 +78,11 @@ class BatchedCorpus(Dataset[Batch], ABC):
 
 
 def batched(corpus: Corpus, data_input: DataInput, cache: ArrowCache | None = None) -> BatchedCorpus:
-    """The corpus in the form that a model asks for (``model.data_input``).
+    """The corpus in the form that a model needs (``model.data_input``).
 
     Args:
         corpus: The corpus.
-        data_input: What the model asks for.
+        data_input: What the model needs.
         cache: Where the tokens are kept, and mapped from; ``None`` for the memory.
     """
     if isinstance(data_input, FeatureInput):
@@ -125,7 +125,7 @@ class TokenizedCorpus(BatchedCorpus):
 
     Args:
         corpus: Texts and labels.
-        text_input: Tokenizer, maximum length and prompt layout, as the model asks for them.
+        text_input: Tokenizer, maximum length and prompt layout that the model needs.
         cache: Where the tokens are kept, and mapped from; ``None`` for the memory.
 
     Raises:
@@ -139,7 +139,7 @@ class TokenizedCorpus(BatchedCorpus):
         if corpus.texts is None:
             raise ValueError("a text model needs a corpus with texts; this one has features only")
         if text_input.fixed_length and text_input.prompt is not None:
-            raise ValueError("texts are padded to a fixed length at their start, where a prompt would stand")
+            raise ValueError("texts are padded to a fixed length at their start, where a prompt would be")
         tokenizer = text_input.tokenizer
         self.prompt: Prompt | None = None
         self.prompt_last = text_input.prompt is not None and text_input.prompt_last

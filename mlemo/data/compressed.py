@@ -83,7 +83,7 @@ def parquet_batches(path: Path) -> tuple[list[str], Iterator[pyarrow.RecordBatch
 def _parquet_rows(path: Path) -> Iterator[pyarrow.RecordBatch]:
     size = 0
     with _readable(path), parquet.ParquetFile(path) as file:
-        for part in file.iter_batches(batch_size=1024):  # text that is stored once may stand in every row
+        for part in file.iter_batches(batch_size=1024):  # text that is stored once may be in every row
             size += part.nbytes
             if size > LARGEST:
                 raise _too_large(path, "divide the file if that is meant")

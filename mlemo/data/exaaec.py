@@ -33,7 +33,7 @@ HOW_TO_GET = "ExaAEC.csv lies in github.com/exaco/exaaec; give the folder that y
 
 
 class ExaAEC(EmotionDataModule):
-    """ExaAEC: 20,050 tweets with one or two of ten labels; neutral stands alone.
+    """ExaAEC: 20,050 tweets with one or two of ten labels; neutral is always alone.
 
     There is no official split: a stratified one, 80 / 10 / 10, is made with ``seed``, and equal texts stay on one side
     of it. State the seed with the scores.
@@ -68,8 +68,8 @@ class ExaAEC(EmotionDataModule):
         """One part of the seeded split; ids are row numbers in the file, from 0.
 
         Raises:
-            FileNotFoundError: The file is missing or out of reach; the message says how to get it.
-            ValueError: The file is not as released; the message says where.
+            FileNotFoundError: The file is missing or out of reach; the message describes how to get it.
+            ValueError: The file is not as released; the message has the place.
         """
         corpus = self._parts[split]
         if self.drop_spreadsheet_errors:

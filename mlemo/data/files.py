@@ -35,9 +35,9 @@ PARTS: dict[str, Callable[[Path], Iterator[Table]]] = {
 
 
 class TextFiles(EmotionDataModule):
-    """A corpus of one's own, in files whose suffix tells the format: ``.csv``, ``.tsv``, ``.jsonl`` or ``.parquet``.
+    """A corpus of one's own, in files whose suffix is the format: ``.csv``, ``.tsv``, ``.jsonl`` or ``.parquet``.
 
-    Labels stand either in one 0/1 column per label, named as in ``labels``, or all in ``label_column``: a list (JSON or
+    Labels are either in one 0/1 column per label, named as in ``labels``, or all in ``label_column``: a list (JSON or
     Python notation in text files), or names joined by ``separator``. What an empty cell means is set by ``empty``:
 
     - ``"no"``: the label is absent, as 0; in ``label_column``, the empty label set.
@@ -58,7 +58,7 @@ class TextFiles(EmotionDataModule):
         text_column: Name of the column with the texts.
         label_column: Name of the column with the label sets; ``None`` for one column a label.
         id_column: Name of the column with the ids; ``None`` to number the rows of each file from 0.
-        separator: What stands between the names of a label set.
+        separator: Text between the names of a label set.
         val_fraction: Part of ``train`` that becomes the validation split, where that has no file.
         test_fraction: Part of ``train`` that becomes the test split, where that has no file.
         empty: What an empty cell means: ``"no"``, ``"unknown"`` or ``None``, see above. ``False`` is ``"no"``, since
@@ -88,7 +88,7 @@ class TextFiles(EmotionDataModule):
     ) -> None:
         super().__init__(data_dir, **kwargs)
         if not separator:
-            raise ValueError("data.separator is empty, expected what stands between two label names")
+            raise ValueError("data.separator is empty, expected the text between two label names")
         if empty not in ("no", "unknown", False, None):
             raise ValueError(f"data.empty must be no, unknown or null, found {empty!r}")
         self.empty = "no" if empty is False else empty
@@ -108,7 +108,7 @@ class TextFiles(EmotionDataModule):
 
         Raises:
             FileNotFoundError: The file is missing.
-            ValueError: The file has a fault; the message says which and where.
+            ValueError: The file has a fault; the message names it and its place.
         """
         file = self.files[split]
         if file is not None and split != "train":

@@ -71,8 +71,8 @@ class GoEmotions(EmotionDataModule):
         """One official split.
 
         Raises:
-            FileNotFoundError: A file is missing or the hub is out of reach; the message says how to get the files.
-            ValueError: A file is not as released; the message says where.
+            FileNotFoundError: A file is missing or the hub is out of reach; the message describes how to get the files.
+            ValueError: A file is not as released; the message has the place.
         """
         if self.data_dir is None:
             table = hub_table(self.hub, "simplified", HUB_SPLITS[split], HOW_TO_GET)

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 def keep(corpus: Corpus, cache: ArrowCache) -> Corpus:
-    """The same corpus of texts, mapped; itself where it is that already, or (with a line that says so) cannot be.
+    """The same corpus of texts, mapped; itself where it is that already, or (with a message) cannot be.
 
     Args:
         corpus: With texts.

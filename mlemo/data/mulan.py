@@ -111,7 +111,7 @@ class Mulan(EmotionDataModule):
         self.min_positives, self.feature_fraction, self.scaling = min_positives, feature_fraction, scaling
         self.as_published, self.repair = as_published, repair
 
-    # what the base class asks for -------------------------------------------------------------------------------
+    # what the base class needs -------------------------------------------------------------------------------
 
     @property
     def label_space(self) -> LabelSpace:
@@ -126,8 +126,8 @@ class Mulan(EmotionDataModule):
         """One part of the fold; ids are row numbers from 0, in the order of the files.
 
         Raises:
-            FileNotFoundError: A file is missing; the message says where such data are had.
-            ValueError: A fault in a file; the message says where.
+            FileNotFoundError: A file is missing; the message has the place such data are had.
+            ValueError: A fault in a file; the message has the place.
         """
         return self._corpus(self._rows[split])
 

@@ -49,13 +49,13 @@ UNREADABLE_MAT = (
 
 @dataclass(frozen=True)
 class LabelFile:
-    """What the XML file says.
+    """Content of the XML file.
 
     Args:
         path: The file, for messages.
         space: The labels in the order of the file, parents before their children; the groups are the siblings of a
             hierarchy, ``None`` where it is flat.
-        lines: Where each label stands.
+        lines: Line of each label.
     """
 
     path: Path
@@ -117,7 +117,7 @@ def read_label_file(path: Path) -> LabelFile:
     """The labels that a MULAN XML file names, nested ones included.
 
     Raises:
-        ValueError: No well-formed XML, or labels without a name, named twice, or none at all; the message says where.
+        ValueError: No well-formed XML, or labels without a name, named twice, or none; the message has the place.
     """
     lines: dict[str, int] = {}
     parents: list[str] = []
@@ -131,7 +131,7 @@ def read_label_file(path: Path) -> LabelFile:
         if not name.strip():
             raise ValueError(f"{path}:{line}: a label without a name")
         if name in lines:
-            raise ValueError(f"{path}:{line}: label {shown(name)} stands there a second time, see line {lines[name]}")
+            raise ValueError(f"{path}:{line}: label {shown(name)} occurs a second time, see line {lines[name]}")
         lines[name] = line
         siblings.setdefault(parents[-1] if parents else None, []).append(name)
         parents.append(name)
@@ -159,7 +159,7 @@ def read_tables(paths: Sequence[Path]) -> ArffTable:
 
 
 def label_columns(table: ArffTable, labels: LabelFile) -> list[int]:
-    """Where the labels stand among the attributes: found by name, whatever the order of either.
+    """Places of the labels among the attributes: found by name, whatever the order of either.
 
     Raises:
         ValueError: A label is no attribute, or a text; the message gives file and line.
@@ -177,7 +177,7 @@ def label_columns(table: ArffTable, labels: LabelFile) -> list[int]:
 
 
 def label_warnings(table: ArffTable, columns: Sequence[int], labels: LabelFile) -> tuple[str, ...]:
-    """A warning where attributes that are no labels stand between those that are: a line of the XML may be missing.
+    """A warning where attributes that are no labels are between those that are: a line of the XML may be missing.
 
     Args:
         table: The table.
@@ -189,7 +189,7 @@ def label_warnings(table: ArffTable, columns: Sequence[int], labels: LabelFile) 
         return ()
     names = [table.attributes[column].name for column in between]
     return (
-        f"{labels.path} names {len(columns)} labels, but not {listing(names)}, which stand between them in "
+        f"{labels.path} names {len(columns)} labels, but not {listing(names)}, which are between them in "
         f"{table.sources[0]} and are taken for inputs; is a <label> missing?",
     )
 

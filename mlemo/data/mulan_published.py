@@ -14,8 +14,8 @@ from mlemo.data.checks import count_warnings
 
 __all__ = ["LABELS_AT_END", "SHIFTS", "SIZES", "published_columns", "size_warnings", "undo_shift"]
 
-# How many of the last columns the public code of Zhou et al. takes for labels. Where labels stand last and are as many
-# these are the right ones; not so in llog (they stand first), yahoo-Arts (26) and yahoo-Business (30).
+# How many of the last columns the public code of Zhou et al. takes for labels. Where labels are last and are as many
+# these are the right ones; not so in llog (they are first), yahoo-Arts (26) and yahoo-Business (30).
 LABELS_AT_END = {
     "Corel5k": 374,
     "bibtex": 159,
@@ -47,7 +47,7 @@ SIZES: dict[str, tuple[int, tuple[int, ...], int]] = {
     "yahoo-Business": (11_214, (21_924,), 30),
     "yeast": (2_417, (103,), 14),
 }
-# By how many columns too early the labels stand in the second half of the file.
+# By how many columns too early the labels are in the second half of the file.
 SHIFTS = {"rcv1subset1": 1, "rcv1subset2": 12, "rcv1subset3": 14}
 ROWS, FIRST_SHIFTED = 6000, 3000
 TOLERANCE = 1e-4  # of a row norm; the values have six decimals
@@ -87,7 +87,7 @@ def published_columns(name: str, attributes: Sequence[Attribute]) -> list[int]:
 def undo_shift(table: ArffTable, labels: Sequence[int], shift: int) -> tuple[ArffTable, str]:
     """Move the labels of rows 3001 to 6000 back by ``shift`` columns, and prove it by the row norms.
 
-    The inputs of every row were scaled to Euclidean norm 1. In the second half label ``j`` stands in column ``d + j -
+    The inputs of every row were scaled to Euclidean norm 1. In the second half label ``j`` is in column ``d + j -
     shift``, so the first labels count as inputs and the norms exceed 1.
 
     Args:

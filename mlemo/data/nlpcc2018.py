@@ -27,7 +27,7 @@ HOW_TO_GET = (
     "give the folder with train.txt, dev.txt and test.txt as data_dir"
 )
 POST, VALUE, TEXT = '<Tweet id="…">', "T, F or EN", "a line of text"
-# one post, line by line; the three names above stand where the line varies
+# one post, line by line; the three names above are where the line varies
 LINES = (
     POST,
     *(line for emotion in EMOTIONS for line in (f"<{emotion}>", VALUE, f"</{emotion}>")),
@@ -47,7 +47,7 @@ class NLPCC2018(EmotionDataModule):
     Args:
         data_dir: Folder with ``train.txt``, ``dev.txt`` and ``test.txt``.
         english: What the value ``EN`` means, which 79 cells of the test file hold: left over from the annotation of
-            the source corpus, it says that the emotion is there and expressed in English. The organisers' scoring
+            the source corpus, it means that the emotion is present and expressed in English. The organisers' scoring
             script counts it as ``"absent"`` (it compares with ``T`` only), and so do published scores; ``"present"``
             takes it at its meaning.
         **kwargs: Settings that all corpora share, see ``EmotionDataModule``.
@@ -84,7 +84,7 @@ class NLPCC2018(EmotionDataModule):
         """One official split.
 
         Raises:
-            FileNotFoundError: The file is missing; the message says how to get it.
+            FileNotFoundError: The file is missing; the message describes how to get it.
             ValueError: A post is malformed; the message gives file, line, what was found and what was expected.
         """
         path = find_file(self.data_dir, [FILES[split]], HOW_TO_GET)

@@ -34,7 +34,7 @@ class OnDevice:
         self._placed: dict[tuple[str, torch.device], BatchedCorpus] = {}
 
     def place(self, split: str, dataset: BatchedCorpus, trainer: Any) -> BatchedCorpus:
-        """The split on the device; as it is, with a line that says why, where it does not fit."""
+        """The split on the device; unchanged, with a message, if it does not fit."""
         if not self.wanted or trainer is None or trainer.strategy.root_device.type == "cpu":
             return dataset
         device = trainer.strategy.root_device

@@ -43,7 +43,7 @@ class Prompt:
         tokenizer: A transformers tokenizer; it runs here, once, and never again.
         words: One phrase per label, in canonical label order (underscores are read as blanks).
         layout: What a segment consists of.
-        last: The prompt stands behind the text, from which a line break separates it; it then has no special tokens,
+        last: The prompt is after the text, from which a line break separates it; it then has no special tokens,
             and without ``[MASK]`` the read-out of a label is its last word piece.
 
     Attributes:

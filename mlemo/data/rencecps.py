@@ -32,7 +32,7 @@ class RenCECps(EmotionDataModule):
     """Ren-CECps 1.0 at sentence level: 1,487 documents, 35,096 sentences, eight labels; an empty label set is valid.
 
     A label is on where its intensity, 0.0 to 1.0, is above 0. There is no official split: the sentences are shuffled
-    with ``seed`` and cut 70 / 15 / 15, as the papers do, so sentences of one document, and equal ones, may stand in
+    with ``seed`` and cut 70 / 15 / 15, as the papers do, so sentences of one document, and equal ones, may be in
     different parts. State the seed with the scores.
 
     Args:
@@ -61,7 +61,7 @@ class RenCECps(EmotionDataModule):
         """One part of the seeded split.
 
         Raises:
-            FileNotFoundError: No ``cet_*.xml`` is there; the message says how to get them.
+            FileNotFoundError: No ``cet_*.xml`` is there; the message describes how to get them.
             ValueError: A file is not as expected; the message names file, paragraph and sentence, or the line.
         """
         return self._parts[split]
@@ -109,7 +109,7 @@ def _parse(path: Path) -> ElementTree.Element:
         return ElementTree.parse(path).getroot()
     except ElementTree.ParseError as error:
         raise ValueError(f"{path}:{error.position[0]}: not XML: {error}") from None
-    except (LookupError, ValueError) as error:  # an encoding that the XML parser does not know
+    except (LookupError, ValueError) as error:  # an encoding that the XML parser does not support
         raise ValueError(f"{path}: {error}; save the file as UTF-8 and say so in its first line") from None
 
 

@@ -80,8 +80,8 @@ class SemEval2018(EmotionDataModule):
         """One official split.
 
         Raises:
-            FileNotFoundError: The file is missing; the message says how to get it.
-            ValueError: The file is not as released, or has no labels (``NONE``); the message says where.
+            FileNotFoundError: The file is missing; the message describes how to get it.
+            ValueError: The file is not as released, or has no labels (``NONE``); the message has the place.
         """
         name = f"2018-E-c-{CODES[self.language]}-{PARTS[split]}.txt"
         folder = f"{self.language.capitalize()}/E-c"

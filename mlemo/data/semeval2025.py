@@ -108,7 +108,7 @@ class SemEval2025(EmotionDataModule):
         """One official split of all languages, one language after another.
 
         Raises:
-            FileNotFoundError: A file is missing or the hub is out of reach; the message says how to get the files.
+            FileNotFoundError: A file is missing or the hub is out of reach; the message describes how to get the files.
             ValueError: A file is not as released, or none of the languages has a training part.
         """
         codes = [code for code in self.languages if split != "train" or code not in NO_TRAINING_PART]

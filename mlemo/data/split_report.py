@@ -43,7 +43,7 @@ def split_report(corpora: Mapping[Any, Corpus], min_words: int | None = None) ->
     for first, second in combinations(texts, 2):
         shared = len(np.intersect1d(texts[first], texts[second], assume_unique=True))
         if shared:
-            lines.append(f"  {shared:,} texts stand both in {first} and in {second} (kept, as official splits are)")
+            lines.append(f"  {shared:,} texts are in both {first} and {second} (kept, as official splits are)")
     return lines
 
 

@@ -20,7 +20,7 @@ def random_split(rows: int, fractions: Sequence[float], seed: int) -> list[list[
         seed: Same seed, same split.
 
     Returns:
-        One ascending list of row numbers a part; every row stands in exactly one.
+        One ascending list of row numbers a part; every row is in exactly one.
 
     Raises:
         ValueError: Fractions that do not sum to 1, or too few rows for a row in every part.
@@ -51,7 +51,7 @@ def stratified_split(
         groups: ``N`` keys; rows with equal keys stay together. ``None`` for every row on its own.
 
     Returns:
-        One ascending list of row numbers a part; every row stands in exactly one.
+        One ascending list of row numbers a part; every row is in exactly one.
 
     Raises:
         ValueError: Fractions that do not sum to 1, ``groups`` of another length, or too few rows for a row in

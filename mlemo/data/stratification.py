@@ -20,7 +20,7 @@ def stratified_folds(labels: Tensor, folds: int, seed: int) -> list[list[int]]:
         seed: Same seed, same folds.
 
     Returns:
-        One ascending list of row numbers a fold; every row stands in exactly one.
+        One ascending list of row numbers a fold; every row is in exactly one.
 
     Raises:
         ValueError: Fewer than two folds, or fewer rows than folds.

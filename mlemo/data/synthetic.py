@@ -53,7 +53,7 @@ CORRELATIONS = {
 GROUPS = (("joy", "love", "anticipation"), ("sadness", "anger", "fear", "disgust"))
 
 # How hard the task is: the first two are what a bag of words cannot tell from an expressed emotion.
-CONTRASTED = 0.06  #: share of the expressed labels that stand against an absent one ("not sad but happy")
+CONTRASTED = 0.06  #: share of the expressed labels that are contrasted with an absent one ("not sad but happy")
 NEGATED = 0.12  #: share of the rows with a clause that denies an absent label ("I am not angry at all")
 AMBIGUOUS = 0.15  #: share of the rows with a clause that decides no label ("I am crying")
 NEUTRAL = 0.3  #: share of the rows with a clause without emotion; where other clauses are less than two, these fill up
@@ -68,7 +68,7 @@ class SyntheticEmotions(EmotionDataModule):
     surprise in 4 %. Joy and love meet 1.8 times as often as independent labels would, sadness and fear 2.2 times,
     anger and disgust 3.6 times, joy and sadness 0.4 times. Then a text is written that expresses just these emotions:
     a clause for each, in random order, among clauses that deny an absent emotion, go with several, or have none. So a
-    text decides its labels, but its words alone do not: "rage" also stands in "I feel delight but no rage".
+    text decides its labels, but its words alone do not: "rage" also occurs in "I feel delight but no rage".
 
     A row depends on ``generator_seed``, its split and its number only: a larger size appends rows and changes none, and
     row ``i`` has the same labels in every language.

@@ -25,7 +25,7 @@ LONGEST_NAME = 200  # characters
 
 @dataclass(frozen=True)
 class Table:
-    """The columns of one file, and where each row stands in it.
+    """The columns of one file, and the line of each row in it.
 
     Args:
         source: File name, for messages.

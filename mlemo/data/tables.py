@@ -52,12 +52,12 @@ def read_text(path: str | Path) -> str:
 
 
 def most_rows(path: Path) -> int:
-    """The most rows that a file may have: its lines, or as many as a Parquet file says; 0 where it says nothing."""
+    """Return the largest number of rows of a file: its lines, or the rows in the metadata of a Parquet file; else 0."""
     if path.suffix.lower() == ".parquet":
         try:
             return pyarrow.parquet.read_metadata(path).num_rows
         except (pyarrow.ArrowException, OSError):
-            return 0  # its reader tells what is wrong with it
+            return 0  # its reader raises the error
     with path.open("rb") as file:
         return 1 + sum(block.count(b"\n") for block in iter(lambda: file.read(BLOCK), b""))
 

@@ -62,7 +62,7 @@ def tokenize(
         texts: ``N`` texts.
         tokenizer: A transformers tokenizer.
         room: Most tokens of a text; the rest is cut off.
-        after: Tokens that stand behind each text.
+        after: Tokens after each text.
         cleaning: What is done to each text first.
         cache: Where the tokens are kept, and mapped from; ``None`` for the memory.
     """
@@ -94,7 +94,7 @@ def _key(
     after: Sequence[int],
     cleaning: Callable[[str], str] | None,
 ) -> str | None:
-    """A name for everything that the tokens follow from; ``None`` (with a line that says so) where that is not known.
+    """A name for everything that the tokens follow from; ``None`` (with a message) if that is not known.
 
     A prompt and its words count by the room that they leave: they are put before the text in each batch.
     """

@@ -1,4 +1,4 @@
-"""One run, in a process of its own: what is done there, and how it goes on after it was broken off."""
+"""One run, in a process of its own: how it is trained, and resumed after an interruption."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def do(run: StudyRun, folder: Path) -> None:
 
     Args:
         run: The run.
-        folder: Its folder; what an earlier try left there is gone on with where that is possible.
+        folder: Its folder; what an earlier try left there is continued if possible.
 
     Raises:
         SystemExit: With status `BUSY`, where another process works on the run.
@@ -80,7 +80,7 @@ def _do(run: StudyRun, folder: Path) -> None:
     record = make_record(run, folder, time.perf_counter() - start, resumed, CODE)
     write_atomically(folder / RECORD, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     for file in (LAST, PREVIOUS):
-        file.path(folder).unlink(missing_ok=True)  # nothing goes on from a finished run
+        file.path(folder).unlink(missing_ok=True)  # nothing continues from a finished run
 
 
 def remaining_words(words: Sequence[str], folder: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""How a study stands while it runs: finished and failed runs, the time left, and a display of both."""
+"""State of a study while it runs: finished and failed runs, the time left, and a display of both."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = ["Outcome", "ProgressDisplay", "duration", "estimated_seconds", "longe
 
 @dataclass
 class Outcome:
-    """How a study stands.
+    """State of a study.
 
     Args:
         runs: Its runs.
@@ -45,7 +45,7 @@ class Outcome:
 
 
 class _TimeLeft(ProgressColumn):
-    """What a function says of the time left, asked again whenever the bar is drawn."""
+    """The time left by a function, which is called whenever the bar is drawn."""
 
     def __init__(self, say: Callable[[], str]) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class ProgressDisplay:
     Args:
         console: Where it is shown.
         metrics: Metrics of a finished run that are shown: name -> key in its ``results_test.json``.
-        outcome: How the runs stand, kept up to date.
+        outcome: State of the runs, kept up to date.
         folder: Where the runs lie.
         workers: How many runs are in work at once.
     """
@@ -161,10 +161,10 @@ class ProgressDisplay:
 
 
 def seconds_left(outcome: Outcome, spent: Mapping[str, float], workers: int) -> float | None:
-    """Seconds until all runs are settled, as far as finished ones tell; ``None`` where none is finished.
+    """Seconds until all runs are settled, estimated from finished ones; ``None`` if none is finished.
 
     Args:
-        outcome: How the study stands.
+        outcome: State of the study.
         spent: Seconds since each run in work was begun, by address.
         workers: How many runs are in work at once.
     """
@@ -179,7 +179,7 @@ def seconds_left(outcome: Outcome, spent: Mapping[str, float], workers: int) -> 
 def estimated_seconds(outcome: Outcome, runs: Iterable[StudyRun]) -> dict[str, float] | None:
     """Seconds that each run will take, by address; ``None`` where nothing is known.
 
-    As finished ones of the same labels did, else as all finished ones on average; resumed ones tell nothing.
+    As finished ones of the same labels did, else as all finished ones on average; resumed ones are not used.
     """
     seconds: dict[tuple[str, ...], list[float]] = {}
     for run in outcome.runs:
@@ -197,7 +197,7 @@ def estimated_seconds(outcome: Outcome, runs: Iterable[StudyRun]) -> dict[str, f
 
 
 def longest_first(outcome: Outcome) -> list[StudyRun]:
-    """The runs, those first that will take longest as far as finished ones tell, so that no long one is left last."""
+    """The runs by descending estimated time, so that no long one is left last."""
     seconds = estimated_seconds(outcome, outcome.runs)
     return outcome.runs if seconds is None else sorted(outcome.runs, key=lambda run: -seconds[run.address])
 

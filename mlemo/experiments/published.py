@@ -17,7 +17,7 @@ class PublishedRow:
     """A row of a published table.
 
     Args:
-        table: Where it stands in the paper.
+        table: Its table in the paper.
         unit: ``percent`` or ``1``.
         labels: Setting and label, as for runs; a row that leaves out a setting holds for all of its labels.
         of_class: The class that it is about; empty for all together.
@@ -40,7 +40,7 @@ class PublishedTest:
     """Published p-values of one label against another one over combinations of the other settings.
 
     Args:
-        table: Where they stand in the paper.
+        table: Their table in the paper.
         compare: Setting of the two labels.
         first: The label that is compared with.
         label: The other one.

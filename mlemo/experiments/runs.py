@@ -40,7 +40,7 @@ class StudyRun:
         name: Labels and seed.
         labels: Setting -> label.
         seed: Its seed.
-        words: Its command line behind ``mlemo fit``, without `HARDWARE`, which stands before it.
+        words: Its command line behind ``mlemo fit``, without `HARDWARE`, which precedes it.
         config: The config that these words resolve to.
         data: Checksums of the files and folders that the config names.
         address: Hash of what changes its result.

@@ -38,12 +38,12 @@ def trial_folder(folder: Path, place: int) -> Path:
 
 
 def place_of(trial: FrozenTrial) -> int:
-    """Which of the sweep's trials it is, from 0; a trial that was broken off has the place of the one that goes on."""
+    """Which of the sweep's trials it is, from 0; an interrupted trial has the place of the one that continues it."""
     return int(trial.user_attrs.get(PLACE, trial.number))
 
 
 def counted(study: optuna.Study) -> list[FrozenTrial]:
-    """The trials of a sweep in order of their places, without those that were broken off and are tried again.
+    """The trials of a sweep in order of their places, without interrupted ones that are tried again.
 
     One whose training failed by itself has the reason as its ``error`` and counts.
     """
@@ -98,7 +98,7 @@ class Search:
             load_if_exists=True,
         )
         if used and not self.study.get_trials(deepcopy=False):
-            raise ValueError(f"{self.folder} holds trials that {database} does not know; delete it or choose another")
+            raise ValueError(f"{self.folder} holds trials that {database} does not have; delete it or choose another")
         self._check_same(database)
         self._working: dict[str, _Working] = {}
 
@@ -142,7 +142,7 @@ class Search:
             if theirs[key] != value:
                 raise ValueError(
                     f"{self.sweep.path}: {key}: {database} holds trials of another sweep of this name, with "
-                    f"{theirs[key]}; go on with that file, or choose another --folder"
+                    f"{theirs[key]}; continue with that file, or choose another --folder"
                 )
         self.study.set_user_attr("sweep", mine)
 
@@ -161,7 +161,7 @@ class Search:
     def _begin(self, executor: Executor) -> None:
         taken = {place_of(trial) for trial in counted(self.study)}
         place = next(place for place in range(len(taken) + 1) if place not in taken)
-        # the seed follows from the place, so that a sweep that was broken off goes on as an unbroken one would have
+        # the seed follows from the place, so that an interrupted sweep continues as an uninterrupted one would have
         seed = int(np.random.SeedSequence([self.sweep.seed, place]).generate_state(1)[0])
         startup = self.sweep.startup_trials
         self.study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup, constant_liar=True)

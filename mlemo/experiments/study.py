@@ -68,10 +68,10 @@ class Figure:
     Args:
         kind: ``bar``, ``box``, ``line``, ``heatmap``, ``class_gain``, ``curve``, ``density`` or ``forest``.
         title: What it shows.
-        source: The figure of the paper that it stands for; empty for one of ours.
+        source: The figure of the paper that it corresponds to; empty for one of ours.
         metric: Name among the study's metrics, for ``class_gain`` among its class metrics; empty where none is shown.
         across: Setting along the x axis.
-        series: Setting that tells curves, colours, panels or the rows of a heat map apart.
+        series: Setting that distinguishes curves, colors, panels or the rows of a heat map.
         where: Setting -> the labels that are shown; all of them for a setting that is not in it.
         baseline: Label of ``across`` that gains are counted from.
         scalars: Tags of TensorBoard that are drawn.
@@ -121,7 +121,7 @@ class Study:
 
     Args:
         path: Its file.
-        title: What it asks.
+        title: Its question.
         paper: Authors and year.
         metrics: Name shown -> key in a run's ``results_test.json``, or ``cost.<key>`` for one of its ``cost.json``.
         class_metrics: Name shown -> column of a run's ``per_class_test.csv``, for tables with a row a class.

@@ -127,7 +127,7 @@ class _StudyReader(PublishedReader):
         if not isinstance(seeds, list) or not seeds or not all(type(seed) is int and seed >= 0 for seed in seeds):
             raise self.wrong(f"{key}.seeds", f"expected a list of integers from 0, found {seeds!r}")
         if len(set(seeds)) < len(seeds):
-            raise self.wrong(f"{key}.seeds", f"a seed stands twice in {seeds!r}")
+            raise self.wrong(f"{key}.seeds", f"a seed occurs twice in {seeds!r}")
         variables = self.mapping(f"{key}.variables", value["variables"]) if "variables" in value else {}
         return Scale(
             settings=self.part(key, value),

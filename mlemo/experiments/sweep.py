@@ -31,7 +31,7 @@ def sweep(
         path: Its file.
         folder: Where it is kept, in ``folder/<name of the file>``.
         variables: Values of ``${name}`` in the file.
-        trials: How many are to be finished; by default what the file says.
+        trials: How many are to be finished; by default as in the file.
         executor: Where trials are trained, closed at the end; by default on this machine, one at a time.
 
     Returns:

@@ -66,7 +66,7 @@ class Sweep:
 
     @property
     def short_names(self) -> dict[str, str]:
-        """The ends of the searched keys, as long as it takes to tell them apart."""
+        """The ends of the searched keys, as long as needed to distinguish them."""
         parts = {key: key.split(".") for key in self.space}
         return {
             key: next(

@@ -22,7 +22,7 @@ class Setting:
     Args:
         word: Its word on the command line of ``mlemo fit``; ``${name}`` stands for a variable.
         path: The file.
-        key: Where it stands there.
+        key: Its place there.
     """
 
     word: str
@@ -50,12 +50,12 @@ class Setting:
 
 
 def words_of(settings: Mapping[str, Any], name: str = "", key: str = "") -> Iterator[tuple[str, str]]:
-    """Words of the command line that set what a mapping says, in its order, and the key in the mapping of each.
+    """Words of the command line with the settings of a mapping, in its order, and the key in the mapping of each.
 
     Args:
         settings: Dotted or nested keys as in a config file or on the command line, and values as in a config file.
         name: Option that the mapping is the value of.
-        key: Where the mapping stands.
+        key: Place of the mapping.
 
     Example:
         >>> callbacks = [{"class_path": "LabelShuffle", "init_args": {"k": 3}}, "GTHLFigures"]

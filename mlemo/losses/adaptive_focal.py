@@ -65,9 +65,9 @@ class AdaptiveFocalLoss(ElementwiseLoss):
 
     def forward(self, logits: Tensor, targets: Tensor, mask: Tensor | None = None, **context: Any) -> Tensor:
         """Mean of `elementwise` over the annotated entries; see `Loss.forward`."""
-        return self.of_checked(*check_inputs(logits, targets, mask))
+        return self.compute(*check_inputs(logits, targets, mask))
 
-    def of_checked(self, logits: Tensor, targets: Tensor, mask: Tensor, **context: Any) -> Tensor:
+    def compute(self, logits: Tensor, targets: Tensor, mask: Tensor, **context: Any) -> Tensor:
         """`forward` of inputs that `check_inputs` has returned."""
         value = masked_mean(self._elementwise(logits, targets), mask)
         if self.training:

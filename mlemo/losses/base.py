@@ -30,8 +30,8 @@ class Loss(Recorded, nn.Module, ABC):
 
     Every loss averages (it never sums), computes in float32 or wider whatever the precision of the logits, is finite
     with finite gradients for logits up to 100 in absolute value, and ignores the entries that are not annotated.
-    Whatever else a model knows about the batch travels as keyword arguments; a loss uses those that it names and
-    ignores the others, so that any loss can stand where another one stood.
+    Other information about the batch is passed as keyword arguments; a loss uses those that it names and ignores
+    the others, so that any loss can replace another one.
 
     Attributes:
         batchwise: Whether the loss of a batch is something else than the mean over its samples, so that cutting the
@@ -122,9 +122,9 @@ class SamplewiseLoss(Loss):
 
     def forward(self, logits: Tensor, targets: Tensor, mask: Tensor | None = None, **context: Any) -> Tensor:
         """The mean over the samples that have an annotated label; see `Loss.forward`."""
-        return self.of_checked(*check_inputs(logits, targets, mask))
+        return self.compute(*check_inputs(logits, targets, mask))
 
-    def of_checked(self, logits: Tensor, targets: Tensor, mask: Tensor, **context: Any) -> Tensor:
+    def compute(self, logits: Tensor, targets: Tensor, mask: Tensor, **context: Any) -> Tensor:
         """`forward` of inputs that `check_inputs` has returned."""
         return masked_mean(self._per_sample(logits, targets, mask), mask.any(1))
 

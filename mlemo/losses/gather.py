@@ -12,7 +12,7 @@ __all__ = ["gather_batch"]
 def gather_batch(logits: Tensor, targets: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The rows of all processes, in the order of the processes, which may hold different numbers of rows.
 
-    Every process must call this, and go on to compute the same loss from the same rows. It then knows the gradient of
+    Every process must call this, and then compute the same loss from the same rows. It then has the gradient of
     its own rows without asking the others; the gradient is multiplied by the number of processes P, since averaging
     over processes, as `torch.nn.parallel.DistributedDataParallel` does, divides the one contribution of each row by P.
     Parameters of the loss itself have the same, whole gradient in every process, which averaging leaves alone.

@@ -115,5 +115,5 @@ class HybridLoss(MultiTermLoss):
     def _components(self, logits: Tensor, targets: Tensor, mask: Tensor, **context: Any) -> dict[str, Tensor]:
         values = {"bce": masked_mean(self.cross_entropy._elementwise(logits, targets), mask)}
         for name, term in self.terms.items():
-            values[name] = term.of_checked(logits, targets, mask, **context)  # type: ignore[operator]
+            values[name] = term.compute(logits, targets, mask, **context)  # type: ignore[operator]
         return values

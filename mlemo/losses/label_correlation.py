@@ -72,9 +72,9 @@ class LabelCorrelationLoss(Loss):
 
     def forward(self, logits: Tensor, targets: Tensor, mask: Tensor | None = None, **context: Any) -> Tensor:
         """The mean over the rows of the matrices; see `Loss.forward`."""
-        return self.of_checked(*check_inputs(logits, targets, mask), **context)
+        return self.compute(*check_inputs(logits, targets, mask), **context)
 
-    def of_checked(self, logits: Tensor, targets: Tensor, mask: Tensor, **context: Any) -> Tensor:
+    def compute(self, logits: Tensor, targets: Tensor, mask: Tensor, **context: Any) -> Tensor:
         """`forward` of inputs that `check_inputs` has returned."""
         log_affinity = context.get("label_affinity")
         if log_affinity is not None and log_affinity.shape != (logits.shape[1],) * 2:

@@ -25,8 +25,8 @@ class SigmoidF1Loss(SmoothConfusionLoss):
     every prediction between 0.5 and σ(1). Learnable β and η are what the paper leaves to later work; without
     ``classes`` they are shared.
 
-    This is `SmoothConfusionLoss` with ``metric="f1"`` and ``average="macro"``, which says what holds for classes
-    without positives and for a negative β. (The paper says macro here, as we do, and swaps the names in its appendix.)
+    This is `SmoothConfusionLoss` with ``metric="f1"`` and ``average="macro"``, which describes classes
+    without positives and a negative β. (The paper calls this macro, as here, and swaps the names in its appendix.)
     It is a loss of the batch, see `mlemo.losses.base.BatchLoss`: under gradient accumulation it judges each micro-batch
     for itself, and ``gather`` joins the batches of all processes.
 

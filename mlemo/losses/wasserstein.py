@@ -31,8 +31,8 @@ class WassersteinLoss(SamplewiseLoss):
     which exceeds W by a little: the less, the smaller ε, and the smaller ε, the more iterations are needed.
 
     The loss is the mean over the rows that have an annotated label. A row without a positive label has no
-    distribution r: its value is 0. Since q is a softmax, the loss teaches which labels stand out in a text, not how
-    many there are. Targets may be soft.
+    distribution r: its value is 0. Since q is a softmax, the loss trains which labels are most probable in a text, not
+    how many there are. Targets may be soft.
 
     Args:
         cost: ``C`` rows of ``C`` non-negative numbers, cost of moving mass from label i (target) to label j

@@ -12,7 +12,7 @@ with, for d ≥ 1,
 
     Σ_k c_k = (1 − 1)^d = 0   and   Σ_k c_k² = Σ_k C(d, k)² = C(2d, d)   (Vandermonde's identity).
 
-The labels that stand in the places i … i + d are drawn without replacement. Hence each has expectation μ and variance
+The labels in the places i … i + d are drawn without replacement. Hence each has expectation μ and variance
 V, and any two of them have the same covariance γ. The sum over all M places is Mμ whatever the order, so its variance
 M·V + M·(M − 1)·γ is 0, and γ = −V / (M − 1). Therefore
 

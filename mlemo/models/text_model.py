@@ -69,7 +69,7 @@ class TextModel(MultiLabelModel):
 
     @property
     def data_input(self) -> TextInput:
-        """What this model asks of the data.
+        """The input that this model needs from the data.
 
         Raises:
             RuntimeError: The encoder has not been made yet.

@@ -258,7 +258,7 @@ class FromScratch(EncoderSource):
 
 
 def save_encoder(encoder: Any, tokenizer: Any) -> dict[str, str]:
-    """Config and tokenizer as ``{file name: content}``, so that a checkpoint stands alone; weights not included.
+    """Config and tokenizer as ``{file name: content}``, so that a checkpoint is complete; weights not included.
 
     Raises:
         ValueError: The tokenizer writes a file that a checkpoint may not hold (`mlemo.nn.encoder_files.NAMES`).

@@ -42,8 +42,8 @@ class Lora(EncoderSource):
         alpha: Scale of the adapters, divided by ``r``; ``None`` for ``2 r``.
         dropout: Dropout before the adapters, in training.
         target_modules: Names (ends of names) of the linear layers that get adapters; ``all-linear`` for all of them;
-            ``None`` for those that peft knows of the architecture (mostly the query and value projections), and for all
-            where it knows none.
+            ``None`` for those that peft has for the architecture (mostly the query and value projections), and for all
+            where it has none.
         quantize: Load the encoder in 4 bits (NF4, Dettmers et al., QLoRA, NeurIPS 2023), for which bitsandbytes and a
             GPU are needed.
 
@@ -135,7 +135,7 @@ class Lora(EncoderSource):
         """The encoder with adapters that are loaded later, and its tokenizer.
 
         Raises:
-            FileNotFoundError: The encoder is not where it was, nor where this source says.
+            FileNotFoundError: The encoder is not where it was, nor where this source has it.
             ValueError: Its files are others than in training.
         """
         tokenizer = self.base.tokenizer(list)

@@ -1,1 +1,1 @@
-"""Files of a run folder: their names and formats, how they are written, and what a folder says of its run."""
+"""Files of a run folder: their names and formats, how they are written, and the manifest of a run."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 __all__ = ["PART", "remove_parts", "write_atomically"]
 
-#: Suffix of a file that is being written; the process id stands before it.
+#: Suffix of a file that is being written; the process id precedes it.
 PART = ".part"
 
 

@@ -146,7 +146,7 @@ class ReadAlready(TorchCheckpointIO):
 
     Args:
         checkpoint: A checkpoint, read by `read_checkpoint`.
-        data: Name of the class of the data, under which its state in training stands.
+        data: Name of the class of the data, of its state in training.
     """
 
     def __init__(self, checkpoint: Mapping[str, Any], data: str) -> None:
@@ -197,7 +197,7 @@ def _errors_of(source: str | Path, name: str) -> Iterator[None]:
 
 
 def _line(error: Exception) -> str:
-    """The message of an exception in one line without control characters, and its class where that says more."""
+    """Return the message of an exception in one line without control characters, with its class if that is informative."""
     message = " ".join(str(error).split())
     message = "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in message)
     message = message if len(message) <= LONGEST else f"{message[: LONGEST - 1]}…"

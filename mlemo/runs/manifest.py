@@ -14,13 +14,13 @@ from mlemo.runs.files import MANIFEST
 
 __all__ = ["STATES", "Manifest", "is_tested", "manifest_checkpoint", "now", "read_manifest", "sha256", "write_manifest"]
 
-#: How far the training of a run has come. One that was killed still says ``running``.
+#: How far the training of a run has come. A killed one is still ``running``.
 STATES = ("running", "finished", "stopped early", "interrupted", "failed")
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a run folder says of its run.
+    """The manifest of a run folder.
 
     Args:
         state: One of `STATES`.

@@ -88,7 +88,7 @@ def clear(folder: Path, checkpoint: str | Path | None = None) -> None:
     own = None if checkpoint is None else folder_of_checkpoint(checkpoint)
     if own is not None and own.resolve() == folder.resolve():
         raise ValueError(f"--overwrite would delete {checkpoint}, from which the training is to continue")
-    # the manifest first: what it says of the other files no longer holds
+    # the manifest first: its statements about the other files no longer hold
     for path, file in sorted(of_a_run(folder), key=lambda item: item[1] is not MANIFEST):
         if file is not CONFIG:
             path.unlink()

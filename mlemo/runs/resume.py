@@ -1,4 +1,4 @@
-"""What is left to do of a run that was broken off."""
+"""What is left to do of an interrupted run."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def stored_config(
     Args:
         checkpoint: A checkpoint, read by `mlemo.runs.loading.read_checkpoint`.
         parts: Names of the parts to be kept, such as ``INFERENCE`` for a model that is only used, with a dot between
-            levels; ``None`` for all, with which one's own run goes on.
+            levels; ``None`` for all, with which one's own run continues.
         trust: Modules that the user has named, which are imported.
 
     Returns:

@@ -53,7 +53,7 @@ def run(command: str, words: Sequence[str]) -> MlemoCLI:
 
 
 def _run(given: list[str], words: list[str], checkpoint: dict[str, Any] | None = None) -> MlemoCLI:
-    # Lightning's own table of all metrics gives way to that of `Results`; all of them stand in its JSON file
+    # Lightning's own table of all metrics is replaced by that of `Results`; all of them are in its JSON file
     command = given[0]
     quiet = ["--verbose=false"] if command in ("validate", "test") else []
     if command != "fit":
@@ -89,8 +89,8 @@ def _config_of_checkpoint(
 ) -> dict[str, Any]:
     """The settings of a checkpoint that a command begins with, before those of the command line.
 
-    ``fit`` goes on with all of them. The others take data, model and decision rule, and the precision, on which scores
-    depend; callbacks, loggers and the rest of the trainer are the user's own.
+    ``fit`` continues with all of them. The others take data, model and decision rule, and the precision, on which
+    scores depend; callbacks, loggers and the rest of the trainer are the user's own.
     """
     try:
         config = stored_config(checkpoint, None if command == "fit" else INFERENCE, trust)
@@ -103,12 +103,12 @@ def _config_of_checkpoint(
     trainer = config.get("trainer")
     logger = trainer.get("logger") if isinstance(trainer, dict) else None
     if isinstance(logger, dict) and "version" in logger.get("init_args", {}):
-        logger["init_args"]["version"] = file.resolve().parent.parent.name  # go on in the folder of the run
+        logger["init_args"]["version"] = file.resolve().parent.parent.name  # continue in the folder of the run
     return config
 
 
 def _take_trust(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Take ``--trust MODULE`` out of words whose parser does not know it.
+    """Take ``--trust MODULE`` out of words whose parser does not have it.
 
     Args:
         words: A command line.

@@ -54,7 +54,7 @@ def resolve(words: Sequence[str]) -> dict[str, Any]:
         with redirect_stderr(errors):
             config = parser.parse_args(list(words))
     except SystemExit:
-        mistake, *_ = errors.getvalue().strip().rpartition("\n")  # the last line says how to ask for help
+        mistake, *_ = errors.getvalue().strip().rpartition("\n")  # the last line describes how to get help
         raise ValueError(mistake.removeprefix("mlemo: ")) from None
     content: dict[str, Any] = yaml.safe_load(parser.dump(config, skip_none=False))
     return content

@@ -16,7 +16,7 @@ __all__ = ["SaveConfig"]
 
 
 class SaveConfig(SaveConfigCallback):
-    """Saves the resolved config in the run's folder and in every checkpoint, so that a checkpoint stands alone."""
+    """Saves the resolved config in the run's folder and in every checkpoint, so that a checkpoint is complete."""
 
     def __init__(self, parser: LightningArgumentParser, config: Any, *args: Any, **kwargs: Any) -> None:
         config = config.clone()
@@ -24,7 +24,7 @@ class SaveConfig(SaveConfigCallback):
         super().__init__(parser, config, *args, **kwargs)
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write the file; Lightning asks for this in the main process alone, once."""
+        """Write the file; Lightning calls this in the main process only, once."""
         write_atomically(CONFIG.path(run_folder(trainer)), self._yaml)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:

@@ -90,7 +90,7 @@ class FullySharded(ModelParallelStrategy):
         self._share()
 
     def _gather(self) -> None:
-        # processes have different numbers of batches, so that none may ask the others for weights in a batch
+        # processes have different numbers of batches, so that no batch may gather weights from the others
         for part in self._parts():
             part.set_reshard_after_forward(False, recurse=False)
             part.unshard()
@@ -132,7 +132,7 @@ class FullySharded(ModelParallelStrategy):
 
 
 def layers(encoder: nn.Module) -> list[nn.Module]:
-    """The layers that transformers says belong together."""
+    """The layers that transformers keeps together."""
     whole = set(getattr(encoder, "_no_split_modules", None) or ())
     return [module for module in encoder.modules() if type(module).__name__ in whole]
 

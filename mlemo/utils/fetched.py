@@ -8,7 +8,7 @@ _FETCHED: dict[str, str] = {}
 
 
 def fetched() -> dict[str, str]:
-    """What says exactly which data and encoders were read from the hub, a folder in its layout, or an address.
+    """Identify which data and encoders were read from the hub, a folder in its layout, or an address.
 
     Returns:
         ``owner/name/config/split`` of data on the hub, with the SHA-256 of the cells in it (the same however they are

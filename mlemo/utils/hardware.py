@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 __all__ = ["GPUPool", "has_bf16", "leave_process_group", "on_gpu", "visible_gpus", "world_size"]
 
-#: Variables by which launchers tell a process its place in a group: torchrun, Lightning, Slurm, LSF and MPI.
+#: Variables by which launchers pass a process its place in a group: torchrun, Lightning, Slurm, LSF and MPI.
 RANK_VARIABLES = (
     "RANK", "LOCAL_RANK", "GROUP_RANK", "ROLE_RANK", "NODE_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE",
     "ROLE_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_NTASKS",
@@ -43,7 +43,7 @@ def leave_process_group() -> None:
 
 
 def world_size(config: Mapping[str, Any]) -> int:
-    """The number of processes, one per device, that the config of a training asks for.
+    """The number of processes, one per device, that the config of a training requires.
 
     Args:
         config: Settings of ``mlemo fit``.

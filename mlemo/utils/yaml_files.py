@@ -38,7 +38,7 @@ def read_settings(path: str | Path) -> Any:
 
 
 def line_of(path: str | Path, key: str) -> int | None:
-    """The line of a YAML file in which a key stands, or the last part of it that is there; ``None`` without a file.
+    """The line of a YAML file with a key, or the last part of it that is there; ``None`` without a file.
 
     Args:
         path: The file.

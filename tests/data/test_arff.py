@@ -116,7 +116,7 @@ def test_header(tmp_path, declared, name, kind, values):
         ("{x 1}", "found 'x 1' in a sparse row"),
         ("{-1 1}", "found '-1 1' in a sparse row"),
         ("{3 1}", "index 3 is out of range: there are 3 attributes, counted from 0"),
-        ("{0 1, 2 1, 0 1}", "index 0 stands twice in a sparse row"),
+        ("{0 1, 2 1, 0 1}", "index 0 occurs twice in a sparse row"),
         ("{0 a}", "attribute 'a' holds 'a', expected a number"),
         ("{2 ?}", "attribute 'c' has no value"),
     ],

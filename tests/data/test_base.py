@@ -125,8 +125,8 @@ def test_report_counts_rows_labels_empty_sets_duplicates_and_dropped_rows() -> N
         "  train       6 rows, 1.0000 labels a row, 1 without a label, 2 dropped: no text, 2 repeated texts",
         "  val         3 rows, 1.0000 labels a row, 1 without a label, 1 label cells not annotated",
         "  test        3 rows, 1.0000 labels a row, 1 without a label, 1 repeated texts",
-        "  2 texts stand both in train and in val (kept, as official splits are)",
-        "  1 texts stand both in train and in test (kept, as official splits are)",
+        "  2 texts are in both train and val (kept, as official splits are)",
+        "  1 texts are in both train and test (kept, as official splits are)",
     ]
     assert "2 dropped: no text" in Rows(train_rows=3).report()
 

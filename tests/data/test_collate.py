@@ -186,7 +186,7 @@ def test_a_fixed_length_for_a_text_without_tokens_is_all_padding(corpus: Corpus)
 
 
 def test_a_fixed_length_and_a_prompt_are_refused(tokenizer: Any, corpus: Corpus) -> None:
-    with pytest.raises(ValueError, match="padded to a fixed length at their start, where a prompt would stand"):
+    with pytest.raises(ValueError, match="padded to a fixed length at their start, where a prompt would be"):
         TokenizedCorpus(corpus, TextInput(tokenizer, 64, "words", fixed_length=True))
 
 

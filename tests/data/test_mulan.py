@@ -199,7 +199,7 @@ def test_other_numbers_and_words_are_no_labels(dataset, declared):
         ("<labels>\n<label name='y'/>\n<label name='yy'/></labels>", "own.xml:3: label 'yy' is no attribute of"),
         (
             "<labels>\n<label name='y'/>\n<label name='y'/></labels>",
-            ":3: label 'y' stands there a second time, see",
+            ":3: label 'y' occurs a second time, see",
         ),
         ("<labels>\n<label nam='y'/></labels>", "own.xml:2: a label without a name"),
         ("<labels>\n<label name=' '/></labels>", "own.xml:2: a label without a name"),
@@ -225,7 +225,7 @@ def test_a_label_that_the_xml_leaves_out_between_others_is_named(dataset):
     assert not any("<label>" in line for line in Mulan("own", dataset(attributes, rows, ["a", "b", "c"])).warnings())
     (line,) = [line for line in Mulan("own", dataset(attributes, rows, ["a", "c"])).warnings() if "<label>" in line]
     assert line.endswith("own.arff and are taken for inputs; is a <label> missing?")
-    assert "own.xml names 2 labels, but not b, which stand between them" in line
+    assert "own.xml names 2 labels, but not b, which are between them" in line
 
 
 def test_lines_that_a_released_dataset_lacks_are_noticed(dataset, monkeypatch):

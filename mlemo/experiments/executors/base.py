@@ -1,4 +1,4 @@
-"""What all executors have in common: they take jobs, and tell which have ended."""
+"""What all executors have in common: they take jobs, and return those that have ended."""
 
 from __future__ import annotations
 

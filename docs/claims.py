@@ -1,7 +1,7 @@
-"""Create the pages of results and the picture of the claims from docs/results/claims.yaml and the records in results.
+"""Create the pages of results and the picture of the claims from claims.yaml and the records in `results`.
 
-``python docs/claims.py`` writes docs/results/index.md, docs/results/leaderboard.md and docs/claims.svg; with ``--check``
-it exits with 1 if they differ.
+``python docs/claims.py`` writes docs/results/index.md, docs/results/leaderboard.md and docs/claims.svg; with
+``--check`` it exits with 1 if they differ.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ class Figure:
     """A picture of a study's runs.
 
     Args:
-        kind: ``bar``, ``box``, ``line``, ``heatmap``, ``class_gain``, ``curve``, ``density`` or ``forest``.
+        kind: ``point``, ``box``, ``line``, ``heatmap``, ``class_gain``, ``curve``, ``density`` or ``forest``.
         title: What it shows.
         source: The figure of the paper that it corresponds to; empty for one of ours.
         metric: Name among the study's metrics, for ``class_gain`` among its class metrics; empty where none is shown.

@@ -23,7 +23,7 @@ KEYS = {"title", "paper", "metrics", "class_metrics", "scales", "varies", "cases
 EVERY_FIGURE = {"kind", "title", "source", "where"}
 # kind of figure -> the keys that it must have, and those that it may have
 FIGURES = {
-    "bar": ({"metric", "across"}, {"series"}),
+    "point": ({"metric", "across"}, {"series"}),
     "box": ({"metric", "across"}, {"series"}),
     "line": ({"metric", "across"}, {"series"}),
     "heatmap": ({"metric", "across", "series"}, set()),

@@ -21,7 +21,8 @@ __all__ = ["class_gain"]
 def class_gain(figure: Figure, results: Results, scores: Scores, say: Words) -> tuple[Drawing, str]:
     """Draw the gain of each label over the baseline per class, in points; classes by descending training samples.
 
-    As Fig. 2 of Hu et al. (2025). Means over the seeds are compared. At most `MOST_LABELS` classes are shown.
+    As Fig. 2 of Hu et al. (2025). Means over the seeds are compared; in brackets is the number of training samples of a
+    class. At most `MOST_LABELS` classes are shown.
 
     Raises:
         ValueError: The baseline and the other labels have no finished runs in common.
@@ -29,6 +30,7 @@ def class_gain(figure: Figure, results: Results, scores: Scores, say: Words) -> 
     """
     column = results.study.class_metrics[figure.metric]
     panels: dict[tuple[str, ...], pd.DataFrame] = {}
+    counts: dict[tuple[str, ...], list[str]] = {}
     for title, combinations in by_panel(trained(chosen(figure, results)), (figure.across,)).items():
         tables = {dict(own.labels)[figure.across]: class_values(own) for own in combinations}
         if figure.baseline in tables and len(tables) > 1:
@@ -38,7 +40,9 @@ def class_gain(figure: Figure, results: Results, scores: Scores, say: Words) -> 
             )
             gains = 100 * means.sub(means[figure.baseline], axis=0).drop(columns=figure.baseline)
             some = (f"{MOST_LABELS} of {len(order):,} classes",) if len(order) > MOST_LABELS else ()
-            panels[(*title, *some)] = gains.loc[order.index[:MOST_LABELS]].T
+            shown = gains.loc[order.index[:MOST_LABELS]]
+            panels[(*title, *some)] = shown.T
+            counts[(*title, *some)] = [f"{order[name]:,.0f}" for name in shown.index]
     if not panels:
         raise ValueError(f"no combination has finished runs of {figure.across} {figure.baseline} and another label")
     lines, columns = (max(size) for size in zip(*(gains.shape for gains in panels.values())))
@@ -49,7 +53,7 @@ def class_gain(figure: Figure, results: Results, scores: Scores, say: Words) -> 
         values = gains.to_numpy()
         image = place.imshow(np.ma.masked_invalid(values), cmap="RdBu", vmin=-largest, vmax=largest, aspect="auto")
         numbers_in_cells(place, values, [[number(value, 1, "+") for value in row] for row in values])
-        name_places(place, [say(str(name)) for name in gains.columns])
+        name_places(place, [f"{say(str(name))} ({count})" for name, count in zip(gains.columns, counts[title])])
         place.set_yticks(range(gains.shape[0]), [say(name) for name in gains.index])
         place.set_title("\n".join(map(say, title)), fontsize=9)
     drawing.colorbar(image, ax=axes, label=f"{say(figure.metric)} over {say(figure.baseline)}, points")
@@ -58,6 +62,7 @@ def class_gain(figure: Figure, results: Results, scores: Scores, say: Words) -> 
     ]
     for title, gains in panels.items():
         for label, row in gains.iterrows():
-            numbers = "; ".join(f"{name} {number(float(value), 1, '+')}" for name, value in row.items())
+            named = zip(row.items(), counts[title])
+            numbers = "; ".join(f"{name} ({count}) {number(float(value), 1, '+')}" for (name, value), count in named)
             parts.append(f"{', '.join([*title, str(label)])}: {numbers}.")
     return drawing, " ".join(parts)

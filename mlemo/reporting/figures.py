@@ -17,13 +17,13 @@ from mlemo.reporting.figure_style import Words, drawing, saved
 from mlemo.reporting.forest import claims_forest, forest
 from mlemo.reporting.results import Results
 from mlemo.reporting.scores import Scores
-from mlemo.reporting.value_figures import bar, box, heatmap, line
+from mlemo.reporting.value_figures import box, heatmap, line, point
 
 __all__ = ["figures", "opening_figure"]
 
 Draw: TypeAlias = Callable[[Figure, Results, Scores, Words], tuple[Drawing, str]]
 KINDS: dict[str, Draw] = {
-    "bar": bar, "box": box, "line": line, "heatmap": heatmap, "class_gain": class_gain, "curve": curve,
+    "point": point, "box": box, "line": line, "heatmap": heatmap, "class_gain": class_gain, "curve": curve,
     "density": density, "forest": forest,
 }  # fmt: skip
 

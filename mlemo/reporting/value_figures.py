@@ -1,4 +1,4 @@
-"""Figures of one metric over labels: bars, boxes, lines and heat maps."""
+"""Figures of one metric over labels: points, boxes, lines and heat maps."""
 
 from __future__ import annotations
 
@@ -29,25 +29,26 @@ from mlemo.reporting.results import Results
 from mlemo.reporting.scores import Scores
 from mlemo.reporting.units import Unit, number
 
-__all__ = ["bar", "box", "heatmap", "line"]
+__all__ = ["box", "heatmap", "line", "point"]
 
 
-def bar(figure: Figure, results: Results, scores: Scores, say: Words) -> tuple[Drawing, str]:
-    """Draw bars of the means with their intervals; published numbers as hollow marks."""
+def point(figure: Figure, results: Results, scores: Scores, say: Words) -> tuple[Drawing, str]:
+    """Draw points of the means with their intervals, on an axis that fits them; published numbers as hollow marks."""
     unit, panels = panels_of(figure, results, scores)
     drawing, axes = _axes(panels, figure, unit, say, beside=True)
     for panel, place in zip(panels, axes):
-        width = 0.8 / len(panel.series)
         for index, (x, cells) in enumerate(_beside(panel)):
-            place.bar(
-                x, [cell.mean for cell in cells], width, label=say(panel.series[index]), edgecolor="white",
-                linewidth=0.5, color=COLOURS[index % len(COLOURS)], hatch=HATCHES[index % len(HATCHES)],
+            color = COLOURS[index % len(COLOURS)]
+            place.errorbar(
+                x, [cell.mean for cell in cells], _intervals(cells), label=say(panel.series[index]), color=color,
+                linestyle="none", capsize=2, markersize=5, marker=MARKERS[index % len(MARKERS)],
             )  # fmt: skip
-            place.errorbar(x, [c.mean for c in cells], _intervals(cells), fmt="none", ecolor="black", capsize=2)
-            _mark_published(place, x, cells, "black")
-        place.set_ylim(bottom=min(0.0, place.get_ylim()[0]))
+            _mark_published(place, x, cells, color)
+        place.margins(x=0.05, y=0.1)
+        place.grid(axis="y", linewidth=0.4, color="#dddddd")
+        place.set_axisbelow(True)
     legend(drawing, axes)
-    return drawing, cells_in_words("Bars", figure, panels, unit)
+    return drawing, cells_in_words("Points", figure, panels, unit)
 
 
 def line(figure: Figure, results: Results, scores: Scores, say: Words) -> tuple[Drawing, str]:

@@ -197,7 +197,7 @@ def _errors_of(source: str | Path, name: str) -> Iterator[None]:
 
 
 def _line(error: Exception) -> str:
-    """Return the message of an exception in one line without control characters, with its class if that is informative."""
+    """Return an exception's message in one line without control characters, with its class if that is informative."""
     message = " ".join(str(error).split())
     message = "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in message)
     message = message if len(message) <= LONGEST else f"{message[: LONGEST - 1]}…"

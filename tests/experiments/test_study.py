@@ -33,7 +33,7 @@ DRAWN: dict[str, Any] = {
     "class_metrics": {"F1": "f1"},
     "rules": {"half": {"class_path": "FixedThreshold"}, "best": {"class_path": "PerClassThreshold"}},
     "figures": [
-        {"kind": "bar", "title": "F", "source": "Fig. 1", "metric": "F", "across": "loss", "series": "threshold",
+        {"kind": "point", "title": "F", "source": "Fig. 1", "metric": "F", "across": "loss", "series": "threshold",
          "where": {"order": "up", "loss": ["BCE"]}},
         {"kind": "class_gain", "title": "Gain", "metric": "F1", "across": "loss", "baseline": "BCE"},
         {"kind": "curve", "title": "Loss", "scalars": ["train/loss"], "against": "step"},
@@ -117,7 +117,7 @@ def test_cases_name_labels_or_lists_of_them(tmp_path: Path) -> None:
         (["varies", "loss", "MSE"], {"tiny": {}, "large": {}}, "varies.loss.MSE.large: no scale, beside tiny"),
         (["varies", "loss", "MSE"], None, "varies.loss.MSE: expected settings, {} for none, or 'no runs'"),
         (["scales", "tiny", "seeds"], [1, "2"], r"scales.tiny.seeds: expected a list of integers from 0"),
-        (["scales", "tiny", "seeds"], [1, 1], "scales.tiny.seeds: a seed stands twice"),
+        (["scales", "tiny", "seeds"], [1, 1], "scales.tiny.seeds: a seed occurs twice"),
         (["scales", "tiny", "words"], "--a=1", "scales.tiny.words: expected settings .* the words '--a=1'; write"),
         (["scales", "tiny", "sets"], {}, "scales.tiny.sets: unknown key; did you mean set or seeds"),
         (["scales", "tiny", "base"], "no.yaml", "scales.tiny.base: there is no file .*no.yaml"),
@@ -131,7 +131,7 @@ def test_cases_name_labels_or_lists_of_them(tmp_path: Path) -> None:
         (["published", 0, "rows", 0, "loss"], "ASL", r"published\[0\].rows\[0\].loss: unknown label 'ASL'"),
         (["published", 0, "rows", 0, "G"], 1.0, r"published\[0\].rows\[0\].G: unknown key"),
         (["published", 0, "rows", 0, "F"], "1", r"published\[0\].rows\[0\].F: expected a number, found '1'"),
-        (["figures", 0, "kind"], "pie", r"figures\[0\].kind: expected one of bar, box, .*, found 'pie'"),
+        (["figures", 0, "kind"], "pie", r"figures\[0\].kind: expected one of point, box, .*, found 'pie'"),
         (["figures", 0, "scalars"], ["a"], r"figures\[0\].scalars: unknown key"),
         (["figures", 0, "across"], "size", r"figures\[0\].across: unknown label 'size', expected one of loss, order"),
         (["figures", 0, "metric"], "G", r"figures\[0\].metric: unknown label 'G', expected one of F"),
@@ -175,7 +175,7 @@ def test_figures_and_rules_are_read(tmp_path: Path) -> None:
     content["published"] = [{"table": "Table 1", "unit": "1", "rows": [{"loss": "BCE", "threshold": "best", "F": 0.5}]}]
     study = load_study(write(tmp_path, content))
     assert study.figures == (
-        Figure("bar", "F", "Fig. 1", "F", "loss", "threshold", {"order": ("up",), "loss": ("BCE",)}),
+        Figure("point", "F", "Fig. 1", "F", "loss", "threshold", {"order": ("up",), "loss": ("BCE",)}),
         Figure("class_gain", "Gain", metric="F1", across="loss", baseline="BCE"),
         Figure("curve", "Loss", scalars=("train/loss",), against="step"),
     )

@@ -103,7 +103,7 @@ def test_another_setting_is_compared_on_request(invented: Callable) -> None:
 
 def test_one_figure_is_drawn_with_its_own_number(invented: Callable) -> None:
     figures = [
-        {"kind": "bar", "title": "Bars", "metric": "F1", "across": "loss"},
+        {"kind": "point", "title": "Bars", "metric": "F1", "across": "loss"},
         {"kind": "box", "title": "Boxes", "metric": "F1", "across": "loss"},
         {"kind": "curve", "title": "Curves", "scalars": ["train/loss"], "against": "step"},
     ]
@@ -123,7 +123,7 @@ def test_one_figure_is_drawn_with_its_own_number(invented: Callable) -> None:
 
 
 def test_runs_that_are_missing_are_named_and_nothing_fails(invented: Callable, tmp_path: Path) -> None:
-    study = invented(figures=[{"kind": "bar", "title": "Bars", "metric": "F1", "across": "loss"}])
+    study = invented(figures=[{"kind": "point", "title": "Bars", "metric": "F1", "across": "loss"}])
     never = view(study)
     for part in (never.introduction(), never.overview(), never.metric("F1"), never.overall(), never.figure("Bars")):
         assert re.search(r"Missing:.*no runs of invented at scale tiny: .*mlemo reproduce", unescape(html(part)), re.S)

@@ -122,7 +122,9 @@ def test_what_is_missing_is_named(invented: Maker) -> None:
     study = invented(
         scales={"tiny": {"seeds": [1, 2, 3]}, "paper": {"seeds": [1]}},
         varies={"loss": {"BCE": {}, "Focal": {}, "ASL": "no runs", "Huge": {"paper": {}}}},
-        figures=[{"kind": "bar", "title": "Only Focal", "metric": "F1", "across": "loss", "where": {"loss": "Focal"}}],
+        figures=[
+            {"kind": "point", "title": "Only Focal", "metric": "F1", "across": "loss", "where": {"loss": "Focal"}}
+        ],
         published=[
             {"table": "T", "unit": "1", "rows": [{"loss": "ASL", "F1": 0.5}, {"loss": "Huge", "F1": 0.4}]},
         ],
@@ -157,7 +159,8 @@ def test_what_is_missing_is_named(invented: Maker) -> None:
 def test_a_part_is_reported_alone(invented: Maker, capsys: pytest.CaptureFixture[str]) -> None:
     varies = {"corpus": {"A": {}, "B": {}}, "loss": {"BCE": {}, "Focal": {}}}
     bars = [
-        {"kind": "bar", "title": title, "metric": "F1", "across": "loss", "where": {"corpus": title}} for title in "AB"
+        {"kind": "point", "title": title, "metric": "F1", "across": "loss", "where": {"corpus": title}}
+        for title in "AB"
     ]
     rows = [{"corpus": "A", "loss": "Focal", "F1": 0.5}, {"corpus": "B", "loss": "Focal", "F1": 0.4}]
     study = invented(varies=varies, figures=bars, published=[{"table": "T", "unit": "1", "rows": rows}])
@@ -238,9 +241,9 @@ def test_files_lie_where_they_are_asked_for(
         assert f"written: {page.with_suffix(suffix)}" in printed
     other = tmp_path / "elsewhere"
     (other / "figures").mkdir(parents=True)
-    (other / "figures" / "figure_09_bar.png").touch()
+    (other / "figures" / "figure_09_point.png").touch()
     assert cli.main(["report", *words, f"--output={other}"]) == other / "report.html"
-    assert list((other / "figures").iterdir()) == []  # of an earlier report
+    assert {path.stem for path in (other / "figures").iterdir()} == {"figure_00_forest"}  # none of an earlier report
     assert page.read_bytes() == (other / "report.html").read_bytes()
 
 
@@ -276,10 +279,9 @@ def test_figures_are_beside_the_report_and_inside_the_page(invented: Maker) -> N
         study.run(loss, seed=1)
     text = report_of(study)
     folder = study.folder / "reports" / "invented_tiny"
+    names = ("figure_00_forest", "figure_01_line")
     assert {path.name for path in (folder / "figures").iterdir()} == {
-        "figure_01_line.png",
-        "figure_01_line.pdf",
-        "figure_01_line.svg",
+        f"{name}.{suffix}" for name in names for suffix in ("png", "pdf", "svg")
     }
     assert "](figures/figure_01_line.png)" in text
     assert "{figures/figure_01_line.pdf}" in (folder / "report.tex").read_text(encoding="utf-8")
@@ -352,5 +354,5 @@ def test_files_that_cannot_be_read(two_losses: Any, capsys: pytest.CaptureFixtur
 def test_help_names_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     cli.main(["--help"])
     shown = capsys.readouterr().out
-    assert "\n  report     compare a study's numbers with the published ones" in shown
+    assert "\n  report      verdicts on a study's claims" in shown
     assert "\n  sweep " in shown

@@ -16,6 +16,7 @@ from mlemo.reporting.document import Picture
 from mlemo.reporting.figures import figures
 from mlemo.reporting.results import read_results, trained
 from mlemo.reporting.scores import score
+from reporting.conftest import NAMES, POSITIVES
 
 Maker = Callable[..., Any]
 POINTS = {"F1": "macro_f1", "Loss": "loss"}
@@ -52,11 +53,11 @@ def percent(values: list[float]) -> str:
 
 def test_bars_lines_boxes_and_heat_maps_state_their_numbers(invented: Maker) -> None:
     common = {"metric": "F1", "across": "corpus", "series": "loss"}
-    study = grid(invented, *({"kind": kind, **common} for kind in ("bar", "line", "box", "heatmap")))
+    study = grid(invented, *({"kind": kind, **common} for kind in ("point", "line", "box", "heatmap")))
     pictures, missing = draw(study)
     assert missing == []
     assert [picture.name for picture in pictures] == [
-        "figure_01_bar",
+        "figure_01_point",
         "figure_02_line",
         "figure_03_box",
         "figure_04_heatmap",
@@ -80,15 +81,15 @@ def test_bars_lines_boxes_and_heat_maps_state_their_numbers(invented: Maker) -> 
 
 
 def test_the_same_figure_is_the_same_file(invented: Maker) -> None:
-    study = grid(invented, {"kind": "bar", "metric": "F1", "across": "loss", "series": "corpus"})
+    study = grid(invented, {"kind": "point", "metric": "F1", "across": "loss", "series": "corpus"})
     assert draw(study) == draw(study)
 
 
 def test_settings_that_are_not_drawn_make_panels_and_where_chooses(invented: Maker) -> None:
     study = grid(
         invented,
-        {"kind": "bar", "metric": "F1", "across": "loss"},
-        {"kind": "bar", "metric": "F1", "across": "loss", "where": {"corpus": "two"}},
+        {"kind": "point", "metric": "F1", "across": "loss"},
+        {"kind": "point", "metric": "F1", "across": "loss", "where": {"corpus": "two"}},
     )
     (both, two), _ = draw(study)
     assert "one: BCE" in both.alternative
@@ -102,7 +103,7 @@ def test_gain_of_each_class_in_points_frequent_classes_first(invented: Maker) ->
     ((picture,), missing) = draw(study)
     assert missing == []
     gains = []
-    for column, name in enumerate(("joy", "anger", "fear", "trust")):
+    for column, (name, positives) in enumerate(zip(NAMES, POSITIVES)):
         mean = {
             loss: np.mean([
                 f1_score(run.gold[:, column], run.at_half[:, column], zero_division=0.0)
@@ -110,7 +111,7 @@ def test_gain_of_each_class_in_points_frequent_classes_first(invented: Maker) ->
             ])
             for loss in ("BCE", "Focal")
         }  # fmt: skip
-        gains.append(f"{name} {100 * (mean['Focal'] - mean['BCE']):+.1f}".replace("-", "−"))
+        gains.append(f"{name} ({positives}) {100 * (mean['Focal'] - mean['BCE']):+.1f}".replace("-", "−"))
     assert f"two, Focal: {'; '.join(gains)}." in picture.alternative
 
 
@@ -182,7 +183,7 @@ def test_labels_of_any_script_are_drawn_or_named(invented: Maker) -> None:
     study = invented(
         varies={"loss": {"خسارة": {}, "損失 $x": {}, "\U0001f97a": {}}},
         scales={"tiny": {"seeds": [1]}},
-        figures=[{"kind": "bar", "title": "A title", "metric": "F1", "across": "loss"}],
+        figures=[{"kind": "point", "title": "A title", "metric": "F1", "across": "loss"}],
     )
     for loss in study.study.varies["loss"]:
         study.run(loss, seed=1)
@@ -196,7 +197,7 @@ def test_a_figure_without_runs_is_named(invented: Maker) -> None:
         varies={"loss": {"BCE": {}, "Focal": {}}},
         class_metrics={"F": "f1"},
         figures=[
-            {"kind": "bar", "title": "One", "metric": "F1", "across": "loss", "where": {"loss": "Focal"}},
+            {"kind": "point", "title": "One", "metric": "F1", "across": "loss", "where": {"loss": "Focal"}},
             {
                 "kind": "class_gain",
                 "title": "Two",

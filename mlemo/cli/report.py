@@ -33,7 +33,8 @@ def parser() -> CommandParser:
         "setting, or seed=N; several of one setting add up")  # fmt: skip
     add("--compare", metavar="SETTING", help="setting whose labels are compared with its first one (default: that "
         "of the study)")  # fmt: skip
-    add("--resamples", type=int, default=5000, metavar="R", help="number of bootstrap resamples (default: 5000)")
+    add("--resamples", type=int, metavar="R", help="number of bootstrap resamples (default: 5000, fewer for many texts "
+        "and labels)")  # fmt: skip
     return result
 
 
@@ -51,7 +52,7 @@ def main(words: Sequence[str]) -> Path:
     """
     own = parser()
     options = own.parse_args(list(words))
-    if options.resamples < 1:
+    if options.resamples is not None and options.resamples < 1:
         own.error(f"--resamples must be at least 1, found {options.resamples}")
     if options.only and options.output is None:
         own.error("--only needs --output, so that the report on the whole study is not replaced")
@@ -75,7 +76,7 @@ def main(words: Sequence[str]) -> Path:
         console.print(
             f"{study.name}, scale {options.scale}: scoring {count} combinations", highlight=False, markup=False
         )
-        scores = score(results, options.resamples)
+        scores = score(results, options.resamples or 5000, bounded=options.resamples is None)
         found = findings(results, scores)
         document = make_report(results, scores, found)
         output = options.output or options.folder / "reports" / f"{study.name}_{options.scale}"

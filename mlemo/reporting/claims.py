@@ -16,7 +16,7 @@ from mlemo.reporting.results import Results, apart
 from mlemo.reporting.scores import Scores, paired
 from mlemo.reporting.units import number, published_rows, unit_of
 
-__all__ = ["VERDICTS", "Finding", "as_data", "claim_section", "findings", "overall_verdict"]
+__all__ = ["VERDICTS", "Finding", "as_data", "claim_table", "findings", "overall_verdict", "verdicts"]
 
 #: Verdicts, each with its meaning.
 VERDICTS = {
@@ -101,7 +101,7 @@ def findings(results: Results, scores: Scores, seed: int = 0) -> list[Finding]:
     for claim in results.study.claims:
         pair = (claim.setting, claim.against)
         if pair not in known:
-            known[pair] = paired(_part(results, claim), claim.against, scores.resamples, seed)
+            known[pair] = paired(_part(results, claim), claim.against, scores.resamples, seed, bounded=scores.bounded)
         found += list(_findings(claim, results, known[pair]))
     corrected = holm([finding.result.p for finding in found])
     return [replace(finding, p_holm=p) for finding, p in zip(found, corrected)]
@@ -147,28 +147,30 @@ def _published(claim: Claim, results: Results, labels: Labels, metric: str) -> t
     return nan, ""
 
 
-def claim_section(results: Results, found: Sequence[Finding]) -> Iterator[Block]:
-    """Show the verdict on each claim, and the differences that it is from."""
-    if not found:
-        return
-    yield Heading("Verdicts")
-    rows = []
+def verdicts(results: Results, found: Sequence[Finding]) -> Iterator[Block]:
+    """Show the verdict on each claim."""
+    if found:
+        yield Heading("Verdicts")
     for claim, group in groupby(found, key=lambda finding: finding.claim):
         own = list(group)
         source = f" ({claim.source})" if claim.source else ""
         yield Verdict(overall_verdict(own), f"{claim.text}{source}", "; ".join(_in_words(results, one) for one in own))
-        rows += [_row(results, one) for one in own]
+
+
+def claim_table(results: Results, found: Sequence[Finding]) -> Iterator[Block]:
+    """Show the differences that the verdicts are from."""
+    if not found:
+        return
     head = ("claim", "compared", "metric", "published", "difference", "95 % interval", "p", "p Holm", "verdict")
     yield Table(
         f"Differences that the verdicts are from, scale {results.scale}",
         head,
-        tuple(rows),
+        tuple(_row(results, one) for one in found),
         3,
         (
-            "; ".join(f"{name}: {meaning}" for name, meaning in VERDICTS.items())
-            + ". Published: the difference of the "
-            "paper's numbers. Paired by test sample, with the variance between seeds; t: paired by fold. p: two-sided; "
-            "Holm: over this table.",
+            "; ".join(f"{name}: {meaning}" for name, meaning in VERDICTS.items()) + ".",
+            "Published: the difference of the paper's numbers. Paired by test sample, with the variance between seeds; "
+            "t: paired by fold. p: two-sided; Holm: over this table.",
         ),
     )
 

@@ -80,7 +80,7 @@ def opening_figure(results: Results, scores: Scores, found: Sequence[Finding]) -
     """
     study = results.study
     figure = Figure("forest", f"Differences from {study.compare} {scores.first}", metric=next(iter(study.metrics)))
-    title = "Differences that the verdicts are from" if found else figure.title
+    title = "Forest plot of the claims" if found else figure.title
     with drawing([*_texts(results), *(one.name for one in found), *(one.metric for one in found)]) as say:
         try:
             drawn, words = claims_forest(found, results, say) if found else forest(figure, results, scores, say)

@@ -10,6 +10,7 @@ import numpy as np
 
 from mlemo.experiments.study import Labels
 from mlemo.metrics.compare import Comparison, holm, mean_and_sd
+from mlemo.metrics.intervals import FEWEST, resamples_within_budget
 from mlemo.metrics.weighted import DECISION_METRICS, PROBABILITY_METRICS, WeightedMetrics
 from mlemo.reporting.comparison import check_same_samples, compare_runs
 from mlemo.reporting.folds import compare_folds, t_interval
@@ -73,6 +74,7 @@ class Scores:
     Args:
         first: Label of the compared setting that the others are compared with: the first one with finished runs.
         resamples: Number of bootstrap resamples.
+        bounded: Whether fewer are taken where these are too many entries.
         by: Scores by labels and metric; combinations without runs are missing.
         differences: Differences between combinations that share all labels but that one.
         overall: Differences over all combinations, and over those of each label of one of the other settings; if runs
@@ -83,6 +85,7 @@ class Scores:
 
     first: str
     resamples: int
+    bounded: bool = False
     by: dict[tuple[Labels, str], Score] = field(default_factory=dict)
     differences: list[Difference] = field(default_factory=list)
     overall: list[Overall] = field(default_factory=list)
@@ -90,7 +93,7 @@ class Scores:
     problems: list[str] = field(default_factory=list)
 
 
-def score(results: Results, resamples: int = 5000, seed: int = 0) -> Scores:
+def score(results: Results, resamples: int = 5000, seed: int = 0, *, bounded: bool = False) -> Scores:
     """Score a study.
 
     If the runs of a combination have the same test samples, intervals and p-values are those of ``mlemo compare``: over
@@ -101,15 +104,17 @@ def score(results: Results, resamples: int = 5000, seed: int = 0) -> Scores:
         results: The runs.
         resamples: Number of bootstrap resamples.
         seed: Seed of the draws.
+        bounded: Take fewer resamples where these are too many entries; see
+            `mlemo.metrics.intervals.resamples_within_budget`.
     """
-    scores = paired(results, results.labels_of(results.study.compare)[0], resamples, seed)
+    scores = paired(results, results.labels_of(results.study.compare)[0], resamples, seed, bounded=bounded)
     means = {place: own.mean for place, own in scores.by.items() if isfinite(own.mean)}
     scores.overall = list(overall_tests(results, scores.first, means))
     scores.published = list(overall_tests(results, scores.first, published_means(results)))
     return scores
 
 
-def paired(results: Results, first: str, resamples: int = 5000, seed: int = 0) -> Scores:
+def paired(results: Results, first: str, resamples: int = 5000, seed: int = 0, *, bounded: bool = False) -> Scores:
     """Score a study without tests over its combinations.
 
     Args:
@@ -117,8 +122,9 @@ def paired(results: Results, first: str, resamples: int = 5000, seed: int = 0) -
         first: Label of the compared setting that the others are compared with.
         resamples: Number of bootstrap resamples.
         seed: Seed of the draws.
+        bounded: Take fewer resamples where these are too many entries.
     """
-    compare, scores = results.study.compare, Scores(first, resamples)
+    compare, scores = results.study.compare, Scores(first, resamples, bounded)
     groups: dict[Labels, list[Combination]] = {}
     for combination in results.combinations:
         groups.setdefault(apart(combination.labels, compare)[1], []).append(combination)
@@ -147,10 +153,11 @@ def _score_group(group: Mapping[str, Combination], metrics: Mapping[str, str], s
     base = {label: own for label, own in same.items() if label == scores.first}
     reference = base[scores.first][0] if base else None
     comparable = {label: own for label, own in same.items() if reference and _same_samples(reference, own[0])}
+    resamples = _resamples(reference or next(iter(same.values()))[0], scores) if same else 0
     for systems in [comparable, *({label: own} for label, own in same.items() if label not in comparable)]:
         for decided, names in wanted.items() if systems else ():
             rows = compare_runs(
-                systems, list(names.values()), threshold=None if decided else 0.5, resamples=scores.resamples, seed=seed
+                systems, list(names.values()), threshold=None if decided else 0.5, resamples=resamples, seed=seed
             )
             for name, row in zip((name for name in names for _ in systems), rows):
                 place = (labels[row.system], name)
@@ -161,6 +168,18 @@ def _score_group(group: Mapping[str, Combination], metrics: Mapping[str, str], s
                     *result, p_holm = (nan if number is None else number for number in numbers)
                     scores.differences.append(Difference(*place, Comparison(*result), p_holm, "samples"))
     _score_folds({label: labels[label] for label in runs if label not in same}, runs, metrics, scores)
+
+
+def _resamples(run: Predictions, scores: Scores) -> int:
+    """Return the number of resamples for a test set, with a line in ``scores.problems`` if it is limited."""
+    if not scores.bounded:
+        return scores.resamples
+    found = resamples_within_budget(scores.resamples, *run.probabilities.shape) or FEWEST
+    if found < scores.resamples:
+        rows, labels = run.probabilities.shape
+        what = f"{rows:,} texts × {labels:,} labels: {found:,} resamples in place of {scores.resamples:,}"
+        scores.problems.append(f"{what}; --resamples sets any number")
+    return found
 
 
 def _by_decision(metrics: Mapping[str, str], ruled: bool) -> dict[bool, dict[str, str]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from mlemo.reporting.claims import Finding, as_data, claim_section
+from mlemo.reporting.claims import Finding, as_data, claim_table, verdicts
 from mlemo.reporting.classes import class_sections
 from mlemo.reporting.document import Block, Document, Heading
 from mlemo.reporting.figures import figures, opening_figure
@@ -52,8 +52,9 @@ def make_report(results: Results, scores: Scores, found: Sequence[Finding] = ())
     pictures: list[Block] = [Heading("Figures"), *drawn] if drawn else []
     blocks: list[Block] = [
         *code_versions(results),
-        *claim_section(results, found),
+        *verdicts(results, found),
         *opening_figure(results, scores, found),
+        *claim_table(results, found),
         *what_ran(results),
         *introduction(results, scores),
         *overview(results, scores),

@@ -332,3 +332,12 @@ def test_a_metric_that_a_record_lacks_is_named(two_losses: Any) -> None:
     scores = scored(two_losses)
     assert scores.problems == ["BCE, seed 3: no cost.parameters"]
     assert list(scores.by[labels(two_losses, "BCE"), "Parameters"].values) == [1, 2]
+
+
+def test_resamples_are_limited_for_many_texts_and_labels(two_losses: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = read_results(two_losses.study, "tiny", two_losses.folder)
+    monkeypatch.setattr("mlemo.metrics.intervals.BUDGET", 60 * 4 * 300)
+    limited = score(results, 1000, bounded=True)
+    assert limited.problems == ["60 texts × 4 labels: 300 resamples in place of 1,000; --resamples sets any number"]
+    assert limited.differences == score(results, 300).differences
+    assert score(results, 1000).problems == []

@@ -31,6 +31,8 @@ use
   report      verdicts on a study's claims, its numbers beside the published ones, with intervals and figures
   leaderboard results of many runs, also of others, on one page
   sweep       search for good settings
+  rules       decision rules fitted on the saved predictions of runs
+  selection   test scores of the epochs that validation scores choose
   list        list classes, studies and config files
 
   mlemo fit --config configs/experiment/synthetic.yaml
@@ -77,7 +79,19 @@ HELP_WORDS = ("-h", "--help")
 TRAINING = ("fit", "validate", "test", "predict")
 READERS = ("classify", "explain", "compare")  #: commands without classes of the user, unless trusted
 #: Commands with a module of their own in this package, which has the functions `parser` and `main`.
-TOOLS = ("resume", "classify", "explain", "compare", "reproduce", "report", "leaderboard", "sweep", "list")
+TOOLS = (
+    "resume",
+    "classify",
+    "explain",
+    "compare",
+    "reproduce",
+    "report",
+    "leaderboard",
+    "sweep",
+    "rules",
+    "selection",
+    "list",
+)
 COMMANDS = (*TRAINING, *TOOLS)
 
 

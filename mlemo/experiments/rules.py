@@ -1,12 +1,10 @@
 """Runs under other decision rules than their own, from their saved predictions.
 
-``python -m mlemo.experiments.rules RUN…`` shows how much of each rule's validation score survives on the test split.
+``mlemo rules RUN…`` shows how much of each rule's validation score survives on the test split.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,7 +25,7 @@ from mlemo.thresholds import (
     ThresholdRule,
 )
 
-__all__ = ["RULES", "main", "rule_optimism", "rule_scores"]
+__all__ = ["RULES", "mean_optimism", "rule_optimism", "rule_scores"]
 
 RULES: dict[str, ThresholdRule] = {
     "0.5": FixedThreshold(0.5),
@@ -93,20 +91,8 @@ def _outputs(path: Path) -> Outputs:
     return Outputs(torch.arange(len(saved.ids)), saved.probabilities, saved.gold.float(), saved.mask)
 
 
-def main(words: Sequence[str] | None = None) -> pd.DataFrame:
-    """Print the table, averaged over runs (seeds of one system, or systems on one corpus)."""
-    parser = argparse.ArgumentParser(
-        prog="python -m mlemo.experiments.rules",
-        description="Decision rules fitted on the saved validation predictions of runs: their validation score, their "
-        "test score, and the difference; means over the runs.",
-    )
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a run")
-    options = parser.parse_args(words)
-    tables = [rule_optimism(run) for run in options.runs]
+def mean_optimism(runs: Sequence[str | Path]) -> pd.DataFrame:
+    """Average `rule_optimism` over runs (seeds of one system, or systems on one corpus)."""
+    tables = [rule_optimism(run) for run in runs]
     mean: pd.DataFrame = sum(tables[1:], start=tables[0]) / len(tables)
-    sys.stdout.write(mean.round(3).to_string() + "\n")
     return mean
-
-
-if __name__ == "__main__":
-    main()

@@ -1,14 +1,12 @@
 """Rules that choose an epoch, scored on the recorded outputs of every epoch of the study ``selection``.
 
-``python -m mlemo.experiments.selection FOLDER`` prints one row for each rule.
+``mlemo selection FOLDER`` prints one row for each rule.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +19,13 @@ from torch import Tensor
 
 from mlemo.callbacks.monitoring import breaks_tie
 from mlemo.callbacks.trajectory import FOLDER
+from mlemo.experiments.engine import run_folder_of
+from mlemo.experiments.records import read_record
 from mlemo.labels import LabelSpace
 from mlemo.metrics import MultiLabelMetrics
 from mlemo.thresholds import FixedThreshold, PerClassThreshold, ThresholdRule, cross_fitted_decisions
 
-__all__ = ["MONITORS", "Trajectory", "compare", "epoch_table", "kept_epoch", "main", "read_trajectory"]
+__all__ = ["MONITORS", "Trajectory", "compare", "epoch_table", "finished_trainings", "kept_epoch", "read_trajectory"]
 
 #: Candidate monitors: name -> column of `epoch_table`, and whether lower is better.
 MONITORS: dict[str, bool] = {
@@ -189,33 +189,27 @@ def compare(tables: dict[tuple[str, str, int], pd.DataFrame], patience: int | No
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("monitor")
 
 
-def main(words: Sequence[str] | None = None) -> pd.DataFrame:
-    """Print the comparison of all finished trainings of a folder."""
-    parser = argparse.ArgumentParser(
-        prog="python -m mlemo.experiments.selection",
-        description="Test scores of the epochs that candidate monitors keep, from the study `selection`.",
-    )
-    parser.add_argument("folder", type=Path, help="folder of `mlemo reproduce selection`")
-    parser.add_argument("--scale", default="small")
-    parser.add_argument("--by", choices=("corpus", "model"), help="one table for each corpus or model")
-    parser.add_argument("--patience", type=int, default=PATIENCE, help="of the early stopping; 0 counts all epochs")
-    options = parser.parse_args(words)
-    runs = json.loads((options.folder / f"selection_{options.scale}.json").read_text(encoding="utf-8"))
+def finished_trainings(folder: Path, scale: str) -> dict[tuple[str, str, int], pd.DataFrame]:
+    """Read the finished trainings of the study ``selection``.
+
+    Args:
+        folder: Folder of ``mlemo reproduce selection``.
+        scale: Scale of the study.
+
+    Returns:
+        ``(corpus, model, seed)`` -> `epoch_table`.
+
+    Raises:
+        FileNotFoundError: The folder has no runs of the study at this scale.
+        ValueError: No training is finished.
+    """
+    path = folder / f"selection_{scale}.json"
     tables = {}
-    for run in runs:
-        folder = options.folder / "runs" / run["address"]
-        if (folder / "record.json").exists():
+    for run in json.loads(path.read_text(encoding="utf-8")):
+        place = run_folder_of(folder, run["address"])
+        if read_record(place) is not None:
             key = (run["labels"]["corpus"], run["labels"]["model"], run["seed"])
-            tables[key] = epoch_table(read_trajectory(folder), lambda: PerClassThreshold(cross_fit=5))
-    groups: dict[str, dict[tuple[str, str, int], pd.DataFrame]] = {}
-    for key, table in tables.items():
-        label = {"corpus": key[0], "model": key[1], None: "all"}[options.by]
-        groups.setdefault(label, {})[key] = table
-    for label, group in groups.items():
-        result = compare(group, options.patience or None)
-        sys.stdout.write(f"{label}: {len(group)} trainings\n{result.round(4).to_string()}\n\n")
-    return result
-
-
-if __name__ == "__main__":
-    main()
+            tables[key] = epoch_table(read_trajectory(place), lambda: PerClassThreshold(cross_fit=5))
+    if not tables:
+        raise ValueError(f"no training of {path} is finished")
+    return tables

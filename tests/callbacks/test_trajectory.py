@@ -16,6 +16,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from mlemo import training
 from mlemo.callbacks import Trajectory
 from mlemo.callbacks.monitoring import MONITOR
+from mlemo.cli import main
 from mlemo.experiments import selection
 from mlemo.metrics import MultiLabelMetrics
 from mlemo.runs.predictions import read_predictions
@@ -101,10 +102,10 @@ def test_the_comparison_scores_all_rules_on_the_same_trainings(
 ) -> None:
     run = {"labels": {"corpus": "synthetic", "model": "FrozenHead"}, "seed": 1, "address": recorded.name}
     other = {**run, "labels": {**run["labels"], "corpus": "again"}}
-    (recorded / "record.json").touch()
+    (recorded / "record.json").write_text(json.dumps({"address": "a", "results": {}, "seconds": 1}))
     folder = recorded.parent.parent
     (folder / "selection_small.json").write_text(json.dumps([run, other, {**run, "address": "not-trained"}]))
-    result = selection.main([str(folder)])
+    result = main(["selection", str(folder)])["all"]
     assert "all: 2 trainings" in capsys.readouterr().out
     table = selection.epoch_table(selection.read_trajectory(recorded), CrossFittedThreshold)
     assert result.loc["oracle", "macro_f1"] == pytest.approx(table["test/macro_f1"].max())

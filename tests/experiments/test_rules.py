@@ -6,7 +6,8 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score, f1_score, jaccard_score
 
-from mlemo.experiments.rules import RULES, main, rule_optimism, rule_scores
+from mlemo.cli import main
+from mlemo.experiments.rules import RULES, rule_optimism, rule_scores
 from mlemo.experiments.study import Rule
 from mlemo.labels import LabelSpace
 from mlemo.runs.predictions import Predictions, write_predictions
@@ -51,7 +52,7 @@ def test_rules_are_fitted_on_validation_and_scored_on_both(tmp_path: Path) -> No
 def test_runs_are_averaged_and_a_missing_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for seed in (0, 1):
         write(tmp_path / str(seed), seed)
-    mean = main([str(tmp_path / "0"), str(tmp_path / "1")])
+    mean = main(["rules", str(tmp_path / "0"), str(tmp_path / "1")])
     each = [rule_optimism(tmp_path / name) for name in ("0", "1")]
     assert mean.to_numpy() == pytest.approx((each[0].to_numpy() + each[1].to_numpy()) / 2)
     assert "per class, F1, 5 folds" in capsys.readouterr().out

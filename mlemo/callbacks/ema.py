@@ -88,7 +88,8 @@ class EMAWeights(Recorded, WeightAveraging):
         updates = int(average.n_averaged)
         with torch.no_grad():
             share = 1 - self.decay_at(updates) if updates else 1.0
-            torch._foreach_lerp_(list(average.module.parameters()), list(pl_module.parameters()), share)
+            if averaged := list(average.module.parameters()):
+                torch._foreach_lerp_(averaged, list(pl_module.parameters()), share)
             for buffer, present in zip(average.module.buffers(), pl_module.buffers(), strict=True):
                 buffer.copy_(present)
         average.n_averaged += 1

@@ -75,7 +75,7 @@ class NearestNeighbors(FittedModel):
     def build_network(self, width: int, labels: Tensor) -> None:
         """Create the table; ``fit`` and checkpoints bring the rows."""
         self.register_buffer("table", torch.zeros(len(self.label_space), self.neighbors + 1))
-        self._reserve((len(labels), width), 0, len(labels))
+        self._reserve((0, width), 0, 0)
 
     def _reserve(self, rows: Sequence[int], values: int, count: int) -> None:
         """Make room for ``count`` rows."""
@@ -86,12 +86,12 @@ class NearestNeighbors(FittedModel):
         self.register_buffer("known", torch.zeros(shape, dtype=torch.bool))
 
     def configure_model(self) -> None:
-        """Create the model before training, with room for the training rows."""
+        """Create the model before training, with the training rows, so that no tensor changes its size later."""
         super().configure_model()
         if self._trainer is None or self.trainer.state.fn != TrainerFn.FITTING:
             return
-        features = self.trainer.datamodule.dataset("train", self.data_input).features  # type: ignore[attr-defined]  # set by Trainer.fit
-        self._take(features)
+        train = self.trainer.datamodule.dataset("train", self.data_input)  # type: ignore[attr-defined]  # set by Trainer.fit
+        self._take(train.features, train.labels, train.mask)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Make room for the training rows of the checkpoint."""
@@ -100,8 +100,9 @@ class NearestNeighbors(FittedModel):
         self._reserve(stored["rows"].shape, stored["places"].shape[1], len(stored["labels"]))
         self.to(self.device)
 
-    def _take(self, features: Tensor) -> None:
-        """Keep the features of the training rows, of length 1 where similarity is the cosine."""
+    def _take(self, features: Tensor, labels: Tensor, mask: Tensor) -> None:
+        """Keep the training rows, of length 1 where similarity is the cosine."""
+        self.labels, self.known = (labels > 0.5) & mask, mask
         if features.is_sparse:
             features = features.coalesce()
             indices, values = features.indices(), features.values()
@@ -115,8 +116,7 @@ class NearestNeighbors(FittedModel):
     @torch.no_grad()
     def fit(self, features: Tensor, labels: Tensor, mask: Tensor, candidate: int = 0) -> None:
         """Keep the rows, and count the labels of the neighbors of each; see ``FittedModel.fit``."""
-        self._take(features)
-        self.labels, self.known = (labels > 0.5).to(self.device) & mask.to(self.device), mask.to(self.device)
+        self._take(features, labels, mask)
         everything = torch.arange(len(labels), device=self.device)
         rows = self._rows()
         counts = torch.cat([self._counts(_dense(rows.index_select(0, own)), own) for own in everything.split(BLOCK)])

@@ -92,8 +92,6 @@ class Tfidf(TextFeatures):
             raise ValueError("Tfidf is not fitted: call fit(training_texts) first, or load a checkpoint")
         if self._components is None:
             return _sparse(self._weights(self._cleaned(texts)))
-        if not texts:
-            return torch.zeros(0, len(self._components))
         return normalize(torch.from_numpy(self._weights(self._cleaned(texts)) @ self._components.numpy().T))
 
     def state_dict(self) -> dict[str, Any]:
@@ -120,8 +118,10 @@ class Tfidf(TextFeatures):
         return TfidfVectorizer(min_df=self.min_texts, max_features=self.terms, **common, **KINDS[kind])
 
     def _weights(self, texts: Sequence[str]) -> csr_matrix:
-        from scipy.sparse import hstack  # noqa: PLC0415  # as in fit
+        from scipy.sparse import csr_matrix, hstack  # noqa: PLC0415  # as in fit
 
+        if not texts:
+            return csr_matrix((0, sum(len(vectorizer.idf_) for vectorizer in self._vectorizers)), dtype=np.float32)
         return hstack([vectorizer.transform(texts) for vectorizer in self._vectorizers]).tocsr()
 
 

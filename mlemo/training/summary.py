@@ -48,7 +48,7 @@ def training_summary(
     others = [type(one).__name__ for one in chosen if one is not selection]
     batches = "shuffled" if selection is None else type(selection.strategy).__name__
     if isinstance(model, FittedModel):
-        length = f"{model.fits} fits of all training rows, an epoch each"
+        length = "one fit of all training rows" if model.fits == 1 else f"{model.fits} fits of all training rows"
     else:
         epochs = "no limit of" if trainer.max_epochs in (None, -1) else f"at most {trainer.max_epochs}"
         length = f"{epochs} epochs, learning rate {model.optimization.learning_rate:g}"

@@ -1,4 +1,4 @@
-"""Models: one LightningModule a published system."""
+"""Models: one LightningModule per published system, and baselines."""
 
 from mlemo.models.base import MultiLabelModel
 from mlemo.models.bert_wdl import BertWDL

@@ -106,6 +106,10 @@ def test_tabular_corpora_need_no_text_features(trainer: Maker, tmp_path: Path) -
         run = trainer(max_epochs=1)
         run.fit(model, datamodule=module)
         assert model.width == 6
+        assert model.data_input == FeatureInput(None)
+        run.save_checkpoint(tmp_path / "given.ckpt")
+        with pytest.raises(ValueError, match="over a tabular corpus, which does not classify texts"):
+            load(tmp_path / "given.ckpt")
     assert features.fits == features.calls == []
     model = Head(SPACE)
     trainer().fit(model, datamodule=module)

@@ -106,7 +106,7 @@ class ClassifierChain(FittedModel):
                 predicted = 1 / (1 + np.exp(-(inputs @ weight + bias)))
                 before = np.column_stack([before, np.where(rows, targets[:, label], predicted)])
                 self.weight[chain, label] = torch.from_numpy(weight[:width])
-                self.links[chain, label, order[:place]] = torch.from_numpy(weight[width:]).float()
+                self.links[chain, label, order[:place]] = torch.from_numpy(weight[width:]).to(self.links)
                 self.bias[chain, label] = bias
 
     def forward(self, batch: Batch) -> Tensor:

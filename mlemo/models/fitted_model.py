@@ -50,6 +50,7 @@ class FittedModel(FeatureModel):
         loss: Loss | None = None,
     ) -> None:
         super().__init__(label_space, self.default_parts["features"]() if features is None else features, loss)
+        self._default_features = features is None
 
     @property
     def fits(self) -> int:
@@ -83,6 +84,12 @@ class FittedModel(FeatureModel):
             )
         self.trainer.limit_train_batches = 1  # the rows are read by `training_step` itself
         self.trainer.fit_loop.max_epochs = self.fits
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Restore the features of the checkpoint, of any class where none were given."""
+        if self._default_features and self.width is None:
+            self.features = None
+        super().on_load_checkpoint(checkpoint)
 
     @torch.no_grad()
     def training_step(self, batch: Batch, batch_idx: int) -> StepOutput:

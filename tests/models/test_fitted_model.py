@@ -136,6 +136,28 @@ def test_features_are_sparse_unless_others_are_given() -> None:
     assert Linear(["joy"], Tfidf(width=3)).features.width == 3
 
 
+class Lengths(TextFeatures):
+    """Numbers of characters and words."""
+
+    def __call__(self, texts: Any) -> Tensor:
+        return torch.tensor([[len(text) / 100, len(text.split()) / 20] for text in texts])
+
+
+@pytest.mark.parametrize("features", [None, Lengths(), Tfidf(width=3)], ids=["default", "own", "narrow"])
+def test_a_checkpoint_brings_the_features_that_were_given(
+    features: TextFeatures | None, data: Maker, trainer: Maker, tmp_path: Path
+) -> None:
+    model, module = Linear(data().label_space, features), data()
+    run = trainer()
+    run.fit(model, datamodule=module)
+    run.save_checkpoint(tmp_path / "last.ckpt")
+    loaded = mlemo.load(tmp_path).model
+    assert type(loaded.features) is type(model.features)
+    assert vars(loaded.features).get("width") == vars(model.features).get("width")
+    batch = {"features": torch.rand(4, model.width)}
+    assert torch.equal(loaded(batch), model(batch))
+
+
 # memory ---------------------------------------------------------------------------------------------------------
 
 WIDTH, ROWS = 100_000, 300

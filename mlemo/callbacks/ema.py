@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.trainer.states import TrainerFn
+from torch import Tensor
 
 from mlemo.utils.serialization import Recorded
 
@@ -88,7 +89,9 @@ class EMAWeights(Recorded, WeightAveraging):
         updates = int(average.n_averaged)
         with torch.no_grad():
             share = 1 - self.decay_at(updates) if updates else 1.0
-            torch._foreach_lerp_(list(average.module.parameters()), list(pl_module.parameters()), share)
+            averaged: list[Tensor] = list(average.module.parameters())
+            if averaged:  # a fitted model may have none
+                torch._foreach_lerp_(averaged, list(pl_module.parameters()), share)
             for buffer, present in zip(average.module.buffers(), pl_module.buffers(), strict=True):
                 buffer.copy_(present)
         average.n_averaged += 1

@@ -121,7 +121,7 @@ class Adaptive(SelectionStrategy):
         texts = data.corpus.texts
         if texts is None:
             return _to_unit_range(data.corpus.features)  # type: ignore[arg-type]  # a corpus has texts or features
-        if self.features is None and isinstance(data, FeatureCorpus):
+        if self.features is None and isinstance(data, FeatureCorpus) and not data.features.is_sparse:
             return data.features
         features = self.features or Tfidf()
         features.fit(texts)

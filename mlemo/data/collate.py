@@ -58,7 +58,7 @@ class BatchedCorpus(Dataset[Batch], ABC):
     @property
     def nbytes(self) -> int:
         """Size of the columns in bytes."""
-        return sum(column.nbytes for column in self._columns().values())
+        return sum(_nbytes(column) for column in self._columns().values())
 
     def _columns(self) -> dict[str, Tensor]:
         return {name: value for name, value in vars(self).items() if isinstance(value, Tensor) and name != "lengths"}
@@ -90,8 +90,14 @@ def batched(corpus: Corpus, data_input: DataInput, cache: ArrowCache | None = No
     return TokenizedCorpus(corpus, data_input, cache)
 
 
+def _nbytes(column: Tensor) -> int:
+    return column._indices().nbytes + column._values().nbytes if column.is_sparse else column.nbytes
+
+
 class FeatureCorpus(BatchedCorpus):
     """A corpus as feature vectors: those of a tabular corpus, or what ``from_texts`` makes of texts, once.
+
+    Vectors may be sparse; those of a batch are dense.
 
     Args:
         corpus: Features or texts, and labels.
@@ -117,7 +123,8 @@ class FeatureCorpus(BatchedCorpus):
     def __getitems__(self, rows: Sequence[int] | Tensor) -> Batch:
         """The rows as one batch."""
         index = self._there(torch.as_tensor(rows, dtype=torch.long))
-        return {"features": self.features.index_select(0, index), **self._labels(index)}
+        features = self.features.index_select(0, index)
+        return {"features": features.to_dense() if features.is_sparse else features, **self._labels(index)}
 
 
 class TokenizedCorpus(BatchedCorpus):

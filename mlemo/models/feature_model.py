@@ -91,7 +91,9 @@ class FeatureModel(MultiLabelModel):
             return
         data = self.trainer.datamodule  # type: ignore[attr-defined]  # set by Trainer.fit
         corpus = data.corpus("train")
-        if self.features is not None and corpus.texts is not None:
+        if corpus.texts is None:
+            self.features = None
+        elif self.features is not None:
             self.features.fit(corpus.texts)
         self.build(data.dataset("train", self.data_input).features.shape[1], corpus.labels)
 
@@ -115,8 +117,8 @@ class FeatureModel(MultiLabelModel):
             self.build(saved["width"])
         from_texts = saved["from_texts"]
         if from_texts is None:
-            return
-        if self.features is None:
+            self.features = None
+        elif self.features is None:
             self.features = features_from_dict(from_texts)
         elif not _equal(self.features.state_dict(), from_texts["state"]):
             # a new object, since the data may store vectors of the old one

@@ -27,7 +27,10 @@ class TextFeatures(ABC):
 
     @abstractmethod
     def __call__(self, texts: Sequence[str]) -> Tensor:
-        """Convert ``N`` texts to ``(N, F)`` float32 on the CPU; a vector does not depend on the other texts."""
+        """Convert ``N`` texts to ``(N, F)`` float32 on the CPU; a vector does not depend on the other texts.
+
+        The tensor is dense, or sparse (COO) where most numbers are 0; batches of its rows are dense.
+        """
 
     def fit(self, texts: Sequence[str]) -> None:  # noqa: B027  # most have nothing to fit
         """Fit the features to the training texts."""

@@ -12,7 +12,7 @@ from lightning.pytorch.cli import SaveConfigCallback
 from mlemo.callbacks import BatchSelection, ThresholdTuning
 from mlemo.callbacks.run_manifest import RunManifest
 from mlemo.data import EmotionDataModule
-from mlemo.models import MultiLabelModel
+from mlemo.models import FittedModel, MultiLabelModel
 
 __all__ = ["training_summary"]
 
@@ -47,16 +47,18 @@ def training_summary(
     selection = next((one for one in chosen if isinstance(one, BatchSelection)), None)
     others = [type(one).__name__ for one in chosen if one is not selection]
     batches = "shuffled" if selection is None else type(selection.strategy).__name__
-    epochs = "no limit of" if trainer.max_epochs in (None, -1) else f"at most {trainer.max_epochs}"
-    optimization = model.optimization
+    if isinstance(model, FittedModel):
+        length = "one fit of all training rows" if model.fits == 1 else f"{model.fits} fits of all training rows"
+    else:
+        epochs = "no limit of" if trainer.max_epochs in (None, -1) else f"at most {trainer.max_epochs}"
+        length = f"{epochs} epochs, learning rate {model.optimization.learning_rate:g}"
     return [
         f"model {type(model).__name__} on {type(data).__name__}, loss {type(model.loss).__name__}",
         f"decision rule: {thresholds.rule.describe()}",
         _selection(standing["checkpoint"], standing["early_stopping"]),
         f"batches: {batches}; {_global_batch(data, trainer)}",
         f"callbacks: {', '.join(others) or 'none but the standing ones'}",
-        f"{epochs} epochs, precision {trainer.precision}, learning rate {optimization.learning_rate:g}, seed "
-        f"{'none' if seed is None or seed is False else seed}",
+        f"{length}, precision {trainer.precision}, seed {'none' if seed is None or seed is False else seed}",
     ]
 
 

@@ -263,6 +263,10 @@ def test_other_models_are_compared_by_their_own_vectors(classifier: Maker, data:
     head = FrozenHead(train.label_space, features)
     head.build(9)
     assert torch.equal(embeddings(head, train), features(train.texts).float())
+    head.features = Tfidf(width=None)
+    head.features.fit(train.texts)
+    with pytest.raises(ValueError, match=r"not searched among the \d+ sparse features of this model"):
+        training_memory(head, train)
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,19 @@ def test_texts_are_made_vectors_once_in_single_precision() -> None:
     assert calls == [["one", "three", "eleven"]]
 
 
+def test_batches_of_sparse_vectors_are_dense() -> None:
+    sparse = FeatureCorpus(texts(), FeatureInput(lambda texts: (FEATURES.double() * (FEATURES % 2)).to_sparse()))
+    assert sparse.features.is_sparse
+    for rows in ([2, 0, 2], [0]):
+        features = sparse.__getitems__(rows)["features"]
+        assert not features.is_sparse
+        assert torch.equal(features, (FEATURES * (FEATURES % 2))[rows])
+        assert features.dtype == torch.float32
+    entries = 6  # with two indices of 8 bytes and a value of 4
+    assert sparse.nbytes == entries * 20 + LABELS.nbytes + MASK.nbytes
+    assert sparse.to("cpu").features.is_sparse
+
+
 def test_rows_have_one_length_so_that_batches_are_not_grouped() -> None:
     assert FeatureCorpus(tabular(), FeatureInput()).lengths.tolist() == [1, 1, 1]
 

@@ -81,7 +81,7 @@ class LargestTensor(TorchDispatchMode):
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         results = function(*args, **(kwargs or {}))
         for result in results if isinstance(results, tuple | list) else (results,):
-            if isinstance(result, Tensor):
+            if isinstance(result, Tensor) and not result.is_sparse:  # indices and values are tensors of their own
                 # a view that repeats entries holds no more than what it looks at
                 self.entries = max(self.entries, result.untyped_storage().nbytes() // result.element_size())
         return results

@@ -1,4 +1,4 @@
-"""What models over feature vectors share, shown on a linear one."""
+"""What models over feature vectors share, shown on one linear map."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Maker = Callable[..., Any]
 SPACE = LabelSpace(("joy", "fear"))
 
 
-class Linear(FeatureModel):
+class Head(FeatureModel):
     """One linear map, and the label frequencies of the training split."""
 
     def build_network(self, width: int, labels: Tensor) -> None:
@@ -87,7 +87,7 @@ def test_a_network_must_be_defined() -> None:
 def test_texts_are_made_vectors_once_a_split(data: Maker, trainer: Maker) -> None:
     features = Counted()
     module = data(batch_size=4)
-    model = Linear(module.label_space, features)
+    model = Head(module.label_space, features)
     assert model.data_input == FeatureInput(features)
     assert list(model.parameters()) == []
     run = trainer(max_epochs=3)
@@ -102,34 +102,38 @@ def test_texts_are_made_vectors_once_a_split(data: Maker, trainer: Maker) -> Non
 def test_tabular_corpora_need_no_text_features(trainer: Maker, tmp_path: Path) -> None:
     features, module = Counted(), Tabular(batch_size=4)
     for given in (None, features):
-        model = Linear(SPACE, given, loss=FocalLoss())
+        model = Head(SPACE, given, loss=FocalLoss())
         run = trainer(max_epochs=1)
         run.fit(model, datamodule=module)
         assert model.width == 6
+        assert model.data_input == FeatureInput(None)
+        run.save_checkpoint(tmp_path / "given.ckpt")
+        with pytest.raises(ValueError, match="over a tabular corpus, which does not classify texts"):
+            load(tmp_path / "given.ckpt")
     assert features.fits == features.calls == []
-    model = Linear(SPACE)
+    model = Head(SPACE)
     trainer().fit(model, datamodule=module)
     path = save(model.eval(), tmp_path / "last.ckpt", trainer)
-    loaded = Linear.load_from_checkpoint(path, weights_only=True).eval()
+    loaded = Head.load_from_checkpoint(path, weights_only=True).eval()
     rows = {"features": module.corpus("val").features}
     assert torch.equal(loaded(rows), model(rows))
     assert torch.equal(loaded.frequency, model.frequency)
     assert model.frequency.sum() > 0
-    with pytest.raises(ValueError, match=r"holds a .*\.Linear over a tabular corpus, which does not classify texts"):
+    with pytest.raises(ValueError, match=r"holds a .*\.Head over a tabular corpus, which does not classify texts"):
         load(path)
 
 
 def test_a_corpus_of_texts_asks_for_text_features(data: Maker, trainer: Maker) -> None:
     module = data()
     with pytest.raises(ValueError, match=r"reads feature vectors and the corpus has texts: set model\.features"):
-        trainer().fit(Linear(module.label_space), datamodule=module)
+        trainer().fit(Head(module.label_space), datamodule=module)
 
 
 def test_a_checkpoint_brings_the_features_of_a_model_made_in_python(
     data: Maker, trainer: Maker, tmp_path: Path
 ) -> None:
     module = data()
-    model = Linear(module.label_space, Tfidf(width=7), loss=FocalLoss())
+    model = Head(module.label_space, Tfidf(width=7), loss=FocalLoss())
     trainer().fit(model, datamodule=module)
     path = save(model.eval(), tmp_path / "last.ckpt", trainer)
     held = torch.load(path, weights_only=True)
@@ -137,7 +141,7 @@ def test_a_checkpoint_brings_the_features_of_a_model_made_in_python(
     assert held["features"]["from_texts"]["class_path"] == "mlemo.nn.tfidf.Tfidf"
     assert "features" not in held["hyper_parameters"]
     texts = [*module.corpus("test").texts, "unseen words"]
-    loaded = Linear.load_from_checkpoint(path, weights_only=True).eval()
+    loaded = Head.load_from_checkpoint(path, weights_only=True).eval()
     assert torch.equal(loaded.features(texts), model.features(texts))
     expected = model({"features": model.features(texts)}).sigmoid()
     torch.testing.assert_close(load(path).probabilities(texts), expected, atol=1e-6, rtol=0)
@@ -145,12 +149,12 @@ def test_a_checkpoint_brings_the_features_of_a_model_made_in_python(
 
 def test_a_checkpoint_is_tested_without_a_training_text(data: Maker, trainer: Maker, tmp_path: Path) -> None:
     module = data()
-    model = Linear(module.label_space, Counted())
+    model = Head(module.label_space, Counted())
     trainer().fit(model, datamodule=module)
     expected = trainer().test(model, datamodule=module, verbose=False)[0]
     path = save(model, tmp_path / "last.ckpt", trainer)
     features = Counted()
-    fresh, module = Linear(module.label_space, features), data()
+    fresh, module = Head(module.label_space, features), data()
     found = trainer().test(fresh, datamodule=module, ckpt_path=path, weights_only=True, verbose=False)[0]
     assert found == pytest.approx(expected, nan_ok=True)
     assert features.fits == []
@@ -161,14 +165,14 @@ def test_a_checkpoint_is_tested_without_a_training_text(data: Maker, trainer: Ma
 def test_a_network_that_was_never_made_is_not_scored(data: Maker, trainer: Maker) -> None:
     module = data()
     for evaluate in (trainer().validate, trainer().test, trainer().predict):
-        with pytest.raises(ValueError, match="this Linear has no network before training"):
-            evaluate(Linear(module.label_space, Counted()), datamodule=module)
+        with pytest.raises(ValueError, match="this Head has no network before training"):
+            evaluate(Head(module.label_space, Counted()), datamodule=module)
 
 
 def test_another_checkpoint_brings_its_own_vectors(data: Maker, trainer: Maker, tmp_path: Path) -> None:
     """The data keeps the vectors of a split, and must not give those of the features that were there before."""
     module, other = data(), data(train_rows=3)
-    first, second = Linear(module.label_space, Tfidf(width=7)), Linear(module.label_space, Tfidf(width=3))
+    first, second = Head(module.label_space, Tfidf(width=7)), Head(module.label_space, Tfidf(width=3))
     trainer().fit(first, datamodule=module)
     trainer().fit(second, datamodule=other)
     expected = trainer().test(second, datamodule=other, verbose=False)[0]
@@ -182,7 +186,7 @@ def test_another_checkpoint_brings_its_own_vectors(data: Maker, trainer: Maker, 
 def test_a_checkpoint_of_the_same_features_keeps_the_vectors(data: Maker, trainer: Maker, tmp_path: Path) -> None:
     module = data()
     features = Tfidf(width=7)
-    model = Linear(module.label_space, features)
+    model = Head(module.label_space, features)
     run = trainer()
     run.fit(model, datamodule=module)
     path = save(model, tmp_path / "last.ckpt", trainer)
@@ -195,9 +199,9 @@ def test_a_resumed_run_is_the_unbroken_one(data: Maker, trainer: Maker, tmp_path
         def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
             trainer.save_checkpoint(tmp_path / f"{trainer.current_epoch}.ckpt")
 
-    def train(**resume: Any) -> Linear:
+    def train(**resume: Any) -> Head:
         torch.manual_seed(0 if not resume else 1)
-        model = Linear(data().label_space, Tfidf(width=7))
+        model = Head(data().label_space, Tfidf(width=7))
         trainer(max_epochs=2, limit_val_batches=0, callbacks=Save()).fit(model, datamodule=data(batch_size=4), **resume)
         return model
 

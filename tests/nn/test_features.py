@@ -362,6 +362,30 @@ def test_tfidf_is_that_of_scikit_learn(corpus: Corpus) -> None:
     assert features(unseen)[4].abs().sum() == 0
 
 
+def test_tfidf_without_a_width_is_the_weights_themselves(corpus: Corpus, tmp_path: Path) -> None:
+    features = Tfidf(width=None, terms=None)
+    features.fit(["Été 😀", "ete 😀 فَرَح", "فرح !"])
+    unseen = ["ete 😀", "nothing known: zzz", ""]
+    found = features(unseen)
+    assert found.is_sparse
+    assert found.is_coalesced()
+    assert found.dtype == torch.float32
+    assert features.state_dict()["words"] == ["ete", "ete 😀", "فرح", "😀"]
+    assert {"e", " ete ", "😀", "فرح "} <= set(features.state_dict()["characters"])
+    norms = found.to_dense().norm(dim=1)
+    assert norms.tolist() == pytest.approx([2**0.5, norms[1].item(), 0])  # two blocks of length 1
+    features.fit(corpus.texts)
+    settings = {"sublinear_tf": True, "strip_accents": "unicode", "min_df": 2}
+    words = TfidfVectorizer(analyzer="word", ngram_range=(1, 2), token_pattern=TOKEN, **settings)
+    characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 5), **settings)
+    weights = np.hstack([block.fit_transform(corpus.texts).toarray() for block in (words, characters)])
+    np.testing.assert_allclose(features(corpus.texts).to_dense().numpy(), weights, atol=1e-6)
+    restored = features_from_dict(through_a_file(features_to_dict(features), tmp_path))
+    assert (restored.width, restored.terms) == (None, None)
+    assert torch.equal(restored(corpus.texts).to_dense(), features(corpus.texts).to_dense())
+    assert features([]).shape == (0, weights.shape[1])
+
+
 def test_tfidf_is_the_same_each_time(corpus: Corpus) -> None:
     first, second = Tfidf(width=6), Tfidf(width=6)
     first.fit(corpus.texts)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mlemo.batch import Batch
 from mlemo.data import Corpus
-from mlemo.data.collate import batched
+from mlemo.data.collate import FeatureCorpus, batched
 from mlemo.models import GTHLEmo, MultiLabelModel, TextModel
 from mlemo.nn.memory import Memory
 from mlemo.nn.pooling import pool
@@ -86,8 +86,13 @@ def embeddings(model: MultiLabelModel, corpus: Corpus) -> Tensor:
 
     The pooled text of GTHL-Emo; the mean of the encoder's token states of other text models; the features of models
     over feature vectors.
+
+    Raises:
+        ValueError: The features are sparse, and would take too much memory as vectors.
     """
     dataset = batched(corpus, model.data_input)
+    if isinstance(dataset, FeatureCorpus) and dataset.features.is_sparse:
+        raise ValueError(f"not searched among the {dataset.features.shape[1]:,} sparse features of this model")
     order = dataset.lengths.argsort(descending=True, stable=True)  # texts of similar length together: little padding
     with torch.inference_mode():
         parts = [_vectors(model, dataset.__getitems__(rows)).float().cpu() for rows in order.split(PART)]

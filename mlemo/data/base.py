@@ -15,10 +15,10 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.data import DataLoader
 
 from mlemo.batch import Batch, DataInput, FeatureInput
-from mlemo.data.arrow_cache import ArrowCache
 from mlemo.data.checks import check_positives, split_warnings
 from mlemo.data.collate import BatchedCorpus, batched
 from mlemo.data.corpus import Corpus
+from mlemo.data.io.arrow_cache import ArrowCache
 from mlemo.data.kept import keep
 from mlemo.data.loader import ResumableLoader, TrainingSampler, as_is
 from mlemo.data.on_device import OnDevice

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from mlemo.batch import Batch, DataInput, FeatureInput, TextInput
-from mlemo.data.arrow_cache import ArrowCache
 from mlemo.data.corpus import Corpus
+from mlemo.data.io.arrow_cache import ArrowCache
 from mlemo.data.prompt import Prompt, special_tokens
 from mlemo.data.tokens import tokenize
 

@@ -11,10 +11,10 @@ from typing import Any
 from mlemo.data.base import SPLITS, EmotionDataModule, Split
 from mlemo.data.checks import count_warnings
 from mlemo.data.corpus import Corpus
-from mlemo.data.fetch import download, find_file
+from mlemo.data.io.fetch import download, find_file
+from mlemo.data.io.tables import read_csv
 from mlemo.data.label_words import label_words
 from mlemo.data.splits import stratified_split
-from mlemo.data.tables import read_csv
 from mlemo.labels import LabelSpace
 from mlemo.utils.messages import shown
 

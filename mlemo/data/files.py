@@ -13,14 +13,14 @@ import pyarrow
 import torch
 from torch import Tensor
 
-from mlemo.data.arrow_cache import BLOCK, ArrowCache, content_key
 from mlemo.data.base import SPLITS, EmotionDataModule, Split
 from mlemo.data.checks import listing
 from mlemo.data.columns import Columns
 from mlemo.data.corpus import Corpus
+from mlemo.data.io.arrow_cache import BLOCK, ArrowCache, content_key
+from mlemo.data.io.tables import Table, csv_parts, json_lines_parts, most_rows, parquet_parts
 from mlemo.data.kept import CODE, add_corpus, code_of, corpus_of
 from mlemo.data.splits import stratified_split
-from mlemo.data.tables import Table, csv_parts, json_lines_parts, most_rows, parquet_parts
 from mlemo.labels import LabelSpace
 from mlemo.utils.messages import shown
 
@@ -156,7 +156,8 @@ class TextFiles(EmotionDataModule):
             "empty": self.empty,
             "pyarrow": pyarrow.__version__,
         }
-        readers = (Path(__file__).with_name(f"{name}.py") for name in ("files", "table", "tables", "compressed"))
+        own = Path(__file__)
+        readers = (own, *(own.parent / "io" / f"{name}.py" for name in ("table", "tables", "compressed")))
         with path.open("rb") as file:
             return content_key(
                 "file", json.dumps(settings), code_of(*CODE, *readers), iter(lambda: file.read(BLOCK), b"")

@@ -10,8 +10,8 @@ import torch
 from mlemo.data.base import EmotionDataModule, Split
 from mlemo.data.checks import count_warnings
 from mlemo.data.corpus import Corpus
-from mlemo.data.fetch import find_file, hub_table
-from mlemo.data.tables import Table, nearest, read_csv, read_text
+from mlemo.data.io.fetch import find_file, hub_table
+from mlemo.data.io.tables import Table, nearest, read_csv, read_text
 from mlemo.labels import LabelSpace
 from mlemo.utils.messages import shown
 

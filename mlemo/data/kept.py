@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow
 import torch
 
-from mlemo.data.arrow_cache import ArrowCache, content_key
 from mlemo.data.columns import Columns, as_tensor
 from mlemo.data.corpus import Corpus
+from mlemo.data.io.arrow_cache import ArrowCache, content_key
 from mlemo.data.strings import PART, Strings, parts_of
 from mlemo.labels import LabelSpace
 

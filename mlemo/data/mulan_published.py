@@ -9,8 +9,8 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import norm
 
-from mlemo.data.arff import ArffTable, Attribute
 from mlemo.data.checks import count_warnings
+from mlemo.data.io.arff import ArffTable, Attribute
 
 __all__ = ["LABELS_AT_END", "SHIFTS", "SIZES", "published_columns", "size_warnings", "undo_shift"]
 

@@ -11,9 +11,9 @@ import torch
 from mlemo.data.base import EmotionDataModule, Split
 from mlemo.data.checks import check_ids, count_warnings
 from mlemo.data.corpus import Corpus
-from mlemo.data.fetch import find_file
+from mlemo.data.io.fetch import find_file
+from mlemo.data.io.tables import read_text
 from mlemo.data.label_words import label_words
-from mlemo.data.tables import read_text
 from mlemo.labels import LabelSpace
 from mlemo.utils.messages import shown
 

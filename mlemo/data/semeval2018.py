@@ -9,9 +9,9 @@ from typing import Any, Literal
 from mlemo.data.base import EmotionDataModule, Split
 from mlemo.data.checks import count_warnings
 from mlemo.data.corpus import Corpus
-from mlemo.data.fetch import find_file
+from mlemo.data.io.fetch import find_file
+from mlemo.data.io.tables import read_csv
 from mlemo.data.label_words import label_words
-from mlemo.data.tables import read_csv
 from mlemo.labels import LabelSpace
 from mlemo.utils.messages import shown
 

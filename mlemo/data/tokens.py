@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 import mlemo.text
-from mlemo.data.arrow_cache import ArrowCache, content_key
 from mlemo.data.columns import Columns, as_tensor, narrow
+from mlemo.data.io.arrow_cache import ArrowCache, content_key
 from mlemo.data.kept import CODE, code_of, text_pieces
 from mlemo.data.strings import Strings, parts_of
 from mlemo.text import TextCleaning, cleaning_to_dict

@@ -26,7 +26,7 @@ from pyarrow import parquet
 from scipy.io import savemat
 
 from mlemo.data import NLPCC2018, ExaAEC, GoEmotions, Mulan, RenCECps, SemEval2018, SemEval2025, TextFiles
-from mlemo.data.arff import read_arff
+from mlemo.data.io.arff import read_arff
 from mlemo.labels import LabelSpace
 from mlemo.nn.lexicon import Lexicon
 from mlemo.nn.vector_files import read_vectors

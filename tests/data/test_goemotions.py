@@ -62,7 +62,7 @@ def test_label_ids_out_of_range(changed, cell):
 
 def test_label_ids_of_the_hub_are_checked_too(monkeypatch):
     from mlemo.data import goemotions
-    from mlemo.data.tables import Table
+    from mlemo.data.io.tables import Table
 
     table = Table("hub", {"text": ["a", "b"], "labels": [[27], [28]], "id": ["x", "y"]}, [1, 2], unit="row")
     monkeypatch.setattr(goemotions, "hub_table", lambda *arguments: table)

@@ -13,8 +13,8 @@ import torch
 
 from mlemo.batch import FeatureInput, TextInput
 from mlemo.data import Corpus, TextFiles
-from mlemo.data.arrow_cache import ArrowCache
 from mlemo.data.collate import batched
+from mlemo.data.io.arrow_cache import ArrowCache
 from mlemo.data.kept import keep
 from mlemo.data.strings import Strings
 from mlemo.text import Tweets
@@ -241,7 +241,7 @@ def same_corpus(one: Corpus, other: Corpus) -> None:
 def test_a_large_file_is_read_in_parts_and_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: ArrowCache, settings: dict
 ) -> None:
-    monkeypatch.setattr("mlemo.data.tables.PART", 10)
+    monkeypatch.setattr("mlemo.data.io.tables.PART", 10)
     path = write(tmp_path / "rows.csv", 57)
     plain, mapped = (TextFiles(LABELS, path, path, path, map_from=size, **settings) for size in (None, 50))
     same_corpus(mapped.corpus("train"), plain.corpus("train"))
@@ -277,7 +277,7 @@ def test_another_file_or_setting_is_read_again(tmp_path: Path, cache: ArrowCache
 
 
 def test_faults_of_large_files_are_those_of_small_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlemo.data.tables.PART", 10)
+    monkeypatch.setattr("mlemo.data.io.tables.PART", 10)
     path = write(tmp_path / "rows.csv", 60, lambda row: row % 45)
     data = TextFiles(LABELS, path, path, path, map_from=50, id_column="id")
     with pytest.raises(ValueError, match=r"rows.csv:47: the id '0' occurs a second time, first in .*rows.csv:2"):

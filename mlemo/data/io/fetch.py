@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from mlemo.data.tables import Table, read_parquet
+from mlemo.data.io.tables import Table, read_parquet
 from mlemo.utils.cache import user_cache
 from mlemo.utils.fetched import note_fetched
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from mlemo.data.arff import ArffTable, read_arff, read_attributes
+from mlemo.data.io.arff import ArffTable, read_arff, read_attributes
 
 HEADER = "@relation r\n@attribute a numeric\n@attribute b {x,'y z'}\n@attribute c {0,1}\n@data\n"  # rows from line 6
 

@@ -5,7 +5,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from mlemo.data.fetch import download, find_file, hub_table
+from mlemo.data.io.fetch import download, find_file, hub_table
 from mlemo.utils.fetched import fetched
 
 HOW = "Ask the authors."

@@ -17,10 +17,10 @@ from scipy.io import loadmat, whosmat
 from scipy.io.matlab import MatReadError
 from scipy.sparse import csr_array, hstack
 
-from mlemo.data.arff import ArffTable, Attribute, read_arff
 from mlemo.data.checks import listing
-from mlemo.data.compressed import check_mat
-from mlemo.data.tables import nearest
+from mlemo.data.io.arff import ArffTable, Attribute, read_arff
+from mlemo.data.io.compressed import check_mat
+from mlemo.data.io.tables import nearest
 from mlemo.labels import LabelSpace
 from mlemo.utils.messages import shown
 

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow
 import pytest
 
-from mlemo.data.arrow_cache import ArrowCache, content_key
 from mlemo.data.columns import Columns, as_tensor
+from mlemo.data.io.arrow_cache import ArrowCache, content_key
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from scipy.sparse import csr_array, vstack
 
-from mlemo.data.compressed import read_gzip
+from mlemo.data.io.compressed import read_gzip
 from mlemo.utils.messages import shown
 
 __all__ = ["ArffTable", "Attribute", "read_arff", "read_attributes"]

@@ -17,8 +17,8 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 
-from mlemo.data.compressed import parquet_batches
-from mlemo.data.table import Table, nearest
+from mlemo.data.io.compressed import parquet_batches
+from mlemo.data.io.table import Table, nearest
 from mlemo.utils.messages import shown
 
 __all__ = [

@@ -8,10 +8,10 @@ import pytest
 from pyarrow import parquet
 from scipy.io import savemat
 
-from mlemo.data import compressed
-from mlemo.data.arff import read_arff
-from mlemo.data.mulan_files import read_mat
-from mlemo.data.tables import read_parquet
+from mlemo.data.io import compressed
+from mlemo.data.io.arff import read_arff
+from mlemo.data.io.mulan_files import read_mat
+from mlemo.data.io.tables import read_parquet
 
 
 @pytest.fixture(autouse=True)

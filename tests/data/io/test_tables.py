@@ -5,7 +5,7 @@ import pytest
 import torch
 from pyarrow import parquet
 
-from mlemo.data.tables import (
+from mlemo.data.io.tables import (
     Table,
     csv_parts,
     json_lines_parts,
@@ -251,7 +251,7 @@ def test_nearest():
 
 @pytest.fixture
 def three_rows_a_part(monkeypatch):
-    monkeypatch.setattr("mlemo.data.tables.PART", 3)
+    monkeypatch.setattr("mlemo.data.io.tables.PART", 3)
 
 
 @pytest.mark.usefixtures("three_rows_a_part")
@@ -271,7 +271,7 @@ def test_the_parts_of_a_file_are_the_file(file):
 
 
 def test_the_parts_of_a_parquet_file_count_its_rows(tmp_path, monkeypatch):
-    monkeypatch.setattr("mlemo.data.tables.PART", 2048)
+    monkeypatch.setattr("mlemo.data.io.tables.PART", 2048)
     path = tmp_path / "rows.parquet"
     parquet.write_table(pyarrow.table({"text": [str(row) for row in range(5000)]}), path)
     parts = list(parquet_parts(path))

@@ -11,11 +11,12 @@ from lightning.pytorch.trainer.states import TrainerFn
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from mlemo.callbacks.outputs import Outputs, OutputsCallback, Stage
+from mlemo.callbacks.evaluation import OutputsCallback
 from mlemo.callbacks.threshold_tuning import tuned_rule
-from mlemo.metrics import MultiLabelMetrics
 from mlemo.metrics.calibration import expected_calibration_error, reliability
+from mlemo.metrics.outputs import Outputs
 from mlemo.models import MultiLabelModel
+from mlemo.models.evaluation import Stage
 from mlemo.thresholds import AtLeastOne, Calibrated
 from mlemo.utils.messages import visible
 
@@ -66,13 +67,10 @@ class EvaluationFigures(OutputsCallback):
             return
         if trainer.state.fn == TrainerFn.FITTING and trainer.current_epoch % self.every_n_epochs:
             return
-        tuning = tuned_rule(trainer)
+        tuning = tuned_rule(trainer, stage, outputs)
         probabilities = outputs.probabilities
-        decisions = probabilities >= 0.5 if tuning is None else tuning.decide(probabilities)
-        space = pl_module.label_space
-        metrics = MultiLabelMetrics(space, sync_on_compute=False)
-        metrics.update(probabilities, outputs.targets, decisions=decisions, mask=outputs.mask)
-        f1 = metrics.per_class()["f1"]
+        decided = outputs.decided() if tuning is None else tuning.decided(outputs)
+        space, decisions, f1 = pl_module.label_space, decided.decisions, decided.label_values["f1"]
         support = (outputs.targets * outputs.mask).sum(0)
         shown = most_positive(support)
         known = outputs.mask[:, shown]

@@ -20,9 +20,9 @@ from mlemo.callbacks.figures import (
     most_positive,
     reliability_figure,
 )
-from mlemo.callbacks.outputs import Outputs
 from mlemo.labels import LabelSpace
 from mlemo.metrics import expected_calibration_error, reliability
+from mlemo.metrics.outputs import Outputs
 from mlemo.thresholds import AtLeastOne, Calibrated, ExpectedF1, ThresholdRule
 
 Maker = Callable[..., Any]

@@ -89,7 +89,7 @@ def curves(loggers: Sequence[Logger]) -> Iterator[None]:
 
 
 def markdown_table(values: Mapping[str, float]) -> str:
-    """A row per metric, with columns of the decisions that it is of.
+    """Create a table with a row per metric and a column per kind of decision.
 
     Example:
         >>> print(markdown_table({"macro_f1": 0.25, "macro_ap": 0.5, "tuned_macro_f1": 0.75}))

@@ -12,7 +12,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from mlemo.callbacks.figures import most_positive, which_labels
+from mlemo.callbacks.label_figures import most_positive, which_labels
 from mlemo.losses.label_correlation import row_stochastic
 from mlemo.models import GTHLEmo
 from mlemo.utils.serialization import Recorded

@@ -3,41 +3,33 @@
 from __future__ import annotations
 
 import json
-import shutil
-import sys
 from pathlib import Path
 from typing import Any, cast
 
 import pandas as pd
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.trainer.states import TrainerFn
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from mlemo.callbacks.outputs import Outputs, OutputsCallback, Stage
+from mlemo.callbacks.evaluation import OutputsCallback
+from mlemo.callbacks.result_table import Intervals, described_rule, doubts, optimism_of, print_paths, print_results
 from mlemo.callbacks.rule_comparison import RuleComparison
 from mlemo.callbacks.run_folder import run_folder
 from mlemo.callbacks.threshold_tuning import ThresholdTuning, tuned_rule
-from mlemo.data.checks import fold_warnings
-from mlemo.metrics import MultiLabelMetrics, bootstrap_intervals
+from mlemo.metrics import bootstrap_intervals
 from mlemo.metrics.calibration import expected_calibration_error
-from mlemo.metrics.intervals import BUDGET, FEW_POSITIVES, resamples_within_budget, with_few_positives
+from mlemo.metrics.intervals import BUDGET, resamples_within_budget, with_few_positives
+from mlemo.metrics.outputs import Outputs
 from mlemo.metrics.weighted import DECISION_METRICS
 from mlemo.models import MultiLabelModel
+from mlemo.models.evaluation import Stage
 from mlemo.runs.atomic import write_atomically
 from mlemo.runs.files import PER_CLASS, PREDICTIONS, RESULTS, RULES, THRESHOLDS
 from mlemo.runs.predictions import Predictions, write_predictions
 from mlemo.thresholds import ThresholdRule
-from mlemo.utils.messages import enumerated, visible
+from mlemo.utils.messages import visible
 
 __all__ = ["Results"]
-
-SHOWN = ("jaccard", "micro_f1", "macro_f1", "samples_f1", "micro_precision", "micro_recall", "hamming_loss", "macro_ap",
-         "label_ranking_ap", "ranking_loss", "coverage_error", "loss")  # fmt: skip
-
-WITH_INTERVAL = ("jaccard", "micro_f1", "macro_f1", "macro_ap")
 
 
 class Results(OutputsCallback):
@@ -72,9 +64,7 @@ class Results(OutputsCallback):
         if resamples < 0:
             raise ValueError(f"Results.resamples must be at least 0, found {resamples}")
         self.predictions, self.resamples = predictions, resamples
-        self._intervals: dict[str, tuple[float, float]] = {}
-        self._bounded: str | None = None
-        self._few_positives: dict[str, int] = {}
+        self._intervals = Intervals()
         self._paths: dict[str, Path] = {}
         self._values: dict[str, dict[str, float]] = {}
         self._rules = RuleComparison()
@@ -90,7 +80,7 @@ class Results(OutputsCallback):
         if trainer.state.fn == TrainerFn.FITTING or not trainer.is_global_zero:
             return
         folder = run_folder(trainer)
-        tuning = tuned_rule(trainer)
+        tuning = tuned_rule(trainer, stage, outputs)
         if tuning is not None:
             self._paths["thresholds"] = _write_thresholds(folder, tuning, pl_module.label_space.names)
         if stage != "predict":
@@ -100,38 +90,37 @@ class Results(OutputsCallback):
             self._paths["rules"] = RULES.path(folder, stage)
             write_atomically(self._paths["rules"], scores.to_csv())
         if stage == "test":
-            self._intervals = self._test_intervals(outputs, tuning)
-            self._few_positives = with_few_positives(outputs.targets, outputs.mask, pl_module.label_space.names)
+            self._intervals = self._test_intervals(outputs, tuning, pl_module.label_space.names)
         if self.predictions:
             predictions = self._predictions(trainer, pl_module, stage, outputs, tuning)
             write_predictions(predictions)
             self._paths["predictions"] = predictions.path
 
-    def _test_intervals(self, outputs: Outputs, tuning: ThresholdTuning | None) -> dict[str, tuple[float, float]]:
+    def _test_intervals(self, outputs: Outputs, tuning: ThresholdTuning | None, names: tuple[str, ...]) -> Intervals:
         """95 % intervals of all metrics, and as ``tuned_…`` of those of decisions under the tuned rule."""
-        self._bounded = None
         if not self.resamples or not outputs.mask.any():
-            return {}
-        shape = outputs.probabilities.shape
+            return Intervals()
+        shape, bounded = outputs.probabilities.shape, None
         resamples = resamples_within_budget(self.resamples, *shape)
         if resamples < self.resamples:
             what = f"{resamples:,} resamples for the 95 % intervals" if resamples else "no 95 % intervals"
-            self._bounded = (
+            bounded = (
                 f"{what}: {self.resamples:,} resamples of {shape[0]:,} texts × {shape[1]:,} labels are above the "
                 f"{BUDGET:,} entries that a run may take for them; `mlemo compare RUN --resamples R` draws any number"
             )
         if not resamples:
-            return {}
+            return Intervals(bounded=bounded)
         settings: dict[str, Any] = {"mask": outputs.mask, "resamples": resamples}
         found = bootstrap_intervals(outputs.probabilities, outputs.targets, **settings)
         del found["skipped_classes"]
         if tuning is not None:
-            decisions = tuning.decide(outputs.probabilities)
+            decisions = tuning.decided(outputs).decisions
             tuned = bootstrap_intervals(
                 outputs.probabilities, outputs.targets, decisions, metrics=DECISION_METRICS, **settings
             )
             found |= {f"tuned_{name}": interval for name, interval in tuned.items()}
-        return {name: (low, high) for name, (low, _, high) in found.items()}
+        ends = {name: (low, high) for name, (low, _, high) in found.items()}
+        return Intervals(ends, with_few_positives(outputs.targets, outputs.mask, names), bounded)
 
     @staticmethod
     def _predictions(
@@ -141,8 +130,8 @@ class Results(OutputsCallback):
         corpus = trainer.datamodule.corpus("val" if stage == "val" else "test")  # type: ignore[attr-defined]  # every mlemo datamodule has it
         ids = [corpus.ids[row] for row in outputs.index.tolist()]
         gold, probabilities = outputs.targets.bool() & outputs.mask, outputs.probabilities
-        decided = probabilities >= 0.5 if tuning is None else tuning.decide(probabilities, outputs.inference)
-        return Predictions(path, pl_module.label_space, ids, gold, outputs.mask, decided, probabilities)
+        decided = outputs.decided() if tuning is None else tuning.decided(outputs, outputs.inference)
+        return Predictions(path, pl_module.label_space, ids, gold, outputs.mask, decided.decisions, probabilities)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep the values of a validation on its own; print them unless a test follows."""
@@ -159,7 +148,7 @@ class Results(OutputsCallback):
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say where the predictions are."""
         if trainer.is_global_zero:
-            self._print_paths(trainer)
+            print_paths(trainer, self._paths)
 
     def _keep(self, trainer: Trainer, stage: str) -> None:
         prefix = f"{stage}/"
@@ -168,116 +157,44 @@ class Results(OutputsCallback):
         if trainer.is_global_zero:
             path = RESULTS.path(run_folder(trainer), stage)
             model = cast(MultiLabelModel, trainer.lightning_module)
-            content: dict[str, Any] = {"rule": _rule(trainer), **values}
-            if warnings := _warnings(trainer):
+            content: dict[str, Any] = {"rule": described_rule(trainer), **values}
+            if warnings := doubts(trainer):
                 content["warnings"] = warnings
             if model.inferences[1:]:
                 content["inference"] = {stage: model.inferences[0], "predict": model.prediction_inference}
             if stage == "val":
-                content["optimism"] = _optimism(values)
-            if stage == "test" and self._intervals:
-                content["intervals"] = {name: list(ends) for name, ends in self._intervals.items()}
-                content["few_positives"] = self._few_positives
-            if stage == "test" and self._bounded:
-                content["bounded"] = self._bounded
+                content["optimism"] = optimism_of(values)
+            if stage == "test" and self._intervals.ends:
+                content["intervals"] = {name: list(ends) for name, ends in self._intervals.ends.items()}
+                content["few_positives"] = dict(self._intervals.few_positives)
+            if stage == "test" and self._intervals.bounded:
+                content["bounded"] = self._intervals.bounded
             write_atomically(path, json.dumps(content, indent=1) + "\n")
             self._paths["results"] = path
 
     def _print(self, trainer: Trainer) -> None:
         if not trainer.is_global_zero:
             return
-        data = trainer.datamodule  # type: ignore[attr-defined]  # set by Trainer.fit
-        model = cast(MultiLabelModel, trainer.lightning_module)
-        bootstrap = ["95 %: over the texts of the test, for this one seed"] if self._intervals else []
-        if self._intervals and self._few_positives:
-            found = enumerated([f"{name} {count}" for name, count in self._few_positives.items()])
-            bootstrap.append(f"fewer than {FEW_POSITIVES} positives, macro-averages are wide: {found}")
-        if "test" in self._values and self._bounded:
-            bootstrap.append(self._bounded)
-        table = Table(
-            "metric",
-            title=f"{type(model).__name__} on {type(data).__name__}",
-            caption=Text(visible("; ".join([f"tuned: {_rule(trainer)}", *_inferences(model), *bootstrap]))),
-        )
-        kinds = (("", "at 0.5"), ("tuned_", "tuned"))
-        columns = [(stage, prefix, f"{stage} {title}") for stage in self._values for prefix, title in kinds]
-        if "test" in self._values:
-            others = model.inferences[1:]
-            columns += [
-                ("test", f"{name}_{prefix}", f"test {name} {title}") for name in others for prefix, title in kinds
-            ]
-        for *_, title in columns:
-            table.add_column(title, justify="right")
-        for name in SHOWN:
-            cells = [self._values[stage].get(prefix + name) for stage, prefix, _ in columns]
-            table.add_row(name, *("" if cell is None else f"{cell:.4f}" for cell in cells))
-            ends = [self._intervals.get(prefix + name) if stage == "test" else None for stage, prefix, _ in columns]
-            if name in WITH_INTERVAL and any(ends):
-                table.add_row("  95 %", *("" if end is None else f"[{end[0]:.3f}, {end[1]:.3f}]" for end in ends))
-        Console().print(table)
-        if optimism := _optimism(self._values.get("val", {})):
-            parts = ", ".join(f"{name} {value:+.4f}" for name, value in optimism.items() if name in WITH_INTERVAL)
-            Console().print(f"optimism of the thresholds on val (tuned minus cross-fitted): {parts}", soft_wrap=True)
+        print_results(trainer, self._values, self._intervals)
         if self._rules.scores:
             Console().print(self._rules.table())
-        for line in _warnings(trainer):
+        for line in doubts(trainer):
             Console().print(visible(f"warning: {line}"), soft_wrap=True, highlight=False, markup=False)
         if trainer.ckpt_path:
             self._paths["checkpoint"] = Path(trainer.ckpt_path)
-        self._print_paths(trainer)
-
-    def _print_paths(self, trainer: Trainer) -> None:
-        lines = {name: str(_relative(path)) for name, path in sorted(self._paths.items())}
-        if isinstance(trainer.logger, TensorBoardLogger):
-            lines["watch"] = f"tensorboard --logdir {_relative(Path(trainer.logger.save_dir))}"
-        reads_texts = trainer.datamodule.corpus("val").texts is not None  # type: ignore[attr-defined]  # every mlemo datamodule has it
-        if "checkpoint" in lines and reads_texts:
-            lines["classify"] = f'{_program()} classify --ckpt {lines["checkpoint"]} "your own sentence"'
-        for name, line in lines.items():
-            Console().print(visible(f"{name + ':':<13}{line}"), soft_wrap=True, highlight=False, markup=False)
+        print_paths(trainer, self._paths)
 
 
 def _per_class(trainer: Trainer, outputs: Outputs, tuning: ThresholdTuning | None) -> pd.DataFrame:
     train = trainer.datamodule.corpus("train")  # type: ignore[attr-defined]  # every mlemo datamodule has it
     table: dict[str, Any] = {"label": train.label_space.names, "training_positives": train.labels.sum(0).int().tolist()}
-    decided = {"": outputs.probabilities >= 0.5}
-    if tuning is not None:
-        decided["tuned_"] = tuning.decide(outputs.probabilities)
-    for prefix, decisions in decided.items():
-        metrics = MultiLabelMetrics(train.label_space, sync_on_compute=False)
-        metrics.update(outputs.probabilities, outputs.targets, decisions=decisions, mask=outputs.mask)
-        values = metrics.per_class(of_decisions=bool(prefix))
-        table |= {name: values[name].tolist() for name in ("support", "ap") if name in values and name not in table}
+    half = outputs.decided().label_values
+    table |= {"support": half["support"].tolist(), "ap": outputs.label_average_precision.tolist()}
+    decided = {"": half} if tuning is None else {"": half, "tuned_": tuning.decided(outputs).label_values}
+    for prefix, values in decided.items():
         table |= {prefix + name: values[name].tolist() for name in ("precision", "recall", "f1")}
     errors = expected_calibration_error(outputs.probabilities, outputs.targets, outputs.mask)
     return pd.DataFrame(table | {"calibration_error": errors.tolist()})
-
-
-def _optimism(values: dict[str, float]) -> dict[str, float]:
-    """What fitting the thresholds on the rows that are scored adds to each score of decisions."""
-    names = [name for name in SHOWN if f"cross_fitted_{name}" in values and f"tuned_{name}" in values]
-    return {name: values[f"tuned_{name}"] - values[f"cross_fitted_{name}"] for name in names}
-
-
-def _rule(trainer: Trainer) -> str:
-    tuning = tuned_rule(trainer)
-    return "threshold 0.5" if tuning is None else tuning.rule.describe()
-
-
-def _inferences(model: MultiLabelModel) -> list[str]:
-    """A note for a model that predicts in several ways: which one each score belongs to."""
-    first, *others = model.inferences
-    if not others:
-        return []
-    return [f"inference: {first}, beside it {', '.join(others)}, each with thresholds fitted under it; "
-            f"predict and classify use {model.prediction_inference}"]  # fmt: skip
-
-
-def _warnings(trainer: Trainer) -> list[str]:
-    """What makes the scores doubtful, one line each."""
-    data, tuning = trainer.datamodule, tuned_rule(trainer)  # type: ignore[attr-defined]  # every mlemo run has one
-    folds = 0 if tuning is None else tuning.rule.folds
-    return [*data.warnings(), *fold_warnings(len(data.corpus("val")), len(data.label_space), folds)]
 
 
 def _write_thresholds(folder: Path, tuning: ThresholdTuning, names: tuple[str, ...]) -> Path:
@@ -297,18 +214,3 @@ def _described(rule: ThresholdRule, names: tuple[str, ...]) -> dict[str, Any]:
     elif rule.state_dict():
         content["state"] = rule.state_dict()
     return content
-
-
-def _program() -> str:
-    """How this environment's `mlemo` is called from where the user stands: by name only if that name finds it."""
-    python, found = Path(sys.executable), shutil.which("mlemo")
-    if found is not None and Path(found).parent == python.parent:
-        return "mlemo"
-    return f"{python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python} -m mlemo"
-
-
-def _relative(path: Path) -> Path:
-    try:
-        return path.resolve().relative_to(Path.cwd())
-    except ValueError:
-        return path

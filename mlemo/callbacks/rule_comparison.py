@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
 import torch
 from rich.table import Table
+from torch import Tensor
 
-from mlemo.callbacks.outputs import Outputs, Stage
+from mlemo.metrics.outputs import Outputs
+from mlemo.models.evaluation import Stage
 from mlemo.thresholds import (
     ExpectedF1,
     FixedThreshold,
@@ -59,18 +61,25 @@ class RuleComparison:
             As :func:`scores_of_rules`.
         """
         rows, labels = outputs.probabilities.shape
-        outputs = _thinned(outputs, max(1, MOST_ENTRIES // labels))
+        decided = [(FixedThreshold(0.5).describe(), outputs.decided().decisions)]
+        if own is not None:
+            decided.append((own.describe(), outputs.decided(own).decisions))
         self.notes.pop(stage, None)
-        if len(outputs.index) < rows:
-            self.notes[stage] = f"{stage}: on {len(outputs.index):,} of {rows:,} rows, at {labels:,} labels"
+        most = max(1, MOST_ENTRIES // labels)
+        if rows > most:
+            kept = torch.linspace(0, rows - 1, most, dtype=torch.float64).round().long()
+            parts = (getattr(outputs, name)[kept] for name in ("index", "probabilities", "targets", "mask"))
+            outputs = Outputs(*parts)
+            decided = [(name, decisions[kept]) for name, decisions in decided]
+            self.notes[stage] = f"{stage}: on {most:,} of {rows:,} rows, at {labels:,} labels"
         if stage == "val":
             self._fitted = [GlobalThreshold("jaccard"), ThresholdAveraging(), PerClassThreshold()]
             for rule in self._fitted:
                 rule.fit(outputs.probabilities, outputs.targets, outputs.mask)
             self._fitted_on = weights
         fitted = self._fitted if self._fitted_on == weights else []
-        rules: list[ThresholdRule] = [FixedThreshold(0.5), ExpectedF1(), *fitted]
-        self.scores[stage] = scores_of_rules(rules if own is None else [*rules, own], outputs)
+        others = _decided([ExpectedF1(), *fitted], outputs)
+        self.scores[stage] = _scores(chain(decided[:1], others, decided[1:]), outputs)
         return self.scores[stage]
 
     def table(self) -> Table:
@@ -88,16 +97,6 @@ class RuleComparison:
         return table
 
 
-def _thinned(outputs: Outputs, most: int) -> Outputs:
-    """Rows at equal distances, at most so many, from the first to the last."""
-    rows = len(outputs.index)
-    if rows <= most:
-        return outputs
-    kept = torch.linspace(0, rows - 1, most, dtype=torch.float64).round().long()
-    parts = {name: getattr(outputs, name)[kept] for name in ("index", "probabilities", "targets", "mask")}
-    return replace(outputs, **parts, others={})
-
-
 def scores_of_rules(rules: Sequence[ThresholdRule], outputs: Outputs) -> pd.DataFrame:
     """Jaccard, micro-F1 and macro-F1 of rules, with the conventions of :class:`mlemo.metrics.MultiLabelMetrics`.
 
@@ -108,14 +107,23 @@ def scores_of_rules(rules: Sequence[ThresholdRule], outputs: Outputs) -> pd.Data
     Returns:
         A row for each rule by its description, columns ``jaccard``, ``micro_f1`` and ``macro_f1``.
     """
+    return _scores(_decided(rules, outputs), outputs)
+
+
+def _decided(rules: Sequence[ThresholdRule], outputs: Outputs) -> Iterator[tuple[str, Tensor]]:
+    """Description and decisions of each rule; one after another, as decisions over many labels are large."""
+    return ((rule.describe(), rule.predict(outputs.probabilities)) for rule in rules)
+
+
+def _scores(decided: Iterable[tuple[str, Tensor]], outputs: Outputs) -> pd.DataFrame:
     truth = outputs.targets.bool() & outputs.mask
     annotated = outputs.mask.any(dim=1)
     table = {}
-    for rule in rules:
-        on = rule.predict(outputs.probabilities) & outputs.mask
+    for name, decisions in decided:
+        on = decisions & outputs.mask
         hits, predicted, positives = (on & truth).double(), on.double(), truth.double()
         samples = jaccard(hits.sum(1), predicted.sum(1), positives.sum(1))
-        table[rule.describe()] = {
+        table[name] = {
             "jaccard": samples[annotated].mean().item(),
             "micro_f1": f1(hits.sum(), predicted.sum(), positives.sum(), empty=0.0).item(),
             "macro_f1": f1(hits.sum(0), predicted.sum(0), positives.sum(0), empty=0.0).mean().item(),

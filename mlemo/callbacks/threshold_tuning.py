@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import logging
+import weakref
+from dataclasses import replace
 from typing import Any, cast
 
 from lightning.pytorch import LightningModule, Trainer
@@ -11,9 +13,10 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
-from mlemo.callbacks.outputs import Outputs, OutputsCallback, Stage
-from mlemo.metrics import MultiLabelMetrics
+from mlemo.callbacks.evaluation import OutputsCallback
+from mlemo.metrics.outputs import Decided, Outputs
 from mlemo.models import MultiLabelModel
+from mlemo.models.evaluation import Stage
 from mlemo.thresholds import (
     CrossFittedThreshold,
     FixedThreshold,
@@ -43,6 +46,8 @@ class ThresholdTuning(OutputsCallback):
     ``test/<inference>_tuned_…``, and ``test/<inference>_label_changes`` is the share of samples whose label sets are
     other ones than under the first way.
 
+    Place it anywhere among the callbacks: one before it that reads the decisions of a validation has the rule fitted.
+
     A ``rule`` that is another one than the checkpoint's takes its place: it is fitted when training goes on or on
     validation, and in test and prediction it can be used where it learns nothing from data.
 
@@ -60,44 +65,67 @@ class ThresholdTuning(OutputsCallback):
         self.other_rules: dict[str, ThresholdRule] = {}  #: by the name of each further inference
         self._requested = rule
         self.fitted = False
+        self._fitted_on: weakref.ref[Outputs] | None = None
+
+    def fit(self, trainer: Trainer, stage: Stage, outputs: Outputs) -> None:
+        """Fit the rules on a validation in training, or where none is fitted; once on the same outputs.
+
+        A callback that reads the decisions and comes before this one calls it first, through `tuned_rule`.
+        """
+        if stage != "val" or (self._fitted_on is not None and self._fitted_on() is outputs):
+            return
+        if trainer.state.fn == TrainerFn.FITTING or not self.fitted:
+            self.rule.fit(outputs.probabilities, outputs.targets, outputs.mask)
+            for name, probabilities in outputs.others.items():
+                self.other_rules[name] = copy.deepcopy(self.rule).fit(probabilities, outputs.targets, outputs.mask)
+            self.fitted, self._fitted_on = True, weakref.ref(outputs)
 
     def on_outputs(self, trainer: Trainer, pl_module: MultiLabelModel, stage: Stage, outputs: Outputs) -> None:
         """Fit in training, decide, and log."""
         if stage == "predict":
             return
-        if trainer.state.fn == TrainerFn.FITTING or (stage == "val" and not self.fitted):
-            self.rule.fit(outputs.probabilities, outputs.targets, outputs.mask)
-            for name, probabilities in outputs.others.items():
-                self.other_rules[name] = copy.deepcopy(self.rule).fit(probabilities, outputs.targets, outputs.mask)
-            self.fitted = True
-        decisions = self.decide(outputs.probabilities)
-        for name, value in _metrics(pl_module, outputs, outputs.probabilities, decisions).of_decisions().items():
+        self.fit(trainer, stage, outputs)
+        tuned = self.decided(outputs)
+        for name, value in tuned.values.items():
             pl_module.log(f"{stage}/tuned_{name}", value, prog_bar=name == "macro_f1", sync_dist=True)
         if stage == "val":
             left_out = cross_fitted_decisions(self.rule, outputs.probabilities, outputs.targets, outputs.mask)
-            for name, value in _metrics(pl_module, outputs, outputs.probabilities, left_out).of_decisions().items():
+            for name, value in replace(tuned, decisions=left_out).values.items():
                 pl_module.log(f"val/cross_fitted_{name}", value, sync_dist=True)
         if trainer.state.fn == TrainerFn.FITTING:
             return
-        for inference, probabilities in outputs.others.items():
+        for inference in outputs.others:
             if self.rule.learns and inference not in self.other_rules:
                 continue  # a checkpoint of mlemo 0.1.0, with a rule for the first inference alone
-            others = self.decide(probabilities, inference)
-            tuned = _metrics(pl_module, outputs, probabilities, others).of_decisions()
-            values = {f"tuned_{name}": value for name, value in tuned.items()}
-            values |= _metrics(pl_module, outputs, probabilities, probabilities >= 0.5).compute()
-            values["label_changes"] = (others != decisions).any(dim=1).float().mean()
+            other = self.decided(outputs, inference)
+            values = {f"tuned_{name}": value for name, value in other.values.items()}
+            values |= outputs.values(inference)
+            values["label_changes"] = (other.decisions != tuned.decisions).any(dim=1).float().mean()
             for name, value in values.items():
                 pl_module.log(f"{stage}/{inference}_{name}", value, sync_dist=True)
 
+    def decided(self, outputs: Outputs, inference: str | None = None) -> Decided:
+        """Decisions and their metrics under the rule that was fitted under an inference (``None``: the first).
+
+        Raises:
+            ValueError: No rule is fitted.
+        """
+        return outputs.decided(self._rule_of(inference), inference)
+
     def decide(self, probabilities: Tensor, inference: str | None = None) -> Tensor:
-        """Label sets ``(N, C)`` bool under the rule that was fitted under an inference (``None``: the first)."""
+        """Label sets ``(N, C)`` bool under the rule that was fitted under an inference (``None``: the first).
+
+        Raises:
+            ValueError: No rule is fitted.
+        """
+        return self._rule_of(inference).predict(probabilities)
+
+    def _rule_of(self, inference: str | None) -> ThresholdRule:
         if not self.fitted:
             raise ValueError(
                 "the threshold rule has not been fitted: the checkpoint holds none, and nothing was validated"
             )
-        rule = self.rule if inference is None else self.other_rules.get(inference, self.rule)
-        return rule.predict(probabilities)
+        return self.rule if inference is None else self.other_rules.get(inference, self.rule)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Put the fitted rules into the checkpoint."""
@@ -130,20 +158,23 @@ class ThresholdTuning(OutputsCallback):
             rank_zero_only(log.warning)("the checkpoint holds no thresholds; labels are decided at 0.5")
 
 
-def _metrics(model: MultiLabelModel, outputs: Outputs, probabilities: Tensor, decisions: Tensor) -> MultiLabelMetrics:
-    metrics = MultiLabelMetrics(model.label_space, sync_on_compute=False)  # the rows are gathered already
-    metrics.update(probabilities, outputs.targets, decisions=decisions, mask=outputs.mask)
-    return metrics
-
-
 def _definition(rule: ThresholdRule) -> dict[str, Any]:
     """A rule without what was fitted."""
     return {key: value for key, value in rule_to_dict(rule).items() if key != "state"}
 
 
-def tuned_rule(trainer: Trainer) -> ThresholdTuning | None:
-    """The trainer's threshold tuning where it has one with a fitted rule."""
+def tuned_rule(trainer: Trainer, stage: Stage | None = None, outputs: Outputs | None = None) -> ThresholdTuning | None:
+    """Return the trainer's threshold tuning where it has one with a fitted rule.
+
+    Args:
+        trainer: The trainer.
+        stage: Of ``outputs``.
+        outputs: What is to be decided: the rule is fitted on it first where it has to be.
+    """
     for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set by Trainer.__init__
-        if isinstance(callback, ThresholdTuning) and callback.fitted:
-            return callback
+        if isinstance(callback, ThresholdTuning):
+            if stage is not None and outputs is not None:
+                callback.fit(trainer, stage, outputs)
+            if callback.fitted:
+                return callback
     return None

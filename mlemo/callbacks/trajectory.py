@@ -11,9 +11,11 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
-from mlemo.callbacks.outputs import Outputs, OutputsCallback, Stage
+from mlemo.callbacks.evaluation import OutputsCallback
 from mlemo.callbacks.run_folder import run_folder
+from mlemo.metrics.outputs import Outputs
 from mlemo.models import MultiLabelModel
+from mlemo.models.evaluation import Stage
 from mlemo.runs.atomic import write_atomically
 
 __all__ = ["FOLDER", "Trajectory"]

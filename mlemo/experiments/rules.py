@@ -11,10 +11,10 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from mlemo.callbacks.outputs import Outputs
 from mlemo.callbacks.rule_comparison import scores_of_rules
 from mlemo.experiments.study import Rule
 from mlemo.metrics import MultiLabelMetrics
+from mlemo.metrics.outputs import Outputs
 from mlemo.runs.predictions import read_predictions
 from mlemo.thresholds import (
     ExpectedF1,

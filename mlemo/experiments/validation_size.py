@@ -9,9 +9,9 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from mlemo.callbacks.outputs import Outputs
 from mlemo.callbacks.rule_comparison import scores_of_rules
 from mlemo.experiments.rules import RULES
+from mlemo.metrics.outputs import Outputs
 from mlemo.runs.predictions import Predictions, read_predictions
 
 __all__ = ["optimism_by_validation_size"]

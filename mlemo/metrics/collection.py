@@ -63,31 +63,18 @@ macro_auroc_zero counts a half.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
-from torchmetrics.functional.classification import (
-    multilabel_auroc,
-    multilabel_average_precision,
-    multilabel_stat_scores,
-)
 from torchmetrics.utilities.data import dim_zero_cat
 
 from mlemo.labels import LabelSpace
-from mlemo.metrics.ranking import coverage_error, label_ranking_average_precision, one_error, ranking_loss
+from mlemo.metrics.values import decision_values, label_average_precision, label_values, probability_values
 from mlemo.thresholds.base import check_probabilities, check_targets
 
 __all__ = ["MultiLabelMetrics"]
-
-NOT_ANNOTATED = -1  # as a target, for torchmetrics
-SMALL = (
-    torch.int8
-)  # an eighth of the memory of what torchmetrics is given as a rule, which counts where labels are many
-#: The checks of torchmetrics are left out: they repeat ours, cost more than the metrics, and refuse a single label.
-OPTIONS: dict[str, Any] = {"ignore_index": NOT_ANNOTATED, "validate_args": False}
 
 
 class MultiLabelMetrics(Metric):
@@ -167,7 +154,8 @@ class MultiLabelMetrics(Metric):
         Raises:
             ValueError: There is no annotated entry.
         """
-        return self._of_decisions() | self._of_probabilities()
+        probabilities, targets, decisions, mask = self._samples()
+        return decision_values(decisions, targets, mask) | probability_values(probabilities, targets, mask)
 
     def of_decisions(self) -> dict[str, Tensor]:
         """Compute the metrics of decisions alone, micro_precision to hamming_loss in the table.
@@ -178,42 +166,8 @@ class MultiLabelMetrics(Metric):
             ValueError: There is no annotated entry.
         """
         with self.sync_context(should_sync=self.sync_on_compute):
-            return self._of_decisions()
-
-    def _of_decisions(self) -> dict[str, Tensor]:
-        _, targets, decisions, mask = self._samples()
-        on, truth = decisions.to(SMALL), torch.where(mask, targets.to(SMALL), NOT_ANNOTATED)
-        tp, fp, tn, fn = _counts(on, truth)
-        micro = _precision_recall_f1(tp.sum(), fp.sum(), fn.sum())
-        macro = _precision_recall_f1(tp, fp, fn)
-        values = {f"micro_{name}": value for name, value in micro.items()}
-        values |= {f"macro_{name}": value.mean() for name, value in macro.items()}
-        positives = tp + fn
-        values["weighted_f1"] = (macro["f1"] * positives).sum() / positives.sum().clamp(min=1)
-        values["macro_f1_present"] = macro["f1"][positives > 0].mean()
-
-        annotated = mask.any(dim=1)
-        values |= _over_samples(on[annotated], truth[annotated])
-        values["hamming_loss"] = (fp + fn).sum() / (tp + fp + tn + fn).sum()
-        return values
-
-    def _of_probabilities(self) -> dict[str, Tensor]:
-        probabilities, targets, _, mask = self._samples()
-        truth = torch.where(mask, targets.to(SMALL), NOT_ANNOTATED)
-        values: dict[str, Tensor] = {}
-        values["ranking_loss"] = ranking_loss(probabilities, targets, mask)
-        values["one_error"] = one_error(probabilities, targets, mask)
-        values["coverage_error"] = coverage_error(probabilities, targets, mask)
-        values["coverage_error_base0"] = values["coverage_error"] - 1
-        values["label_ranking_ap"] = label_ranking_average_precision(probabilities, targets, mask)
-
-        for name, metric in (("ap", multilabel_average_precision), ("auroc", multilabel_auroc)):
-            values[f"macro_{name}"] = _per_label(metric, probabilities, truth).nanmean()
-            values[f"micro_{name}"] = _per_label(metric, probabilities.reshape(-1, 1), truth.reshape(-1, 1))[0]
-        scored = _two_valued(truth)
-        values["macro_auroc_zero"] = values["macro_auroc"].nan_to_num() * scored.float().mean()
-        values["skipped_classes"] = (~scored).sum().float()
-        return values
+            _, targets, decisions, mask = self._samples()
+            return decision_values(decisions, targets, mask)
 
     def per_class(self, of_decisions: bool = False) -> dict[str, Tensor]:
         """F1, precision, recall, support and average precision of each label.
@@ -230,63 +184,14 @@ class MultiLabelMetrics(Metric):
         """
         with self.sync_context(should_sync=self.sync_on_compute):
             probabilities, targets, decisions, mask = self._samples()
-        truth = torch.where(mask, targets.to(SMALL), NOT_ANNOTATED)
-        tp, fp, _, fn = _counts(decisions.to(SMALL), truth)
-        values = _precision_recall_f1(tp, fp, fn)
-        values["support"] = (tp + fn).float()
+        values = label_values(decisions, targets, mask)
         if not of_decisions:
-            values["ap"] = _per_label(multilabel_average_precision, probabilities, truth)
+            values["ap"] = label_average_precision(probabilities, targets, mask)
         return values
 
     def _samples(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return probabilities, targets, decisions and mask of all samples, each ``(N, C)``."""
-        states = (self.probabilities, self.targets, self.decisions, self.mask)
-        probabilities, targets, decisions, mask = (dim_zero_cat(state) for state in states)
-        if not mask.any():
-            raise ValueError(f"metrics need at least one annotated entry, found none in {len(mask)} samples")
-        return probabilities, targets, decisions, mask
-
-
-def _counts(on: Tensor, truth: Tensor) -> Tensor:
-    """True and false positives, true and false negatives of each label: ``(4, C)`` long."""
-    counts = multilabel_stat_scores(on, truth, num_labels=on.shape[1], average="none", **OPTIONS)
-    return counts.reshape(-1, 5)[:, :4].T
-
-
-def _precision_recall_f1(tp: Tensor, fp: Tensor, fn: Tensor) -> dict[str, Tensor]:
-    """Of counts in any shape; 0 for 0/0."""
-    shares = {"f1": (2 * tp, 2 * tp + fp + fn), "precision": (tp, tp + fp), "recall": (tp, tp + fn)}
-    return {name: hits / of.clamp(min=1) for name, (hits, of) in shares.items()}
-
-
-def _over_samples(on: Tensor, truth: Tensor) -> dict[str, Tensor]:
-    """Precision, recall, F1 and Jaccard index of each sample's label set, and whether it is right: the means."""
-    tp, fp, _, fn = _counts(on.T, truth.T).float()  # it counts per column; transposed, the samples are the columns
-    both_empty = tp + fp + fn == 0
-
-    def mean(numerator: Tensor, denominator: Tensor) -> Tensor:
-        return torch.where(both_empty, 1.0, numerator / denominator.clamp(min=1)).mean()
-
-    return {
-        "samples_precision": mean(tp, tp + fp),
-        "samples_recall": mean(tp, tp + fn),
-        "samples_f1": mean(2 * tp, 2 * tp + fp + fn),
-        "jaccard": mean(tp, tp + fp + fn),
-        "subset_accuracy": (fp + fn == 0).float().mean(),
-    }
-
-
-def _two_valued(truth: Tensor) -> Tensor:
-    """Find the labels whose annotated targets are neither all 0 nor all 1: ``(C,)`` bool."""
-    return (truth == 1).any(dim=0) & (truth == 0).any(dim=0)
-
-
-def _per_label(metric: Callable[..., Tensor], probabilities: Tensor, truth: Tensor) -> Tensor:
-    """Compute a torchmetrics metric per label, ``(C,)``; NaN for labels whose annotated targets have one value only."""
-    scored = _two_valued(truth)
-    values = torch.full(scored.shape, torch.nan, device=truth.device)
-    if scored.any():
-        values[scored] = metric(
-            probabilities[:, scored], truth[:, scored], num_labels=int(scored.sum()), average="none", **OPTIONS
+        probabilities, targets, decisions, mask = (
+            dim_zero_cat(state) for state in (self.probabilities, self.targets, self.decisions, self.mask)
         )
-    return values
+        return probabilities, targets, decisions, mask

@@ -6,7 +6,7 @@ import copy
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch import LightningModule
@@ -20,7 +20,7 @@ from mlemo.labels import LabelSpace
 from mlemo.losses import BinaryCrossEntropy, Loss
 from mlemo.losses.base import MultiTermLoss
 from mlemo.losses.controller import WeightController
-from mlemo.metrics import MultiLabelMetrics
+from mlemo.models.evaluation import Evaluation, Stage
 from mlemo.models.optimization import Optimization
 from mlemo.utils.seeding import seed_step, step_seed
 from mlemo.utils.serialization import Recorded
@@ -60,7 +60,7 @@ class MultiLabelModel(Recorded, LightningModule):
         self.loss = self.default_parts["loss"]() if loss is None else loss
         self.loss.bind(len(self.label_space))
         self.optimization = self.default_parts["optimization"]() if optimization is None else optimization
-        self.metrics = nn.ModuleDict({stage: MultiLabelMetrics(self.label_space) for stage in ("val", "test")})
+        self.evaluation = Evaluation()  #: outputs of the evaluation epoch, for callbacks
 
     def _save_plain_hyperparameters(self) -> None:
         """Save the settings in the checkpoint, as plain values only.
@@ -179,12 +179,12 @@ class MultiLabelModel(Recorded, LightningModule):
         return output
 
     def validation_step(self, batch: Batch, batch_idx: int) -> StepOutput:
-        """Compute logits and loss of one batch, and update the validation metrics."""
-        return self._evaluation_step("val", batch)
+        """Compute logits and loss of one batch, and keep the outputs for the metrics of the epoch."""
+        return self._evaluation_step("val", batch, batch_idx)
 
     def test_step(self, batch: Batch, batch_idx: int) -> StepOutput:
-        """Compute logits and loss of one batch, and update the test metrics."""
-        return self._evaluation_step("test", batch)
+        """Compute logits and loss of one batch, and keep the outputs for the metrics of the epoch."""
+        return self._evaluation_step("test", batch, batch_idx)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> StepOutput:
         """Compute the logits of one batch."""
@@ -197,6 +197,10 @@ class MultiLabelModel(Recorded, LightningModule):
     def on_test_epoch_end(self) -> None:
         """Log the test metrics at threshold 0.5."""
         self._log_metrics("test")
+
+    def on_predict_epoch_end(self) -> None:
+        """Drop the outputs that callbacks have read."""
+        self.evaluation.clear()
 
     def _step(self, batch: Batch) -> StepOutput:
         output = self.outputs(batch)
@@ -217,23 +221,18 @@ class MultiLabelModel(Recorded, LightningModule):
             step["diagnostics"] = {name: value.detach() for name, value in output.diagnostics.items()}
         return step
 
-    def _evaluation_step(self, stage: str, batch: Batch) -> StepOutput:
+    def _evaluation_step(self, stage: Stage, batch: Batch, batch_idx: int) -> StepOutput:
         output = self._step(batch)
-        probabilities = output["logits"].float().sigmoid()
-        self._metrics(stage).update(probabilities, batch["labels"], mask=batch["label_mask"])
+        self.evaluation.add(output, batch, batch_idx)
         self.log(f"{stage}/loss", output["loss"], batch_size=len(batch["index"]), sync_dist=True)
         return {**output, "labels": batch["labels"], "label_mask": batch["label_mask"]}
 
-    def _metrics(self, stage: str) -> MultiLabelMetrics:
-        return cast(MultiLabelMetrics, self.metrics[stage])
-
-    def _log_metrics(self, stage: str) -> None:
-        metrics = self._metrics(stage)
-        values = metrics.compute()
-        metrics.reset()
+    def _log_metrics(self, stage: Stage) -> None:
+        values = self.evaluation.values(self, stage)
+        self.evaluation.clear()
         shown = {"micro_f1", "macro_f1", "jaccard"} if stage == "val" else set()
         for name, value in values.items():
-            # torchmetrics has reduced the value over all processes; sync_dist only avoids Lightning's warning
+            # the outputs of all processes are gathered; sync_dist only avoids Lightning's warning
             self.log(f"{stage}/{name}", value, prog_bar=name in shown, sync_dist=True)
 
     # optimizer --------------------------------------------------------------------------------------------------

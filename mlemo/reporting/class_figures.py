@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure as Drawing
 
-from mlemo.callbacks.figures import MOST_LABELS
+from mlemo.callbacks.label_figures import MOST_LABELS
 from mlemo.experiments.study import Figure
 from mlemo.reporting.classes import class_values
 from mlemo.reporting.figure_style import LETTER, Words, grid, name_places, numbers_in_cells

@@ -15,7 +15,7 @@ from mlemo.runs.stored_config import stored_config
 __all__ = ["remaining_fit"]
 
 #: Loggers whose folder follows from ``save_dir``, ``name`` and ``version``.
-FOLDER_LOGGERS = ("TensorBoardLogger", "CSVLogger")
+FOLDER_LOGGERS = ("TensorBoardLogger", "CurveLogger", "CSVLogger")
 
 
 def remaining_fit(folder: str | Path, trust: Iterable[str] = ()) -> list[str]:

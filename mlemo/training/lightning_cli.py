@@ -27,6 +27,7 @@ from mlemo.callbacks import (
     RunCheckpoint,
     ThresholdTuning,
 )
+from mlemo.callbacks.curve_logger import CurveLogger
 from mlemo.callbacks.run_folder import name_folder, root_folder
 from mlemo.callbacks.run_manifest import RunManifest
 from mlemo.data import EmotionDataModule
@@ -44,6 +45,7 @@ from mlemo.training.summary import training_summary
 from mlemo.training.trainer import RunTrainer
 from mlemo.training.trainer_settings import check_trainer
 from mlemo.utils.hardware import has_bf16
+from mlemo.utils.serialization import class_path
 
 __all__ = ["MlemoCLI", "default_precision", "make_cli"]
 
@@ -226,7 +228,7 @@ def make_cli(
             "max_epochs": 100,
             "log_every_n_steps": 10,
             "use_distributed_sampler": False,  # mlemo's samplers share the rows among processes themselves
-            "logger": {"class_path": "TensorBoardLogger", "init_args": {"save_dir": "runs", "name": ""}},
+            "logger": {"class_path": class_path(CurveLogger), "init_args": {"save_dir": "runs", "name": ""}},
         },
         args=words,
         run=run,

@@ -8,6 +8,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 
+from mlemo.callbacks.curve_logger import CurveLogger
 from mlemo.callbacks.run_folder import run_folder
 from mlemo.runs.atomic import write_atomically
 from mlemo.runs.files import CONFIG
@@ -24,8 +25,11 @@ class SaveConfig(SaveConfigCallback):
         super().__init__(parser, config, *args, **kwargs)
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write the file; Lightning calls this in the main process only, once."""
+        """Write the file, and the settings for TensorBoard; called in the main process alone, once."""
         write_atomically(CONFIG.path(run_folder(trainer)), self._yaml)
+        for logger in trainer.loggers:
+            if isinstance(logger, CurveLogger):
+                logger.log_settings(self.config.as_dict())
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Put the config into the checkpoint as YAML."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 
+from mlemo.callbacks.curve_logger import curves
 from mlemo.callbacks.run_folder import take_folder
 
 __all__ = ["RunTrainer"]
@@ -46,4 +47,5 @@ class RunTrainer(Trainer):
             ValueError: Another run is in the folder.
         """
         self.take_folder(ckpt_path)
-        super().fit(model, train_dataloaders, val_dataloaders, datamodule, ckpt_path, weights_only)
+        with curves(self.loggers):
+            super().fit(model, train_dataloaders, val_dataloaders, datamodule, ckpt_path, weights_only)

@@ -10,20 +10,22 @@ import pytest
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from matplotlib.figure import Figure
+from sklearn.metrics import f1_score
 
 from mlemo.callbacks import EvaluationFigures, ThresholdTuning
-from mlemo.callbacks.figures import (
+from mlemo.callbacks.label_figures import (
     MOST_LABELS,
     class_f1_figure,
+    clustered_order,
     correlation_figure,
     label_correlation,
     most_positive,
-    reliability_figure,
 )
-from mlemo.callbacks.outputs import Outputs
+from mlemo.callbacks.threshold_figures import PANELS, f1_by_threshold, reliability_figure, threshold_figure
 from mlemo.labels import LabelSpace
 from mlemo.metrics import expected_calibration_error, reliability
-from mlemo.thresholds import AtLeastOne, Calibrated, ExpectedF1, ThresholdRule
+from mlemo.metrics.outputs import Outputs
+from mlemo.thresholds import AtLeastOne, Calibrated, ExpectedF1, PerClassThreshold, ThresholdRule
 
 Maker = Callable[..., Any]
 
@@ -57,11 +59,32 @@ def test_bars_stand_in_order_of_support() -> None:
     assert [bar.get_width() for bar in axes.patches] == pytest.approx([0.2, 0.4, 0.1, 0.3])
 
 
-def test_both_correlations_share_one_scale() -> None:
-    figure = correlation_figure(NAMES, torch.eye(4), torch.full((4, 4), torch.nan))
-    gold, predicted = figure.axes[:2]
-    assert (gold.get_title(), predicted.get_title()) == ("gold", "predicted")
-    assert gold.images[0].get_clim() == predicted.images[0].get_clim() == (-1, 1)
+def test_gold_predicted_and_their_difference_share_one_scale_and_the_clustered_order() -> None:
+    """Labels 0 and 2 go together, and 1 and 3."""
+    gold = torch.eye(4)
+    gold[0, 2] = gold[2, 0] = 0.8
+    gold[1, 3] = gold[3, 1] = 0.6
+    predicted = gold / 2
+    figure = correlation_figure(NAMES, gold, predicted)
+    panels = figure.axes[:3]
+    assert [axes.get_title() for axes in panels] == ["gold", "predicted", "predicted − gold"]
+    assert {axes.images[0].get_clim() for axes in panels} == {(-1, 1)}
+    order = [NAMES.index(text.get_text()) for text in panels[0].get_yticklabels()]
+    assert {frozenset(order[:2]), frozenset(order[2:])} == {frozenset({0, 2}), frozenset({1, 3})}
+    for axes, matrix in zip(panels, (gold, predicted, predicted - gold)):
+        assert [NAMES.index(text.get_text()) for text in axes.get_xticklabels()] == order
+        assert torch.equal(torch.as_tensor(axes.images[0].get_array()), matrix[order][:, order])
+
+
+def test_the_clustered_order_finds_groups_that_were_shuffled_and_bears_missing_correlations() -> None:
+    group = torch.arange(12) // 3
+    shuffled = group[torch.randperm(12, generator=torch.Generator().manual_seed(0))]
+    correlation = torch.where(shuffled[:, None] == shuffled, 0.7, -0.1).fill_diagonal_(1)
+    found = shuffled[clustered_order(correlation)]
+    assert torch.equal(found[::3].repeat_interleave(3), found)
+    correlation[4] = correlation[:, 4] = torch.nan
+    assert sorted(clustered_order(correlation)) == list(range(12))
+    assert [clustered_order(torch.eye(size)) for size in (1, 2)] == [[0], [0, 1]]
 
 
 def test_the_labels_with_the_most_positives_are_chosen_and_of_equals_the_first() -> None:
@@ -102,8 +125,14 @@ def test_pictures_of_many_labels_reach_the_logger(
     monkeypatch.setattr(logger.experiment, "add_figure", lambda tag, figure, step: drawn.update({tag: figure}))
     model = SimpleNamespace(label_space=LabelSpace(tuple(f"label {number}" for number in range(labels))))
     EvaluationFigures().on_outputs(trainer(logger=logger), model, "test", outputs)  # type: ignore[arg-type]
-    assert set(drawn) == {"test/class_f1", "test/label_correlation", "test/reliability"}
+    assert set(drawn) == {
+        "test/class_f1",
+        "test/label_correlation",
+        "test/reliability",
+        "test/f1_by_threshold",
+    }
     places = most_positive((targets * mask).sum(0))
+    places = places[clustered_order(label_correlation((targets * mask)[:, places], mask[:, places]))]
     expected = label_correlation(targets * mask, mask)[places][:, places]
     shown = torch.as_tensor(drawn["test/label_correlation"].axes[0].images[0].get_array())
     torch.testing.assert_close(shown, expected)
@@ -152,6 +181,40 @@ def test_reliability_of_few_labels_leaves_out_those_without_annotation_and_shows
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["model", "calibrated"]
 
 
+def test_f1_at_each_threshold_is_that_of_the_decisions() -> None:
+    probabilities, targets, mask = calibration_data()
+    probabilities = (probabilities * 20).round() / 20  # ties, and probabilities equal to thresholds
+    thresholds = torch.tensor([0.0, 0.05, 0.3, 0.5, 0.95, 1.0, 1.1])
+    found = f1_by_threshold(probabilities, targets, mask, thresholds)
+    for place, threshold in enumerate(thresholds):
+        for label in (0, 5, 17):  # the second is not annotated
+            rows = mask[:, label]
+            decided = probabilities[rows, label] >= threshold
+            expected = f1_score(targets[rows, label], decided, zero_division=0) if rows.any() else 0.0
+            assert found[place, label].item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_f1_is_drawn_against_the_threshold_with_the_fitted_one_marked() -> None:
+    probabilities, targets, mask = calibration_data()
+    names = [f"label {label}" for label in range(40)]
+    rule = PerClassThreshold().fit(probabilities, targets, mask)
+    figure = threshold_figure(names, probabilities, targets, mask, rule.thresholds())
+    shown = [axes for axes in figure.axes if axes.axison]
+    labels = most_positive((targets * mask).sum(0), PANELS).tolist()
+    assert [axes.get_title().split(" (")[0] for axes in shown] == [names[label] for label in labels]
+    assert figure.get_suptitle() == "32 of 40 labels, those with the most gold positives"
+    curve, half, fitted = shown[3].lines
+    label, rows = labels[3], mask[:, labels[3]]
+    assert (half.get_xdata()[0], fitted.get_xdata()[0]) == (0.5, pytest.approx(rule.thresholds()[label].item()))
+    truth = targets[rows, label]
+    decided = {"0.5": probabilities >= 0.5, "fitted": rule.predict(probabilities)}
+    scores = [f1_score(truth, on[rows, label]) for on in decided.values()]
+    assert shown[3].get_title().endswith(f"F1 {scores[0]:.3f} → {scores[1]:.3f}")
+    assert list(curve.get_ydata())[30] == pytest.approx(f1_score(truth, probabilities[rows, label] >= 0.3))
+    bare = threshold_figure(NAMES, probabilities[:, :4], targets[:, :4], mask[:, :4])
+    assert [len(axes.lines) for axes in bare.axes] == [2, 2, 2, 2]
+
+
 @pytest.mark.parametrize("fallback", [False, True])
 def test_reliability_is_drawn_outside_of_training_with_the_calibrated_curve_of_the_rule(
     fallback: bool, classifier: Maker, data: Maker, trainer: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -172,7 +235,7 @@ def test_reliability_is_drawn_outside_of_training_with_the_calibrated_curve_of_t
     run.fit(model, datamodule=module)
     assert drawn == ["val/class_f1", "val/label_correlation"]
     run.test(model, datamodule=module, verbose=False)
-    assert drawn[2:] == ["test/class_f1", "test/label_correlation", "test/reliability"]
+    assert drawn[2:] == ["test/class_f1", "test/label_correlation", "test/reliability", "test/f1_by_threshold"]
     assert curves == ["model", "calibrated"]
 
 

@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 import mlemo.metrics.intervals
 from mlemo.callbacks import Results, ThresholdTuning
-from mlemo.callbacks.results import _program
+from mlemo.callbacks.result_table import _program
 from mlemo.metrics import bootstrap_interval, expected_calibration_error
 from mlemo.runs.predictions import read_predictions
 from mlemo.thresholds import AtLeastOne, Calibrated, PerClassThreshold

@@ -5,10 +5,10 @@ import torch
 from rich.console import Console
 
 from mlemo.callbacks import rule_comparison
-from mlemo.callbacks.outputs import Outputs
 from mlemo.callbacks.rule_comparison import RuleComparison, scores_of_rules
 from mlemo.labels import LabelSpace
 from mlemo.metrics import MultiLabelMetrics
+from mlemo.metrics.outputs import Outputs
 from mlemo.thresholds import ExpectedF1, FixedThreshold, GlobalThreshold, PerClassThreshold, ThresholdAveraging, TopK
 
 FITTED = [GlobalThreshold("jaccard"), ThresholdAveraging(), PerClassThreshold()]

@@ -11,7 +11,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from sklearn.metrics import f1_score
 
 from mlemo.callbacks import EMAWeights, ThresholdTuning
-from mlemo.callbacks.outputs import Outputs, OutputsCallback
+from mlemo.callbacks.evaluation import OutputsCallback
+from mlemo.metrics.outputs import Outputs
 from mlemo.thresholds import (
     AtLeastOne,
     Calibrated,

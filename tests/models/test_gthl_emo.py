@@ -488,6 +488,7 @@ def test_experiments_have_the_values_of_table_2(path: Path) -> None:
     assert model.loss.cross_entropy.balanced, "class weights: weighted"
     callbacks = {type(callback).__name__: callback for callback in built.trainer.callbacks}
     assert (callbacks["EMAWeights"].decay, callbacks["EMAWeights"].warmup) == (0.999, False), "eq. 20"
+    assert "GTHLFigures" in callbacks
     rule = callbacks["ThresholdTuning"].rule
     assert isinstance(rule, PerClassThreshold)
     assert (rule.metric, rule.method, rule.shrinkage, rule.cross_fit) == ("f1", "exact", 0.0, 0), "eq. 21"

@@ -113,7 +113,7 @@ def test_callbacks_loggers_and_losses_of_a_stranger_are_passed_over_and_never_bu
     assert main(words("classify", received))[0] == expected
     cli = main([*words("test", received)[:3], "--trainer.logger.save_dir=own"])
     assert type(cli.model.loss).__name__ == "BinaryCrossEntropy"
-    assert type(cli.trainer.logger).__name__ == "TensorBoardLogger"
+    assert type(cli.trainer.logger).__name__ == "CurveLogger"
     assert "model.loss is left out (the loss that is shown is that of the default one)" in caplog.text
     assert {path.name for path in received.parent.iterdir()} == {received.name, f"{STRANGE}.py", "temporary", "own"}
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from math import isnan
 
-from mlemo.callbacks.figures import correlation_figure, which_labels
+from mlemo.callbacks.label_figures import correlation_figure, which_labels
 from mlemo.inference import Classified
 from mlemo.reporting.document import Block, Paragraph, Picture, Table
 from mlemo.reporting.drawing import drawable, png
@@ -77,9 +77,9 @@ def correlation_block(predictions: Predictions) -> list[Block]:
         for first in range(len(names))
         for second in range(first + 1, len(names))
     ]
-    alternative = f"Two heat maps. Gold, predicted: {'; '.join(pairs)}."
+    alternative = f"Three heat maps: gold, predicted, and the difference. Gold, predicted: {'; '.join(pairs)}."
     which = which_labels(len(names), found.of)
-    caption = "Correlation between labels, gold and predicted" + (f": {which}" if which else "")
+    caption = "Correlation between labels, gold, predicted and the difference" + (f": {which}" if which else "")
     return [
         Picture("label_correlation", caption, alternative, {"png": picture}),
         Paragraph(f"{found.describe()} (p assumes that the pairs are independent)."),

@@ -8,7 +8,7 @@ import torch
 from scipy.stats import pearsonr
 from torch import Tensor
 
-from mlemo.callbacks.figures import MOST_LABELS, label_correlation, most_positive, which_labels
+from mlemo.callbacks.label_figures import MOST_LABELS, label_correlation, most_positive, which_labels
 from mlemo.runs.predictions import Predictions
 
 __all__ = ["MOST_PAIRED", "CorrelationAgreement", "correlation_agreement"]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 import torch
 
-from mlemo.callbacks.figures import most_positive
+from mlemo.callbacks.label_figures import most_positive
 from mlemo.reporting.explanations.correlation import MOST_PAIRED
 from mlemo.runs.predictions import Predictions
 

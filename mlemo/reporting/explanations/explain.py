@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from mlemo.callbacks.figures import which_labels
+from mlemo.callbacks.label_figures import which_labels
 from mlemo.data import Corpus, Split
 from mlemo.inference import Classifier, classifier_of
 from mlemo.models import GTHLEmo

@@ -7,7 +7,7 @@ from heapq import nlargest
 
 import torch
 
-from mlemo.callbacks.figures import MOST_LABELS
+from mlemo.callbacks.label_figures import MOST_LABELS
 from mlemo.inference import Classified, Classifier
 from mlemo.reporting.explanations.words import WordWeights, cut, direction, word_spans
 

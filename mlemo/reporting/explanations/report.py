@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mlemo.callbacks.figures import correlation_figure, which_labels
+from mlemo.callbacks.label_figures import correlation_figure, which_labels
 from mlemo.inference import Classified
 from mlemo.reporting.drawing import drawable, png
 from mlemo.reporting.explanations.correlation import CorrelationAgreement
@@ -131,7 +131,7 @@ class Report:
             f"<p>{escape(found.describe())}, between the two matrices (p assumes that the pairs are independent).</p>",
             picture(
                 self._png("label_correlation.png"),
-                f"Two heat maps of the correlation between labels, gold and predicted. {found.describe()}.",
+                f"Three heat maps of label correlations: gold, predicted, and the difference. {found.describe()}.",
             ),
             *([f"<p>The picture has {which}.</p>"] if which else []),
             f"<p>{link('label_correlation.csv', ' '.join(['All pairs', *of_file, 'as CSV']))}</p>",

@@ -1,0 +1,155 @@
+"""Pictures of labels: F1 of each, and how they go together in gold and in prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from matplotlib.figure import Figure
+from scipy.cluster.hierarchy import leaves_list, linkage
+from scipy.spatial.distance import squareform
+from torch import Tensor
+
+from mlemo.utils.messages import visible
+
+__all__ = [
+    "MOST_LABELS",
+    "class_f1_figure",
+    "clustered_order",
+    "correlation_figure",
+    "label_correlation",
+    "most_positive",
+    "plain",
+    "which_labels",
+]
+
+#: Labels in a picture that has a row for each: memory and time of drawing grow with the square of their number.
+MOST_LABELS = 40
+
+
+def most_positive(positives: Tensor, most: int = MOST_LABELS) -> Tensor:
+    """The labels with the most positives, in the order of the label space.
+
+    A correlation, or an F1, of few positives is mostly chance: two labels with one positive each, in the same row, have
+    a correlation of 1. The labels with the largest correlations would be such ones, and finding them would take all C²
+    pairs.
+
+    Args:
+        positives: ``(C,)``, gold positives of each label.
+        most: How many; all where there are fewer. Of labels with equal positives the first are taken.
+
+    Returns:
+        ``(min(C, most),)`` long, ascending.
+
+    Example:
+        >>> most_positive(torch.tensor([3, 0, 5, 3]), most=2)
+        tensor([0, 2])
+    """
+    return positives.argsort(descending=True, stable=True)[:most].sort().values
+
+
+def which_labels(shown: int, of: int) -> str:
+    """What a picture or table of some labels says of its choice; empty where all are shown.
+
+    Example:
+        >>> which_labels(40, 1400), which_labels(28, 28)
+        ('40 of 1,400 labels, those with the most gold positives', '')
+    """
+    return f"{shown:,} of {of:,} labels, those with the most gold positives" if shown < of else ""
+
+
+def label_correlation(labels: Tensor, mask: Tensor) -> Tensor:
+    """Pearson correlation between labels over the rows in which both are annotated.
+
+    Args:
+        labels: ``(N, C)`` in {0, 1}.
+        mask: ``(N, C)`` bool, False = not annotated.
+
+    Returns:
+        ``(C, C)``; NaN where one of the two labels does not vary.
+    """
+    present = mask.double()
+    values = labels.double() * present
+    count = present.T @ present
+    mean_row, mean_column = values.T @ present / count, (values.T @ present / count)
+    covariance = values.T @ values / count - mean_row * mean_column.T
+    variance = (values**2).T @ present / count - mean_row**2
+    return covariance / (variance * variance.T).sqrt().where(variance * variance.T > 0, torch.nan)
+
+
+def clustered_order(correlation: Tensor) -> list[int]:
+    """Order labels so that those that go together are next to each other.
+
+    The leaves of an average-linkage tree over the distances ``1 − r``, as in seaborn's ``clustermap``, in the order
+    with the smallest distances between neighbors (Bar-Joseph et al., Bioinformatics 2001).
+
+    Args:
+        correlation: ``(K, K)``, as from :func:`label_correlation`; NaN counts as 0.
+
+    Example:
+        >>> clustered_order(torch.tensor([[1.0, 0.0, 0.9], [0.0, 1.0, 0.0], [0.9, 0.0, 1.0]]))
+        [1, 2, 0]
+    """
+    if len(correlation) < 3:
+        return list(range(len(correlation)))
+    distances = (1 - correlation.double().nan_to_num(0.0)).clamp(min=0).fill_diagonal_(0)
+    tree = linkage(squareform(distances.numpy(), checks=False), "average", optimal_ordering=True)
+    return [int(label) for label in leaves_list(tree)]
+
+
+def class_f1_figure(names: Sequence[str], f1: Tensor, support: Tensor) -> Figure:
+    """Horizontal bars of each class's F1, most frequent class on top, with the number of gold positives.
+
+    At most `MOST_LABELS` classes are shown.
+    """
+    order = support.argsort(descending=True, stable=True)[:MOST_LABELS].tolist()
+    figure = Figure(figsize=(6, 0.28 * len(order) + 1), layout="constrained")
+    axes = figure.subplots()
+    axes.set_title(which_labels(len(order), len(names)), fontsize=9)
+    places = list(range(len(order)))
+    axes.barh(places, [float(f1[label]) for label in order], color="#0072b2")
+    axes.set_yticks(places, [f"{plain(names[label])} ({int(support[label])})" for label in order])
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("F1 (gold positives in brackets)")
+    return figure
+
+
+def correlation_figure(names: Sequence[str], gold: Tensor, predicted: Tensor, of: int | None = None) -> Figure:
+    """Three heat maps of label correlation on one color scale: gold, predicted, and predicted minus gold.
+
+    Labels that go together in gold are next to each other (:func:`clustered_order`).
+
+    Args:
+        names: The K labels that are shown, at most `MOST_LABELS`; :func:`most_positive` chooses them.
+        gold: ``(K, K)``, as from :func:`label_correlation`.
+        predicted: ``(K, K)``.
+        of: How many labels there are, which the title says where they are more; ``None`` for K.
+
+    Raises:
+        ValueError: There are more than `MOST_LABELS` names, or matrices of another size.
+    """
+    if len(names) > MOST_LABELS or not gold.shape == predicted.shape == (len(names), len(names)):
+        raise ValueError(
+            f"a picture of label correlations has at most {MOST_LABELS} labels and a row and a column for each, found "
+            f"{len(names)} names and matrices {tuple(gold.shape)} and {tuple(predicted.shape)}; most_positive chooses"
+        )
+    order, size = clustered_order(gold), 0.25 * len(names) + 2
+    names = [plain(names[label]) for label in order]
+    matrices = {"gold": gold, "predicted": predicted, "predicted − gold": predicted - gold}
+    figure = Figure(figsize=(3 * size + 1, size), layout="constrained")
+    panels = figure.subplots(1, 3, sharey=True)
+    for axes, (title, matrix) in zip(panels, matrices.items()):
+        image = axes.imshow(matrix[order][:, order].numpy(), vmin=-1, vmax=1, cmap="RdBu_r")
+        axes.set_title(title)
+        axes.set_xticks(range(len(names)), names, rotation=90)
+        axes.set_yticks(range(len(names)), names)
+    figure.colorbar(image, ax=panels, label="Pearson correlation")
+    if of is not None and (which := which_labels(len(names), of)):
+        figure.suptitle(which)
+    return figure
+
+
+def plain(name: str) -> str:
+    """A name as it is drawn: dollars enclose no formula, and control characters, which no font has, are escaped."""
+    return visible(name).replace("$", r"\$")

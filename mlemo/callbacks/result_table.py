@@ -1,0 +1,139 @@
+"""The table of the metrics that a run ends with, and the paths of its files."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mlemo.callbacks.threshold_tuning import tuned_rule
+from mlemo.data.checks import fold_warnings
+from mlemo.metrics.intervals import FEW_POSITIVES
+from mlemo.models import MultiLabelModel
+from mlemo.utils.messages import enumerated, visible
+
+__all__ = ["Intervals", "described_rule", "doubts", "optimism_of", "print_paths", "print_results"]
+
+SHOWN = ("jaccard", "micro_f1", "macro_f1", "samples_f1", "micro_precision", "micro_recall", "hamming_loss", "macro_ap",
+         "label_ranking_ap", "ranking_loss", "coverage_error", "loss")  # fmt: skip
+
+WITH_INTERVAL = ("jaccard", "micro_f1", "macro_f1", "macro_ap")
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """95 % intervals of a test.
+
+    Args:
+        ends: Lower and upper end by metric.
+        few_positives: Positives of the labels that have too few for a narrow interval.
+        bounded: Why there are fewer resamples than requested, or none.
+    """
+
+    ends: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    few_positives: Mapping[str, int] = field(default_factory=dict)
+    bounded: str | None = None
+
+
+def print_results(trainer: Trainer, scores: Mapping[str, Mapping[str, float]], intervals: Intervals) -> None:
+    """Print the metrics of all stages side by side, at 0.5 and tuned, and the optimism of the thresholds.
+
+    Args:
+        trainer: The trainer.
+        scores: Values by stage and metric.
+        intervals: Of the test.
+    """
+    data = trainer.datamodule  # type: ignore[attr-defined]  # set by Trainer.fit
+    model = cast(MultiLabelModel, trainer.lightning_module)
+    bootstrap = ["95 %: over the texts of the test, for this one seed"] if intervals.ends else []
+    if intervals.ends and intervals.few_positives:
+        found = enumerated([f"{name} {count}" for name, count in intervals.few_positives.items()])
+        bootstrap.append(f"fewer than {FEW_POSITIVES} positives, macro-averages are wide: {found}")
+    if "test" in scores and intervals.bounded:
+        bootstrap.append(intervals.bounded)
+    table = Table(
+        "metric",
+        title=f"{type(model).__name__} on {type(data).__name__}",
+        caption=Text(visible("; ".join([f"tuned: {described_rule(trainer)}", *_inferences(model), *bootstrap]))),
+    )
+    kinds = (("", "at 0.5"), ("tuned_", "tuned"))
+    columns = [(stage, prefix, f"{stage} {title}") for stage in scores for prefix, title in kinds]
+    if "test" in scores:
+        others = model.inferences[1:]
+        columns += [("test", f"{name}_{prefix}", f"test {name} {title}") for name in others for prefix, title in kinds]
+    for *_, title in columns:
+        table.add_column(title, justify="right")
+    for name in SHOWN:
+        cells = [scores[stage].get(prefix + name) for stage, prefix, _ in columns]
+        table.add_row(name, *("" if cell is None else f"{cell:.4f}" for cell in cells))
+        ends = [intervals.ends.get(prefix + name) if stage == "test" else None for stage, prefix, _ in columns]
+        if name in WITH_INTERVAL and any(ends):
+            table.add_row("  95 %", *("" if end is None else f"[{end[0]:.3f}, {end[1]:.3f}]" for end in ends))
+    Console().print(table)
+    if optimism := optimism_of(scores.get("val", {})):
+        parts = ", ".join(f"{name} {value:+.4f}" for name, value in optimism.items() if name in WITH_INTERVAL)
+        Console().print(f"optimism of the thresholds on val (tuned minus cross-fitted): {parts}", soft_wrap=True)
+
+
+def print_paths(trainer: Trainer, paths: Mapping[str, Path]) -> None:
+    """Print the paths of files, and the commands that read them."""
+    lines = {name: str(_relative(path)) for name, path in sorted(paths.items())}
+    if isinstance(trainer.logger, TensorBoardLogger):
+        lines["watch"] = f"tensorboard --logdir {_relative(Path(trainer.logger.save_dir))}"
+    reads_texts = trainer.datamodule.corpus("val").texts is not None  # type: ignore[attr-defined]  # every mlemo datamodule has it
+    if "checkpoint" in lines and reads_texts:
+        lines["classify"] = f'{_program()} classify --ckpt {lines["checkpoint"]} "your own sentence"'
+    for name, line in lines.items():
+        Console().print(visible(f"{name + ':':<13}{line}"), soft_wrap=True, highlight=False, markup=False)
+
+
+def optimism_of(values: Mapping[str, float]) -> dict[str, float]:
+    """Compute what fitting the thresholds on the rows that are scored adds to each score of decisions."""
+    names = [name for name in SHOWN if f"cross_fitted_{name}" in values and f"tuned_{name}" in values]
+    return {name: values[f"tuned_{name}"] - values[f"cross_fitted_{name}"] for name in names}
+
+
+def described_rule(trainer: Trainer) -> str:
+    """Describe the decision rule of the tuned scores in one line."""
+    tuning = tuned_rule(trainer)
+    return "threshold 0.5" if tuning is None else tuning.rule.describe()
+
+
+def _inferences(model: MultiLabelModel) -> list[str]:
+    """A note for a model that predicts in several ways: which one each score belongs to."""
+    first, *others = model.inferences
+    if not others:
+        return []
+    return [f"inference: {first}, beside it {', '.join(others)}, each with thresholds fitted under it; "
+            f"predict and classify use {model.prediction_inference}"]  # fmt: skip
+
+
+def doubts(trainer: Trainer) -> list[str]:
+    """List what makes the scores doubtful, one line each."""
+    data, tuning = trainer.datamodule, tuned_rule(trainer)  # type: ignore[attr-defined]  # every mlemo run has one
+    folds = 0 if tuning is None else tuning.rule.folds
+    return [*data.warnings(), *fold_warnings(len(data.corpus("val")), len(data.label_space), folds)]
+
+
+def _program() -> str:
+    """How this environment's `mlemo` is called from where the user stands: by name only if that name finds it."""
+    python, found = Path(sys.executable), shutil.which("mlemo")
+    if found is not None and Path(found).parent == python.parent:
+        return "mlemo"
+    return f"{python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python} -m mlemo"
+
+
+def _relative(path: Path) -> Path:
+    try:
+        return path.resolve().relative_to(Path.cwd())
+    except ValueError:
+        return path

@@ -151,7 +151,7 @@ class ThresholdTuning(OutputsCallback):
                 raise ValueError(
                     f"thresholds.rule: the checkpoint holds “{stored.describe()}”, requested is "
                     f"“{self.rule.describe()}”, which has to be fitted on validation; leave thresholds.rule out, or "
-                    "fit rules on the predictions of a run: python -m mlemo.experiments.rules RUN"
+                    "fit rules on the predictions of a run: mlemo rules RUN"
                 )
         elif trainer.state.fn != TrainerFn.FITTING:
             self.rule, self.other_rules, self.fitted = FixedThreshold(0.5), {}, True

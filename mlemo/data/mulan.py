@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from scipy.sparse import csr_array
 
-from mlemo.data.io import mulan_files
 from mlemo.data.base import EmotionDataModule, Split
 from mlemo.data.corpus import Corpus
+from mlemo.data.io import mulan_files
 from mlemo.data.io.arff import read_attributes
 from mlemo.data.mulan_published import LABELS_AT_END, SHIFTS, published_columns, size_warnings, undo_shift
 from mlemo.data.splits import stratified_split

@@ -26,13 +26,10 @@ from mlemo.nn.memory import Memory
 from mlemo.nn.memory_graph import memory_states, pass_from_memory
 from mlemo.nn.shares import in_shares
 
-__all__ = ["GTHLEmo", "GTHLEmoOutput", "Reading"]
+__all__ = ["GTHLEmo", "GTHLEmoOutput"]
 
 Inference = Literal["batch", "memory", "none"]
 PART = 64  #: texts that are encoded for the memory at a time
-
-
-Reading = GTHLEmoOutput  #: its former name
 
 
 class GTHLEmo(TextModel):
@@ -222,16 +219,10 @@ class GTHLEmo(TextModel):
             return graph, self.graph_network(embeddings, graph.edges, graph.weights)
         if inference == "memory" and (memory := self._known_memory()) is not None:
             memory.to(embeddings.device)
-            exclude = memory.places(batch["index"]) if self.training else None
             return None, pass_from_memory(
-                self.graph_network,
-                embeddings,
-                memory,
-                neighbors=self.neighbors,
-                threshold=self.threshold,
-                exclude=exclude,
-                label_embedding=self.label_embedding,
-            )
+                self.graph_network, embeddings, memory, neighbors=self.neighbors, threshold=self.threshold,
+                exclude=memory.places(batch["index"]) if self.training else None, label_embedding=self.label_embedding,
+            )  # fmt: skip
         no_edges = torch.empty(2, 0, dtype=torch.long, device=embeddings.device)
         return None, self.graph_network(embeddings, no_edges, embeddings.new_empty(0))
 

@@ -29,6 +29,9 @@ TRAINING = {
                '"data.test_size": 500': '"data.test_size": 24, "model.encoder.layers": 1, '
                                         '"trainer.logger": "CSVLogger"',
                "max_epochs=3": "max_epochs=1", "../runs": "runs"},
+    "paper_ablations": {'"data.size": 1000': '"data.size": 48', '"data.val_size": 300': '"data.val_size": 24',
+                        '"data.test_size": 500': '"data.test_size": 24', "../runs": "runs",
+                        '"trainer.max_epochs": 4': '"trainer.max_epochs": 1, "trainer.log_every_n_steps": 1'},
 }  # fmt: skip
 CONFIG = """import os
 
@@ -131,6 +134,12 @@ def test_a_notebook_that_trains_runs_as_printed(kernel: KernelManager, name: str
     execute(notebook, kernel)
     shown = {cell.source.splitlines()[-1]: cell.outputs for cell in code(notebook)}
     assert all(outputs for outputs in shown.values()), [source for source, outputs in shown.items() if not outputs]
+    if name == "paper_ablations":
+        done = [outputs for source, outputs in shown.items() if source.endswith(".run(workers=2)")]
+        assert len(done) == 5
+        for count, outputs in zip((5, 4, 5, 6, 4), done):
+            (progress,) = (output for output in outputs if output.output_type == "display_data")
+            assert f"{count} of {count} runs" in progress.data["text/html"]
     if name == "ablate":
         states = shown["study"][-1].data["text/html"]
         assert states.count(">done<") == 6

@@ -83,8 +83,13 @@ def encoder_of(record: Mapping[str, Any]) -> str:
     """Describe the encoder of a record's model in a few words; empty for a model without one."""
     encoder = record["model"].get("encoder")
     if encoder is None:
-        found = record["model"]["settings"].get("encoder") or record["model"]["settings"].get("features")
-        return found if isinstance(found, str) else (found or {}).get("class_path", "").rpartition(".")[2]
+        settings = record["model"]["settings"]
+        found = settings.get("encoder") or settings.get("features") or ""
+        if isinstance(found, str):
+            return found
+        own = found.get("init_args") or {}
+        named = next((own[name] for name in ("name", "base", "encoder") if isinstance(own.get(name), str)), "")
+        return ", ".join(filter(None, [found.get("class_path", "").rpartition(".")[2], named]))
     size = f"{encoder['parameters'] / 1e6:.1f} M" if encoder.get("parameters") else ""
     shape = f"{encoder['layers']} × {encoder['width']}" if encoder.get("layers") else ""
     start = "" if encoder["pretrained"] or not encoder.get("parameters") else "random weights"

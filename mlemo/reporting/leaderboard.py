@@ -168,6 +168,7 @@ def _claims(claims: Sequence[Record]) -> Iterator[Block]:
         ]
         place = ", ".join(claim.get("others", {}).values()) or "–"
         study = f"{claim['study']} ({claim['scale']})"
-        rows.append((study, claim["text"], place, claim["metric"], *numbers, interval, claim["verdict"]))
+        values = (text.replace("-", "−") for text in (*numbers, interval))
+        rows.append((study, claim["text"], place, claim["metric"], *values, claim["verdict"]))
     head = ("study", "claim", "place", "metric", "published", "difference", "95 % interval", "verdict")
     yield Table("Claims of the studies", head, tuple(rows), 4)

@@ -2,8 +2,8 @@
 
 OMP_NUM_THREADS=1 python tests/benchmarks/many_labels.py --labels 10000 --rows 20000
 
-That took 448 s of one thread of an AVX-512 processor and 8.6 GB (30 November 2026): 194 s for fit, 115 s for test, 127 s
-for the comparison, and 70 s for the rules. It exits with 1 above 900 s or 12 GB.
+That took 448 s of one thread of an AVX-512 processor and 8.6 GB (30 November 2026): 194 s for fit, 115 s for test, 127
+s for the comparison, and 70 s for the rules. It exits with 1 above 900 s or 12 GB.
 
 The features and labels are invented: each row has some ten labels, of which few are frequent and most are rare, and its
 features are the sum of its labels' vectors with noise. Three fifths of the rows are for training, one fifth each for

@@ -93,6 +93,23 @@ def test_a_loss_of_the_joined_batch_trains_in_two_processes_as_in_one(tmp_path: 
         torch.testing.assert_close(second[name], tensor, atol=2e-4, rtol=2e-3, msg=name)
 
 
+def test_adapters_train_in_two_processes_as_in_one(pretrained: Path, tmp_path: Path) -> None:
+    words = [word for word in WORDS if not word.startswith(("--model", "--trainer.max_epochs"))]
+    words += ["--model=TransformerClassifier", "--model.encoder=Lora", "--model.encoder.base=Pretrained"]
+    words += [f"--model.encoder.base.name={pretrained}", "--model.encoder.base.dropout=0"]
+    words += ["--model.encoder.dropout=0", "--model.dropout=0", "--model.optimization.learning_rate=1e-2"]
+    words += ["--trainer.max_epochs=1", "--data.group_by_length=false"]
+    main([*words, "--data.batch_size=16", folder(tmp_path / "one")])
+    in_processes(*words, folder(tmp_path / "two"), *TWO)
+    first, second = (tmp_path / name / "version_0" / "checkpoints" / "last.ckpt" for name in ("one", "two"))
+    assert second.stat().st_size == pytest.approx(first.stat().st_size, rel=0.01)
+    states = [torch.load(path, weights_only=True)["state_dict"] for path in (first, second)]
+    assert any("lora_B" in name for name in states[0])
+    assert not any("embeddings" in name for name in states[0])
+    for name, tensor in states[0].items():
+        torch.testing.assert_close(states[1][name], tensor, atol=2e-4, rtol=2e-3, msg=name)
+
+
 @pytest.mark.parametrize("stage", ["val", "test"])
 def test_metrics_of_two_processes_equal_one(one: Path, two: Path, stage: str) -> None:
     # 33 and 31 rows: neither divides by two processes or by the batch size, and no row may count twice

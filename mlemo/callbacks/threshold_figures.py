@@ -73,10 +73,8 @@ def threshold_figure(
         axes.set_title(f"{plain(names[label])} ({int(positives[label])})\nF1 {shares}", fontsize=9)
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1)
-    figure.supxlabel("threshold (gray: 0.5" + (")" if fitted is None else ", orange: fitted)"), fontsize=9)
-    figure.supylabel("F1", fontsize=9)
-    if which := which_labels(len(shown), len(names)):
-        figure.suptitle(which, fontsize=9)
+    threshold = "threshold (gray: 0.5" + (")" if fitted is None else ", orange: fitted)")
+    _name_axes(figure, threshold, "F1", which_labels(len(shown), len(names)))
     return figure
 
 
@@ -118,18 +116,31 @@ def reliability_figure(
         axes.set_title(f"{title}\nECE {' → '.join(gaps)}", fontsize=9)
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1)
-    figure.supxlabel("mean probability in the bin", fontsize=9)
-    figure.supylabel("share of positives (gray: share of the entries)", fontsize=9)
+    _name_axes(figure, "mean probability in the bin", "share of positives (gray: share of the entries)")
     if len(probabilities) > 1:
-        figure.legend(*grid[0].get_legend_handles_labels(), loc="outside upper right", ncols=2, fontsize=9)
+        figure.legend(*grid[0].get_legend_handles_labels(), loc="upper right", ncols=2, fontsize=9)
     return figure
 
 
 def _panels(count: int) -> tuple[Figure, list[Any]]:
     """A figure with so many panels, and its axes, of which those behind the last panel are not drawn."""
     lines = -(-count // COLUMNS)
-    figure = Figure(figsize=(2.6 * COLUMNS, 2.5 * lines + 0.6), layout="constrained")
-    grid: list[Any] = figure.subplots(lines, COLUMNS, sharex=True, sharey=True, squeeze=False).ravel().tolist()
+    width, height = 2.6 * COLUMNS, 2.5 * lines + 1.0
+    figure = Figure(figsize=(width, height))
+    # margins in inches; a constrained layout of so many panels takes longer than drawing them
+    grid: list[Any] = figure.subplots(
+        lines, COLUMNS, sharex=True, sharey=True, squeeze=False,
+        gridspec_kw={"left": 0.8 / width, "right": 1 - 0.2 / width, "bottom": 0.6 / height, "top": 1 - 0.8 / height,
+                     "wspace": 0.12, "hspace": 0.3},
+    ).ravel().tolist()  # fmt: skip
     for axes in grid[count:]:
         axes.set_axis_off()
     return figure, grid
+
+
+def _name_axes(figure: Figure, x: str, y: str, title: str = "") -> None:
+    """Name the axes that all panels have in common; the distances from the edges are in inches."""
+    width, height = figure.get_size_inches()
+    figure.supxlabel(x, fontsize=9, y=0.1 / height)
+    figure.supylabel(y, fontsize=9, x=0.1 / width)
+    figure.suptitle(title, fontsize=9, y=1 - 0.1 / height)

@@ -12,7 +12,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from mlemo.callbacks.label_figures import most_positive, which_labels
+from mlemo.callbacks.label_figures import heat_map, most_positive, which_labels
 from mlemo.losses.label_correlation import row_stochastic
 from mlemo.models import GTHLEmo
 from mlemo.utils.serialization import Recorded
@@ -85,7 +85,7 @@ def _boards(trainer: Trainer) -> list[Any]:
 
 
 def affinity_figure(names: Sequence[str], cooccurrence: Tensor, affinity: Tensor, of: int | None = None) -> Figure:
-    """Two heat maps on one colour scale, without their diagonals: co-occurrences of the labels, and affinities.
+    """Two heat maps on one color scale, without their diagonals: co-occurrences of the labels, and affinities.
 
     Args:
         names: The K names that are shown.
@@ -93,7 +93,7 @@ def affinity_figure(names: Sequence[str], cooccurrence: Tensor, affinity: Tensor
         affinity: ``(K, K)``, likewise.
         of: How many labels there are, which the title says where they are more; ``None`` for K.
     """
-    # a label is with itself far more than with any other one, which would leave one colour to the others
+    # a label is with itself far more than with any other one, which would leave one color to the others
     hidden = torch.eye(len(names), dtype=torch.bool)
     shown = [matrix.masked_fill(hidden, torch.nan) for matrix in (cooccurrence, affinity)]
     top = max(1e-6, *(float(matrix.nan_to_num(0.0).max()) for matrix in shown))
@@ -101,10 +101,7 @@ def affinity_figure(names: Sequence[str], cooccurrence: Tensor, affinity: Tensor
     figure = Figure(figsize=(2 * size + 1, size), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     for axes, matrix, title in zip(panels, shown, ("co-occurrence in training", "affinity")):
-        image = axes.imshow(matrix.numpy(), vmin=0, vmax=top, cmap="viridis")
-        axes.set_title(title)
-        axes.set_xticks(range(len(names)), names, rotation=90)
-        axes.set_yticks(range(len(names)), names)
+        image = heat_map(axes, matrix, names, title, vmin=0, vmax=top, cmap="viridis")
     figure.colorbar(image, ax=panels, label="share of the row")
     if of is not None and (which := which_labels(len(names), of)):
         figure.suptitle(which)

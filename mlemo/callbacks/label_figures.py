@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 from torch import Tensor
@@ -140,14 +143,28 @@ def correlation_figure(names: Sequence[str], gold: Tensor, predicted: Tensor, of
     figure = Figure(figsize=(3 * size + 1, size), layout="constrained")
     panels = figure.subplots(1, 3, sharey=True)
     for axes, (title, matrix) in zip(panels, matrices.items()):
-        image = axes.imshow(matrix[order][:, order].numpy(), vmin=-1, vmax=1, cmap="RdBu_r")
-        axes.set_title(title)
-        axes.set_xticks(range(len(names)), names, rotation=90)
-        axes.set_yticks(range(len(names)), names)
+        image = heat_map(axes, matrix[order][:, order], names, title, vmin=-1, vmax=1, cmap="RdBu_r")
     figure.colorbar(image, ax=panels, label="Pearson correlation")
     if of is not None and (which := which_labels(len(names), of)):
         figure.suptitle(which)
     return figure
+
+
+def heat_map(axes: Axes, matrix: Tensor, names: Sequence[str], title: str, **settings: Any) -> AxesImage:
+    """Draw a matrix with a row and a column per label.
+
+    Args:
+        axes: The panel.
+        matrix: ``(K, K)``.
+        names: The K names.
+        title: Title of the panel.
+        settings: Settings of ``imshow``.
+    """
+    image = axes.imshow(matrix.numpy(), **settings)
+    axes.set_title(title)
+    axes.set_xticks(range(len(names)), names, rotation=90)
+    axes.set_yticks(range(len(names)), names)
+    return image
 
 
 def plain(name: str) -> str:

@@ -142,9 +142,8 @@ def _published(claim: Claim, results: Results, labels: Labels, metric: str) -> t
         {row.table: unit.published(row, row.values[metric]) for row in rows if metric in row.values}
         for rows in (published_rows(results.study, labels), published_rows(results.study, base))
     ]
-    for table in printed[0].keys() & printed[1].keys():
-        return printed[0][table] - printed[1][table], table
-    return nan, ""
+    table = next((name for name in printed[0] if name in printed[1]), "")
+    return (printed[0][table] - printed[1][table], table) if table else (nan, "")
 
 
 def verdicts(results: Results, found: Sequence[Finding]) -> Iterator[Block]:

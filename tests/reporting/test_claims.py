@@ -139,6 +139,20 @@ def test_findings_are_those_of_compare_in_every_combination_and_metric(claimed: 
     assert found[1].published != found[1].published  # NaN: nothing is printed for corpus B
 
 
+def test_the_published_difference_is_of_the_first_table_that_has_both_numbers(
+    invented: Callable[..., InventedStudy],
+) -> None:
+    def table(name: str, **values: float) -> dict[str, Any]:
+        return {"table": name, "unit": "1", "rows": [{"loss": loss, "F1": value} for loss, value in values.items()]}
+
+    published = [table("T 1", Focal=0.9), *(table(f"T {n}", BCE=0.1 * n, Focal=0.15 * n) for n in (2, 3, 4, 5))]
+    study = invented(metrics=METRICS, published=published, claims=[BETTER | {"metrics": ["F1"]}])
+    for loss in ("BCE", "Focal"):
+        study.run(loss, seed=1)
+    _, (one,) = read(study)
+    assert (one.source, one.published) == ("T 2", pytest.approx(0.1))
+
+
 def test_a_claim_without_runs_is_open(claimed: InventedStudy) -> None:
     _, found = read(claimed, only=part_of_words(["corpus=A", "loss=BCE", "loss=Focal"]))
     assert [(one.claim.label, one.verdict) for one in found] == [("Focal", "holds")] * 2

@@ -137,7 +137,8 @@ def _public(value: Any) -> Any:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [_public(one) for one in value]
     if isinstance(value, str) and (PurePosixPath(value).is_absolute() or PureWindowsPath(value).is_absolute()):
-        return public_name(value) if Path(value).is_dir() else PureWindowsPath(value).name
+        # "/" alone, a separator of labels for example, has no last part
+        return (public_name(value) if Path(value).is_dir() else PureWindowsPath(value).name) or value
     return value
 
 

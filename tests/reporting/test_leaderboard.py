@@ -84,6 +84,24 @@ def test_a_tested_run_is_a_record_without_paths(two_losses: InventedStudy, tmp_p
 
 
 @pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("/", "/"),
+        ("mine/train.csv", "mine/train.csv"),
+        ("/some/where/train.csv", "train.csv"),
+        ("C:\\Users\\me\\train.csv", "train.csv"),
+        ({"files": ["/a/b", None, 2]}, {"files": ["b", None, 2]}),
+    ],
+)
+def test_settings_have_no_folder_of_the_machine(two_losses: InventedStudy, value: Any, expected: Any) -> None:
+    run = two_losses.runs["BCE", "1"]
+    record = json.loads((run.folder / "record.json").read_text(encoding="utf-8"))
+    record["config"]["data"]["init_args"] = {"setting": value}
+    run.write_record(config=record["config"])
+    assert run_record(run.folder)["corpus"]["settings"] == {"setting": expected}
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda it: it.pop("claims"), "the file: 'claims' is a required property"),

@@ -56,8 +56,8 @@ def logistic_regression(
 
     Example:
         >>> weights, bias = logistic_regression(np.array([[0.0], [1.0], [2.0], [3.0]]), np.array([0, 1, 0, 1]) > 0, 1.0)
-        >>> [round(float(weights[0]), 1), round(bias, 1)]
-        [0.5, -0.7]
+        >>> [round(float(weights[0]), 4), round(bias, 4)]
+        [0.4529, -0.6793]
     """
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415  # as above
 

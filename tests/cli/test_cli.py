@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -50,19 +49,8 @@ def fit(tmp_path: Path, *words: str, model: str = "BertWDL", data: str = "Synthe
     )
 
 
-LONG = pytest.mark.skipif("MLEMO_LONG" not in os.environ, reason="a corpus with one model; set MLEMO_LONG for both")
-
-
-@pytest.mark.parametrize(
-    ("data", "model"),
-    [
-        *((data, "BertWDL") for data in CORPORA),
-        *(
-            pytest.param(data, "TransformerClassifier", marks=() if data in ("SemEval2025", "TextFiles") else LONG)
-            for data in CORPORA
-        ),
-    ],
-)
+@pytest.mark.parametrize("model", ["TransformerClassifier", "BertWDL"])
+@pytest.mark.parametrize("data", CORPORA)
 def test_every_corpus_with_every_model_is_fitted_tested_and_used(data: str, model: str, tmp_path: Path) -> None:
     words = ["--data.labels=[joy, anger, fear]", "--data.train=train.csv"] if data == "TextFiles" else []
     cli = fit(tmp_path, *words, model=model, data=data)

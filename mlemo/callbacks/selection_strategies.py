@@ -1,4 +1,4 @@
-"""Strategies of batch selection: which sampler draws the training batches, and where it looks for neighbours."""
+"""Strategies of batch selection: which sampler draws the training batches, and where it looks for neighbors."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class Adaptive(SelectionStrategy):
         """Weights ``(n,)`` of the samples; ``None`` where they are not asked for."""
         if not self.weights:
             return None
-        rank_zero_only(log.info)(f"looking for the neighbours of {len(data):,} samples")
+        rank_zero_only(log.info)(f"looking for the neighbors of {len(data):,} samples")
         features = self._features(data)
         return instance_weights(features, data.corpus.labels.to(features.device), self.neighbours)
 

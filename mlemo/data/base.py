@@ -184,7 +184,7 @@ class EmotionDataModule(Recorded, LightningDataModule):
         if key not in self._datasets:
             corpus = self.corpus(split)
             if corpus.texts is not None:
-                verb = "encoding" if isinstance(data_input, FeatureInput) else "tokenising"
+                verb = "encoding" if isinstance(data_input, FeatureInput) else "tokenizing"
                 rank_zero_only(log.info)(f"{verb} {len(corpus):,} {split} texts")
             self._datasets[key] = batched(corpus, data_input, self._cache_of(len(corpus)))
         return self._datasets[key]

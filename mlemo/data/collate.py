@@ -1,4 +1,4 @@
-"""From a corpus to batches: every text is tokenised (or made a vector) once, and a batch is one gather."""
+"""From a corpus to batches: every text is tokenized (or made a vector) once, and a batch is one gather."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def tokenize(
     cleaning: Callable[[str], str] | None = None,
     cache: ArrowCache | None = None,
 ) -> Tokens:
-    """Tokenise texts, some thousands at a time.
+    """Tokenize texts, some thousands at a time.
 
     Args:
         texts: ``N`` texts.

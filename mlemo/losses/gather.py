@@ -24,7 +24,7 @@ def gather_batch(logits: Tensor, targets: Tensor, mask: Tensor) -> tuple[Tensor,
 
     Returns:
         The three for the joined batch, ``(Σ N_p, C)``; the arguments themselves where `torch.distributed` has not been
-        initialised.
+        initialized.
 
     Example:
         >>> logits, targets, mask = gather_batch(torch.zeros(2, 3), torch.ones(2, 3), torch.ones(2, 3).bool())

@@ -35,7 +35,7 @@ class TextModel(MultiLabelModel):
         loss: Any loss of mlemo.
         max_length: Longest input in tokens (less where the encoder has fewer positions).
         optimization: How the network is trained.
-        cleaning: What is done to every text before it is tokenised, such as ``Tweets``; it travels in the checkpoint,
+        cleaning: What is done to every text before it is tokenized, such as ``Tweets``; it travels in the checkpoint,
             so that raw texts can be classified. Words of the prompt are left as they are.
     """
 
@@ -106,7 +106,7 @@ class TextModel(MultiLabelModel):
         return FrozenEncoder(source.name, max_length=self.max_length, cleaning=self.cleaning, revision=source.revision)
 
     def cleaned(self, texts: Sequence[str]) -> Sequence[str]:
-        """Texts as they are tokenised."""
+        """Texts as they are tokenized."""
         texts = [readable(text) for text in texts]
         return texts if self.cleaning is None else [self.cleaning(text) for text in texts]
 

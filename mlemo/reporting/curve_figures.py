@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mlemo.experiments.study import Figure
-from mlemo.reporting.figure_style import COLOURS, LINES, MARKERS, Words, grid, legend
+from mlemo.reporting.figure_style import COLORS, LINES, MARKERS, Words, grid, legend
 from mlemo.reporting.panels import by_panel, chosen
 from mlemo.reporting.results import Combination, Results, trained
 from mlemo.reporting.scores import Scores
@@ -59,7 +59,7 @@ def curve(figure: Figure, results: Results, scores: Scores, say: Words) -> tuple
     for place, (title, curves) in zip(axes, panels.items()):
         for name, table in curves.items():
             index = names.index(name)
-            color, x = COLOURS[index % len(COLOURS)], table.index.to_numpy(dtype=float)
+            color, x = COLORS[index % len(COLORS)], table.index.to_numpy(dtype=float)
             (line,) = place.plot(x, table["mean"], color=color, linewidth=1.2, label=say(name))
             line.set(linestyle=LINES[index % len(LINES)], marker=MARKERS[index % len(MARKERS)], markersize=4)
             line.set_markevery(max(1, len(x) // 8))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import gaussian_kde
 
 from mlemo.experiments.study import Figure
-from mlemo.reporting.figure_style import COLOURS, LINES, Words, grid, legend
+from mlemo.reporting.figure_style import COLORS, LINES, Words, grid, legend
 from mlemo.reporting.panels import by_panel, chosen
 from mlemo.reporting.results import Combination, Results, trained
 from mlemo.reporting.scores import Scores
@@ -48,7 +48,7 @@ def density(figure: Figure, results: Results, scores: Scores, say: Words) -> tup
         for name, values in groups.items():
             group = GROUPS.index(name)
             curve = gaussian_kde(np.log10(values))(np.log10(x))
-            place.plot(x, curve, color=COLOURS[group], linestyle=LINES[group], label=name)
+            place.plot(x, curve, color=COLORS[group], linestyle=LINES[group], label=name)
             spread = ", ".join(number(float(value), None) for value in np.quantile(values, [0.25, 0.5, 0.75]))
             what = ", ".join([*title, f"epoch {epoch}", name])
             parts.append(f"{what}: {len(values)} samples, quartiles {spread}.")

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from mlemo.reporting.drawing import drawable, png
 
 __all__ = [
-    "COLOURS",
+    "COLORS",
     "HATCHES",
     "LINES",
     "MARKERS",
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 #: Okabe and Ito (2008), without yellow, which is too light on white.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1, 1, 1)))
 HATCHES = ("", "///", "...", "\\\\\\", "xxx", "++", "ooo", "---")

@@ -9,7 +9,7 @@ from math import inf, isnan, nan
 from mlemo.experiments.study import Figure, Labels
 from mlemo.metrics.compare import Comparison
 from mlemo.reporting.claims import Finding
-from mlemo.reporting.figure_style import COLOURS, LETTER, PUBLISHED, Chart, Words, grid, legend
+from mlemo.reporting.figure_style import COLORS, LETTER, PUBLISHED, Chart, Words, grid, legend
 from mlemo.reporting.panels import by_panel, chosen
 from mlemo.reporting.results import Results, apart
 from mlemo.reporting.scores import Scores
@@ -18,7 +18,7 @@ from mlemo.reporting.units import Unit, number, unit_of
 __all__ = ["claims_forest", "forest"]
 
 #: Verdict -> color of its row.
-VERDICT_COLORS = {"holds": COLOURS[2], "contradicted": COLOURS[1]}
+VERDICT_COLORS = {"holds": COLORS[2], "contradicted": COLORS[1]}
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def _draw(
             ends = (max(row.result.low, -most_it_can_be), min(row.result.high, most_it_can_be))
             low, middle, high = (value * unit.factor for value in (ends[0], row.result.difference, ends[1]))
             certain = not isnan(low) and (low > 0 or high < 0)
-            color = VERDICT_COLORS.get(row.verdict, "#595959" if row.verdict else COLOURS[0])
+            color = VERDICT_COLORS.get(row.verdict, "#595959" if row.verdict else COLORS[0])
             if not isnan(low):
                 place.plot((low, high), (height, height), color=color, linewidth=1.5, solid_capstyle="butt")
             marker = {"markeredgecolor": color, "markerfacecolor": color if certain else "white"}

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mlemo.experiments.study import Figure
 from mlemo.reporting.figure_style import (
-    COLOURS,
+    COLORS,
     HATCHES,
     LETTER,
     LINES,
@@ -38,7 +38,7 @@ def point(figure: Figure, results: Results, scores: Scores, say: Words) -> tuple
     drawing, axes = _axes(panels, figure, unit, say, beside=True)
     for panel, place in zip(panels, axes):
         for index, (x, cells) in enumerate(_beside(panel)):
-            color = COLOURS[index % len(COLOURS)]
+            color = COLORS[index % len(COLORS)]
             place.errorbar(
                 x, [cell.mean for cell in cells], _intervals(cells), label=say(panel.series[index]), color=color,
                 linestyle="none", capsize=2, markersize=5, marker=MARKERS[index % len(MARKERS)],
@@ -59,7 +59,7 @@ def line(figure: Figure, results: Results, scores: Scores, say: Words) -> tuple[
         for index, series in enumerate(panel.series):
             known = [label for label in panel.across if (series, label) in panel.cells]
             x, cells = [panel.across.index(label) for label in known], [panel.cells[series, label] for label in known]
-            color = COLOURS[index % len(COLOURS)]
+            color = COLORS[index % len(COLORS)]
             place.errorbar(
                 x, [cell.mean for cell in cells], _intervals(cells), label=say(series), color=color, capsize=2,
                 markersize=4, marker=MARKERS[index % len(MARKERS)], linestyle=LINES[index % len(LINES)],
@@ -76,7 +76,7 @@ def box(figure: Figure, results: Results, scores: Scores, say: Words) -> tuple[D
     for panel, place in zip(panels, axes):
         width = 0.8 / len(panel.series)
         for index, (x, cells) in enumerate(_beside(panel)):
-            color, hatch = COLOURS[index % len(COLOURS)], HATCHES[index % len(HATCHES)]
+            color, hatch = COLORS[index % len(COLORS)], HATCHES[index % len(HATCHES)]
             drawn = place.boxplot(
                 [cell.values for cell in cells], positions=x, widths=0.8 * width, patch_artist=True, showfliers=False,
                 manage_ticks=False, medianprops={"color": "black"},

@@ -200,7 +200,7 @@ def test_a_split_without_a_positive_is_refused_in_training_alone(split: str, los
     Given(**splits | {split: LARGE, "test": [[0.0, NAN, 0.0]]}).setup("fit")
 
 
-def test_a_split_is_tokenised_once_for_each_way_of_asking(tokenizer: Any) -> None:
+def test_a_split_is_tokenized_once_for_each_way_of_asking(tokenizer: Any) -> None:
     data = Rows()
     plain, prompted = TextInput(tokenizer, 64), TextInput(tokenizer, 64, "words")
     assert data.dataset("train", plain) is data.dataset("train", TextInput(tokenizer, 64))

@@ -137,7 +137,7 @@ def test_too_little_room_for_the_text_is_refused_and_just_enough_is_not(tokenize
         TokenizedCorpus(corpus, TextInput(tokenizer, around + 7, "masks"))
 
 
-def test_texts_are_cleaned_once_before_they_are_tokenised(tokenizer: Any, corpus: Corpus) -> None:
+def test_texts_are_cleaned_once_before_they_are_tokenized(tokenizer: Any, corpus: Corpus) -> None:
     calls: list[str] = []
 
     def clean(text: str) -> str:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Self, overload
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mlemo.batch import FeatureInput
-from mlemo.data.collate import batched
+from mlemo.data.collate import TokenizedCorpus, batched
 from mlemo.data.corpus import Corpus
 from mlemo.models import FeatureModel, MultiLabelModel, TextModel
+from mlemo.nn.packed_linear import pack_linear
 from mlemo.runs.loading import find_checkpoint, load_model, read_checkpoint
 from mlemo.thresholds import FixedThreshold, ThresholdRule, rule_of_inference, rules_from_checkpoint
 
@@ -41,11 +42,39 @@ class Classifier:
     Args:
         model: A trained model that reads texts.
         rule: Fitted decision rule.
-        batch_size: Texts per forward pass.
+        batch_tokens: Tokens per forward pass, padding included; ``None`` for 2,048 on a CPU, whose caches hold their
+            states, and 65,536 elsewhere.
+        rules: All fitted rules of the checkpoint, by the inference mode under which each was fitted.
     """
 
-    def __init__(self, model: MultiLabelModel, rule: ThresholdRule, batch_size: int = 64) -> None:
-        self.model, self.rule, self.batch_size = model.eval(), rule, batch_size
+    def __init__(
+        self,
+        model: MultiLabelModel,
+        rule: ThresholdRule,
+        batch_tokens: int | None = None,
+        rules: Mapping[str, ThresholdRule] | None = None,
+    ) -> None:
+        self.model, self.rule, self.rules = model.eval(), rule, dict(rules or {})
+        self.batch_tokens = batch_tokens
+
+    def accelerate(self, dtype: torch.dtype = torch.float32) -> Self:
+        """Prepare the encoder for many texts, see `mlemo.nn.packed_linear.PackedLinear`; it cannot be trained any more.
+
+        Args:
+            dtype: ``torch.float32``, or ``torch.bfloat16`` for products in bfloat16.
+
+        Returns:
+            The classifier itself.
+
+        Raises:
+            ValueError: ``torch.bfloat16``, and the model has no encoder of its own.
+        """
+        encoder = getattr(self.model, "encoder", None)
+        if isinstance(encoder, nn.Module):
+            pack_linear(encoder, dtype)
+        elif dtype != torch.float32:
+            raise ValueError(f"{type(self.model).__name__} has no encoder of its own that could multiply in {dtype}")
+        return self
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -59,10 +88,11 @@ class Classifier:
             return torch.zeros(0, len(space))
         corpus = Corpus(space, torch.zeros(count, len(space)), [str(row) for row in range(count)], texts=list(texts))
         dataset = batched(corpus, self.model.data_input)
-        order = dataset.lengths.argsort(descending=True, stable=True)  # similar lengths together: little padding
+        prompt = len(dataset.prefix) + len(dataset.suffix) if isinstance(dataset, TokenizedCorpus) else 0
+        most = self.batch_tokens or (2048 if self.model.device.type == "cpu" else 65_536)
         result = torch.empty(count, len(space))
         with torch.inference_mode():
-            for rows in order.split(self.batch_size):
+            for rows in _batches(dataset.lengths + prompt, most):
                 batch = self.model.transfer_batch_to_device(dataset.__getitems__(rows), self.model.device, 0)
                 result[rows] = self.model.predict_logits(batch).float().sigmoid().cpu()
         return result
@@ -138,4 +168,19 @@ def classifier_of(
         raise ValueError(f"{holds} over a tabular corpus, which does not classify texts")
     rules = rules_from_checkpoint(checkpoint, model.inferences[0])
     rule = rule_of_inference(rules, model.prediction_inference) if rules else FixedThreshold(0.5)
-    return Classifier(model.to(device), rule)
+    return Classifier(model.to(device), rule, rules=rules)
+
+
+def _batches(lengths: Tensor, most: int) -> Iterator[Tensor]:
+    """Rows by batch, similar lengths together.
+
+    Args:
+        lengths: ``(N,)`` tokens of each row.
+        most: Tokens of a batch, padding included; a longer row is a batch by itself.
+    """
+    order = lengths.argsort(descending=True, stable=True)
+    start = 0
+    while start < len(order):
+        size = max(1, most // max(1, int(lengths[order[start]])))
+        yield order[start : start + size]
+        start += size

@@ -123,7 +123,7 @@ class Source:
             if not isinstance(cell, str | None):
                 return "", f"{name} is {shown(cell)}, expected a text"
             if cell is not None and (found := UNDECODED.search(cell)) is not None:
-                return "", f"{name} has byte 0x{ord(found[0]) - 0xDC00:02x}, which is not {self.encoding}"
+                return "", f"{name} has byte 0x{ord(found[0]) - 0xDC00:02x}, which is not {self.encoding.removesuffix('-sig')}"
         text = "\n".join(cell for cell in cells.values() if cell and not cell.isspace())
         return text, None if text else NO_TEXT
 

@@ -82,6 +82,8 @@ def main(words: Sequence[str]) -> list[Classified] | Summary:
     Raises:
         SystemExit: The arguments are invalid, or there is nothing to classify.
     """
+    from mlemo.utils.messages import visible
+
     own = parser()
     options = own.parse_args(list(words))
     if options.texts and options.file is not None:
@@ -103,8 +105,8 @@ def main(words: Sequence[str]) -> list[Classified] | Summary:
             summary = _stream(classifier, source, options)
     except (OSError, ValueError) as error:
         own.error(str(error))
-    for line in summary.lines():
-        sys.stderr.write(f"{line}\n")
+    if options.output is not None or summary.faulty or summary.without_text:
+        sys.stderr.write(visible("".join(f"{line}\n" for line in summary.lines())))
     return summary
 
 

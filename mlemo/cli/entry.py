@@ -24,7 +24,7 @@ train and measure (each takes --config FILE and any setting on the command line;
   predict     write the predictions of a checkpoint for the test split
 
 use
-  classify    label sentences, or the lines of a file, with a trained checkpoint
+  classify    label sentences, or the rows of a file, with a trained checkpoint
   explain     explain predictions, and show correct and wrong decisions of a run, as a folder of pages
   compare     metrics of runs side by side, with intervals and tests against a baseline
   reproduce   run a study: a published table or figure, at a chosen scale

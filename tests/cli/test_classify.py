@@ -228,7 +228,7 @@ def test_faulty_rows_are_kept_and_reported(classify: Callable[..., Any], capsys:
     problems = [row[-1] for row in rows]
     assert problems[1:5] == ["1 columns, expected 2", "3 columns, expected 2", "no text", "no text"]
     assert [problem.split(":")[0] for problem in (problems[5], problems[7])] == ["broken quoting"] * 2
-    assert problems[8] == "text has byte 0xe9, which is not utf-8-sig"
+    assert problems[8] == "text has byte 0xe9, which is not utf-8"
     assert [bool(row[3]) for row in rows] == [not problem for problem in problems]
     printed = capsys.readouterr().err
     assert "10 rows, of which 7 were not classified: 2 without text, 5 faulty" in printed

@@ -14,6 +14,7 @@ from mlemo.batch import FeatureInput
 from mlemo.data.collate import TokenizedCorpus, batched
 from mlemo.data.corpus import Corpus
 from mlemo.models import FeatureModel, MultiLabelModel, TextModel
+from mlemo.nn.frozen_encoder import FrozenEncoder
 from mlemo.nn.packed_linear import pack_linear
 from mlemo.runs.loading import find_checkpoint, load_model, read_checkpoint
 from mlemo.thresholds import FixedThreshold, ThresholdRule, rule_of_inference, rules_from_checkpoint
@@ -42,7 +43,7 @@ class Classifier:
     Args:
         model: A trained model that reads texts.
         rule: Fitted decision rule.
-        batch_tokens: Tokens per forward pass, padding included; ``None`` for 2,048 on a CPU, whose caches hold their
+        batch_tokens: Tokens per forward pass, padding included; ``None`` for 1,024 on a CPU, whose caches hold their
             states, and 65,536 elsewhere.
         rules: All fitted rules of the checkpoint, by the inference mode under which each was fitted.
     """
@@ -72,6 +73,8 @@ class Classifier:
         encoder = getattr(self.model, "encoder", None)
         if isinstance(encoder, nn.Module):
             pack_linear(encoder, dtype)
+            if dtype != torch.float32:  # for products outside of linear layers, as in attention
+                encoder.forward = torch.autocast(self.model.device.type, dtype)(encoder.forward)
         elif dtype != torch.float32:
             raise ValueError(f"{type(self.model).__name__} has no encoder of its own that could multiply in {dtype}")
         return self
@@ -89,7 +92,7 @@ class Classifier:
         corpus = Corpus(space, torch.zeros(count, len(space)), [str(row) for row in range(count)], texts=list(texts))
         dataset = batched(corpus, self.model.data_input)
         prompt = len(dataset.prefix) + len(dataset.suffix) if isinstance(dataset, TokenizedCorpus) else 0
-        most = self.batch_tokens or (2048 if self.model.device.type == "cpu" else 65_536)
+        most = self.batch_tokens or (1024 if self.model.device.type == "cpu" else 65_536)
         result = torch.empty(count, len(space))
         with torch.inference_mode():
             for rows in _batches(dataset.lengths + prompt, most):
@@ -166,6 +169,8 @@ def classifier_of(
         raise ValueError(f"{holds}, which does not classify texts")
     if model.data_input == FeatureInput(None):
         raise ValueError(f"{holds} over a tabular corpus, which does not classify texts")
+    if isinstance(model, FeatureModel) and isinstance(model.features, FrozenEncoder):
+        model.features.cache = False  # new texts are seldom the same again, and a million would fill the disk
     rules = rules_from_checkpoint(checkpoint, model.inferences[0])
     rule = rule_of_inference(rules, model.prediction_inference) if rules else FixedThreshold(0.5)
     return Classifier(model.to(device), rule, rules=rules)

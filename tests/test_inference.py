@@ -72,6 +72,7 @@ def test_results_are_named_in_label_order_and_decided_by_the_fitted_rule(trained
     names = model.label_space.names
     rule = next(callback for callback in run.callbacks if isinstance(callback, ThresholdTuning)).rule
     assert isinstance(classifier.rule, PerClassThreshold)
+    assert classifier.rules == {"forward": classifier.rule}
     assert torch.equal(classifier.rule.thresholds(), rule.thresholds())
     assert len(set(rule.thresholds().tolist())) > 1
     probabilities = by_hand(model, TEXTS)

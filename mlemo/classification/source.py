@@ -87,6 +87,8 @@ class Source:
             raise ValueError(f"no encoding is named {encoding!r}; common ones are utf-8, utf-16 and cp1252") from None
         if delimiter is not None and len(delimiter) != 1:
             raise ValueError(f"the delimiter must be one character, found {delimiter!r}")
+        if path is None and delimiter is not None:
+            raise ValueError("the standard input has a text per line; a table needs --file")
         if path is not None and not path.is_file():
             raise FileNotFoundError(f"{path}: no such file")
         suffix = ".txt" if path is None else path.suffix.lower()
@@ -123,7 +125,8 @@ class Source:
             if not isinstance(cell, str | None):
                 return "", f"{name} is {shown(cell)}, expected a text"
             if cell is not None and (found := UNDECODED.search(cell)) is not None:
-                return "", f"{name} has byte 0x{ord(found[0]) - 0xDC00:02x}, which is not {self.encoding.removesuffix('-sig')}"
+                encoding = self.encoding.removesuffix("-sig")
+                return "", f"{name} has byte 0x{ord(found[0]) - 0xDC00:02x}, which is not {encoding}"
         text = "\n".join(cell for cell in cells.values() if cell and not cell.isspace())
         return text, None if text else NO_TEXT
 

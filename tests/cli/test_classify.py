@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,6 +20,7 @@ import torch
 from lightning.pytorch import Trainer
 from pyarrow import parquet
 
+from cli import killed
 from mlemo.classification import Summary
 from mlemo.classification.job import rows_per_part
 from mlemo.cli import main
@@ -272,6 +274,7 @@ def test_texts_of_parquet_that_are_not_utf8(classify: Callable[..., Any]) -> Non
         (["--file", "in.csv", "--shard", "1/2"], "--shard needs --output"),
         (["--file", "in.csv", "a text"], "expected sentences or --file, found both"),
         (["--output", "out.csv", "a text"], "--output needs --file"),
+        (["--delimiter", ";"], "the standard input has a text per line; a table needs --file"),
         (["--file", "twice.csv"], "the columns ['text'] occur more than once in the header"),
         (["--file", "empty.csv"], "expected a header, found the file is empty"),
         (["--threshold-rule", "high", "a text"], "expected a number within [0, 1], or a rule of the checkpoint (none)"),
@@ -312,29 +315,6 @@ def test_shards_in_order_are_the_whole(classify: Callable[..., Any]) -> None:
     assert sizes == [32, 32, 36]
 
 
-CHILD = """
-import os, signal, sys
-from pathlib import Path
-import torch
-torch.set_num_threads(1)
-from mlemo.cli import main
-event, call, words = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
-calls = 0
-def audit(name, args):
-    # every opening for writing, renaming and removal of a file is a moment
-    global calls
-    if name == "open" and not (isinstance(args[1], str) and "w" in args[1]):
-        return
-    if name == event and "out." in str(args[0]):
-        calls += 1
-        if calls == call:
-            os.kill(os.getpid(), signal.SIGKILL)
-sys.addaudithook(audit)
-main(words)
-"""
-"""A process that ends itself right before a change of its files."""
-
-
 @pytest.mark.parametrize(
     ("event", "call"),
     [
@@ -353,10 +333,8 @@ def test_a_killed_job_continues(
     big()
     words = ["classify", "--ckpt", str(run), "--file", "in.csv", "--output", "out.csv"]
     main([*words[:-1], "unbroken.csv"])
-    command = [sys.executable, "-c", CHILD, event, str(call), *words]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == -9, done.stderr
-    finished = len(list(Path("out.csv.parts").glob("0???????")))
+    assert killed.run(words, "out.csv", event, call) == -signal.SIGKILL
+    finished = [int(path.name) for path in Path("out.csv.parts").glob("0???????")]
     seen = []
 
     def count(self: Any, texts: Any) -> Any:
@@ -370,7 +348,7 @@ def test_a_killed_job_continues(
     main(words)
     assert Path("out.csv").read_bytes() == Path("unbroken.csv").read_bytes()
     size = rows_per_part(100)
-    assert len(seen) == max(0, 100 - finished * size)
+    assert len(seen) == 100 - sum(min(size, 100 - part * size) for part in finished)
     assert not Path("out.csv.parts").exists()
 
 
@@ -412,7 +390,7 @@ def test_lines_of_the_standard_input_and_blank_ones(
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("a day\n\nthe sea \u2028 海\r\n".encode())))
     summary = classify()
     captured = capsys.readouterr()
-    found = [json.loads(line) for line in captured.out.splitlines()]
+    found = [json.loads(line) for line in captured.out.split("\n")[:-1]]
     assert [one["text"] for one in found] == ["a day", "", "the sea \u2028 海"]
     assert [one["labels"] is None for one in found] == [False, True, False]
     assert summary.rows == 3

@@ -61,6 +61,8 @@ class Classifier:
     def accelerate(self, dtype: torch.dtype = torch.float32) -> Self:
         """Prepare the encoder for many texts, see `mlemo.nn.packed_linear.PackedLinear`; it cannot be trained any more.
 
+        This is done once.
+
         Args:
             dtype: ``torch.float32``, or ``torch.bfloat16`` for products in bfloat16.
 

@@ -269,14 +269,14 @@ def test_a_file_has_one_text_a_line(folder: Path, capsys: pytest.CaptureFixture)
     file = folder / "texts.txt"
     file.write_bytes("\ufefffirst text\r\n\r\n  \r\nsecond\u2028text\n\x0bthird".encode())
     classify(["--ckpt", str(folder), "--file", str(file)])
-    texts = [json.loads(line)["text"] for line in capsys.readouterr().out.splitlines()]
+    texts = [json.loads(line)["text"] for line in capsys.readouterr().out.split("\n")[:-1]]
     assert texts == ["first text", "", "  ", "second\u2028text", "\x0bthird"]
 
 
 def test_lines_of_standard_input(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("first\n\nsecond\u2028text\n"))
     assert classify(["--ckpt", str(folder)]).without_text == 1
-    texts = [json.loads(line)["text"] for line in capsys.readouterr().out.splitlines()]
+    texts = [json.loads(line)["text"] for line in capsys.readouterr().out.split("\n")[:-1]]
     assert texts == ["first", "", "second\u2028text"]
 
 

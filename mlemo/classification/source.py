@@ -155,8 +155,8 @@ class Source:
             try:
                 with self.path.open(encoding=self.encoding, errors="surrogateescape", newline=newline) as file:
                     yield file
-            except UnicodeDecodeError as error:
-                raise ValueError(f"{self.path}: cannot be read as {self.encoding}: {error.reason}") from None
+            except UnicodeError as error:  # of encodings whose errors are not of single bytes
+                raise ValueError(f"{self.path}: cannot be read as {self.encoding}: {error}") from None
         elif (stream := getattr(sys.stdin, "buffer", None)) is None:
             yield sys.stdin
         else:

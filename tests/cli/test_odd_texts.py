@@ -75,6 +75,7 @@ def test_classify_words_of_the_command_line(
     run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "dumb")  # without colors
     words = ["classify", "--ckpt", str(run), "--", *ODD.values()]
     results = main(words)
     assert [result.text for result in results] == list(ODD.values())

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, inject_adapter_in_model
 from torch import nn
 from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertModel
 
@@ -21,17 +21,15 @@ def bert(**settings: Any) -> nn.Module:
 
 
 def lora() -> nn.Module:
-    model = get_peft_model(bert(), LoraConfig(r=2, target_modules=["query", "dense"], init_lora_weights=False))
-    return model.base_model.model
+    config = LoraConfig(r=2, target_modules=["query", "dense"], init_lora_weights=False)
+    return inject_adapter_in_model(config, bert())
 
 
 ENCODERS = {
     "BERT": bert,
     "BERT with the GELU by tanh": lambda: bert(hidden_act="gelu_new"),
     "BERT with eager attention": lambda: bert(attn_implementation="eager"),
-    "DistilBERT": lambda: DistilBertModel(
-        DistilBertConfig(vocab_size=60, dim=32, n_heads=2, n_layers=2, hidden_dim=48)
-    ),
+    "DistilBERT": lambda: DistilBertModel(DistilBertConfig(vocab_size=60, dim=32, n_heads=2, n_layers=2)),
     "LoRA": lora,
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,8 +44,9 @@ class Classifier:
     Args:
         model: A trained model that reads texts.
         rule: Fitted decision rule.
-        batch_tokens: Tokens per forward pass, padding included; ``None`` for 1,024 on a CPU, whose caches hold their
-            states, and 65,536 elsewhere.
+        batch_size: Most texts per forward pass.
+        batch_tokens: Most tokens per forward pass, padding included; ``None`` for 1,024 on a CPU, whose caches hold
+            their states, and 65,536 elsewhere.
         rules: All fitted rules of the checkpoint, by the inference mode under which each was fitted.
     """
 
@@ -52,16 +54,17 @@ class Classifier:
         self,
         model: MultiLabelModel,
         rule: ThresholdRule,
+        batch_size: int = 64,
         batch_tokens: int | None = None,
         rules: Mapping[str, ThresholdRule] | None = None,
     ) -> None:
         self.model, self.rule, self.rules = model.eval(), rule, dict(rules or {})
-        self.batch_tokens = batch_tokens
+        self.batch_size, self.batch_tokens = batch_size, batch_tokens
 
     def accelerate(self, dtype: torch.dtype = torch.float32) -> Self:
         """Prepare the encoder for many texts, see `mlemo.nn.packed_linear.PackedLinear`; it cannot be trained any more.
 
-        This is done once.
+        This is done once. Only tokens limit a batch then, since short texts take many to use the hardware.
 
         Args:
             dtype: ``torch.float32``, or ``torch.bfloat16`` for products in bfloat16.
@@ -72,6 +75,7 @@ class Classifier:
         Raises:
             ValueError: ``torch.bfloat16``, and the model has no encoder of its own.
         """
+        self.batch_size = sys.maxsize
         encoder = getattr(self.model, "encoder", None)
         if isinstance(encoder, nn.Module):
             pack_linear(encoder, dtype)
@@ -97,7 +101,7 @@ class Classifier:
         most = self.batch_tokens or (1024 if self.model.device.type == "cpu" else 65_536)
         result = torch.empty(count, len(space))
         with torch.inference_mode():
-            for rows in _batches(dataset.lengths + prompt, most):
+            for rows in _batches(dataset.lengths + prompt, self.batch_size, most):
                 batch = self.model.transfer_batch_to_device(dataset.__getitems__(rows), self.model.device, 0)
                 result[rows] = self.model.predict_logits(batch).float().sigmoid().cpu()
         return result
@@ -178,16 +182,17 @@ def classifier_of(
     return Classifier(model.to(device), rule, rules=rules)
 
 
-def _batches(lengths: Tensor, most: int) -> Iterator[Tensor]:
+def _batches(lengths: Tensor, rows: int, tokens: int) -> Iterator[Tensor]:
     """Rows by batch, similar lengths together.
 
     Args:
         lengths: ``(N,)`` tokens of each row.
-        most: Tokens of a batch, padding included; a longer row is a batch by itself.
+        rows: Most rows of a batch.
+        tokens: Most tokens of a batch, padding included; a longer row is a batch by itself.
     """
     order = lengths.argsort(descending=True, stable=True)
     start = 0
     while start < len(order):
-        size = max(1, most // max(1, int(lengths[order[start]])))
+        size = max(1, min(rows, tokens // max(1, int(lengths[order[start]]))))
         yield order[start : start + size]
         start += size

@@ -86,7 +86,7 @@ def test_results_are_named_in_label_order_and_decided_by_the_fitted_rule(trained
 
 
 def test_one_text_is_one_result_and_a_list_a_list(classifier: Maker) -> None:
-    classify_all = Classifier(classifier(), FixedThreshold(0.5), batch_tokens=20)
+    classify_all = Classifier(classifier(), FixedThreshold(0.5), batch_size=2)
     together = classify_all(TEXTS)
     assert [result.text for result in together] == TEXTS
     for text, result in zip(TEXTS, together):

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import codecs
-import csv
 import io
 import json
 import re
 import sys
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow
 from pyarrow import parquet
 
+from mlemo.classification.records import records
 from mlemo.classification.summary import NO_TEXT
 from mlemo.utils.messages import shown
 
@@ -26,16 +26,14 @@ __all__ = ["SUFFIXES", "Row", "Source", "chunks"]
 
 #: Format and delimiter of a file by its suffix.
 SUFFIXES = {
-    ".txt": ("lines", None),
+    ".txt": ("lines", ""),
     ".csv": ("table", ","),
     ".tsv": ("table", "\t"),
-    ".jsonl": ("json", None),
-    ".ndjson": ("json", None),
-    ".parquet": ("parquet", None),
+    ".jsonl": ("json", ""),
+    ".ndjson": ("json", ""),
+    ".parquet": ("parquet", ""),
 }
 BATCH = 1024  #: rows of a Parquet file that are read at once
-LONGEST_CELL = 2**31 - 1  # characters; Python's own limit of 131,072 refuses long texts
-MOST_LINES = 1000  #: lines of a row; a quote that is open for longer was never meant to be closed
 #: What ``errors="surrogateescape"`` makes of bytes that the encoding does not have.
 UNDECODED = re.compile("[\udc80-\udcff]")
 
@@ -137,7 +135,7 @@ class Source:
                 names = list(parquet.read_schema(self.path).names)
         elif self.format == "table":
             with self._lines() as lines:
-                names, fault = next(self._records(lines), ([], "the file is empty"))
+                names, fault = next(records(lines, self.delimiter, self.quoted), ([], "the file is empty"))
             if fault is not None:
                 raise ValueError(f"{self.path}:1: expected a header, found {fault}")
         else:
@@ -167,46 +165,19 @@ class Source:
                 wrapped.detach()  # the standard input stays open
 
     def _table_rows(self, lines: Iterable[str]) -> Iterator[Row]:
-        records = self._records(lines)
-        next(records)  # the header
-        for cells, fault in records:
+        found = records(lines, self.delimiter, self.quoted)
+        next(found)  # the header
+        for cells, fault in found:
             yield self._table_row(cells, fault)
 
     def _table_row(self, cells: list[str], fault: str | None) -> Row:
         """A row of the width of the header; cells that are too many stay in the last column."""
         width, found = len(self.columns), len(cells)
-        assert self.delimiter is not None
         if found > width:
             cells = [*cells[: width - 1], self.delimiter.join(cells[width - 1 :])]
         if found not in (0, width):  # 0: a blank line
             fault = fault or f"{found} columns, expected {width}"
         return Row(dict(zip_longest(self.columns, cells, fillvalue="")), fault)
-
-    def _records(self, lines: Iterable[str]) -> Iterator[tuple[list[str], str | None]]:
-        """Cells of each row, and what is wrong with its quotes.
-
-        A line whose quoting is broken is a row by itself, in which quotes are ordinary characters; reading continues
-        with the next line.
-        """
-        source, waiting = iter(lines), deque[str]()  # lines that were read for a row that turned out to be broken
-        assert self.delimiter is not None
-        quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE
-        while True:
-            taken: list[str] = []
-            record = csv.reader(_take(waiting, source, taken), delimiter=self.delimiter, quoting=quoting, strict=True)
-            limit = csv.field_size_limit(LONGEST_CELL)  # of the whole process
-            try:
-                cells = next(record, None)
-            except csv.Error as error:
-                waiting.extendleft(reversed(taken[1:]))
-                unquoted = csv.reader(taken[:1], delimiter=self.delimiter, quoting=csv.QUOTE_NONE)
-                yield next(unquoted), f"broken quoting: {error}"
-                continue
-            finally:
-                csv.field_size_limit(limit)
-            if cells is None:
-                return
-            yield cells, None
 
     def _json_row(self, line: str) -> Row:
         if not line.strip():
@@ -237,16 +208,6 @@ def chunks(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
     iterator = iter(rows)
     while chunk := list(islice(iterator, size)):
         yield chunk
-
-
-def _take(waiting: deque[str], source: Iterator[str], taken: list[str]) -> Iterator[str]:
-    """Lines for one row, at most `MOST_LINES`, which are added to those taken."""
-    while len(taken) < MOST_LINES:
-        line = waiting.popleft() if waiting else next(source, None)
-        if line is None:
-            return
-        taken.append(line)
-        yield line
 
 
 def _decoded(column: pyarrow.Array) -> list[Any]:

@@ -102,7 +102,7 @@ def _explain_texts(report: Report, classifier: Classifier, corpus: CorpusOf, tex
     model, results = classifier.model, classifier(texts)
     tables = [[table] for table in occlusion(classifier, results)]
     if isinstance(model, GTHLEmo):
-        for own, table in zip(tables, attention(model, results)):
+        for own, table in zip(tables, attention(model, results, classifier.batch_size)):
             own.append(table)
     report.add_texts(results, tables)
     if not neighbors:

@@ -47,7 +47,7 @@ def test_it_equals_a_loop_over_the_words(kind: str, request: pytest.FixtureReque
         model.build(features(["a"]).shape[1])
     else:
         model = request.getfixturevalue(kind)(**({"prompt": "words"} if kind == "bert_wdl" else {}))
-    classifier = Classifier(sharpened(model), FixedThreshold(0.5), batch_tokens=60)
+    classifier = Classifier(sharpened(model), FixedThreshold(0.5), batch_size=3)
     tables = occlusion(classifier, classifier(TEXTS))
     assert [[word.text for word in table.words] for table in tables][-2:] == [
         ["كان", "يوم", "سعيد", "جدا"],

@@ -99,6 +99,27 @@ def test_one_text_is_one_result_and_a_list_a_list(classifier: Maker) -> None:
     assert classify_all.probabilities([]).shape == (0, 5)
 
 
+@pytest.mark.parametrize("kind", ["classifier", "bert_wdl"])
+def test_a_batch_holds_so_many_tokens(
+    kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = request.getfixturevalue(kind)(**({"prompt": "words"} if kind == "bert_wdl" else {}))
+    texts = [*TEXTS, *(" ".join(["day"] * count) for count in range(1, 13))]
+    expected, sizes, original = by_hand(model, texts), [], model.predict_logits
+
+    def predict_logits(batch: Any) -> torch.Tensor:
+        sizes.append(batch["input_ids"].shape)
+        return original(batch)
+
+    monkeypatch.setattr(model, "predict_logits", predict_logits)
+    most = 150 if kind == "bert_wdl" else 40
+    found = Classifier(model, FixedThreshold(0.5), batch_size=4, batch_tokens=most).probabilities(texts)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    assert sum(rows for rows, _ in sizes) == len(texts)
+    assert all(rows <= 4 and (rows * tokens <= most or rows == 1) for rows, tokens in sizes)
+    assert 4 in {rows for rows, _ in sizes}
+
+
 @pytest.mark.parametrize("threshold", [0.0, 0.45, 1.0])
 def test_the_rule_is_applied(threshold: float, classifier: Maker) -> None:
     model = classifier()

@@ -56,7 +56,7 @@ def class_gain(figure: Figure, results: Results, scores: Scores, say: Words) -> 
         raise ValueError(f"no combination has finished runs of {figure.across} {figure.baseline} and another label")
     lines, columns = (max(size) for size in zip(*(gains.shape for gains in panels.values())))
     names = LETTER * max(len(str(name)) for gains in panels.values() for name in gains.index)
-    drawing, axes = grid(len(panels), min(names + 1.6 + 0.5 * columns, 14.0), 1.8 + 0.45 * lines)
+    drawing, axes = grid(len(panels), min(names + 1.6 + 0.75 * columns, 22.0), 1.8 + 0.45 * lines)
     largest = max(float(np.nanmax(gains.abs().to_numpy())) for gains in panels.values()) or 1.0
     for place, (title, gains) in zip(axes, panels.items()):
         values = gains.to_numpy()

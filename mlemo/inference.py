@@ -19,6 +19,7 @@ from mlemo.nn.frozen_encoder import FrozenEncoder
 from mlemo.nn.packed_linear import pack_linear
 from mlemo.runs.loading import find_checkpoint, load_model, read_checkpoint
 from mlemo.thresholds import FixedThreshold, ThresholdRule, rule_of_inference, rules_from_checkpoint
+from mlemo.utils.hardware import has_bf16
 
 __all__ = ["Classified", "Classifier", "classifier_of", "load"]
 
@@ -73,8 +74,11 @@ class Classifier:
             The classifier itself.
 
         Raises:
-            ValueError: ``torch.bfloat16``, and the model has no encoder of its own.
+            ValueError: ``torch.bfloat16``, and the hardware does not multiply in it, or the model has no encoder of its
+                own.
         """
+        if dtype != torch.float32 and not has_bf16():
+            raise ValueError(f"the hardware does not multiply in {dtype}, which would be slower than float32")
         self.batch_size = sys.maxsize
         encoder = getattr(self.model, "encoder", None)
         if isinstance(encoder, nn.Module):

@@ -27,6 +27,7 @@ from mlemo.cli import main
 from mlemo.inference import load
 from mlemo.models import TransformerClassifier
 from mlemo.nn.encoder import FromScratch
+from mlemo.utils.hardware import has_bf16
 
 LABELS = ("joy", "anger", "fear")
 WORDS = [
@@ -423,6 +424,16 @@ def test_a_closed_pipe_ends_quietly(run: Path) -> None:
     assert "Broken" not in done.stderr
 
 
+def test_bfloat16_needs_hardware(
+    classify: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("mlemo.inference.has_bf16", lambda: False)
+    with pytest.raises(SystemExit):
+        classify("--precision", "bf16", "a day")
+    assert "the hardware does not multiply in torch.bfloat16" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not has_bf16(), reason="the processor does not multiply in bfloat16")
 def test_bfloat16_decides_nearly_the_same(run: Path, classify: Callable[..., Any]) -> None:
     big()
     for precision in ("32", "bf16"):

@@ -12,6 +12,7 @@ from torch import nn
 from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertModel
 
 from mlemo.nn.packed_linear import PackedLinear, pack_linear
+from mlemo.utils.hardware import has_bf16
 
 SIZES = {"vocab_size": 60, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 
@@ -40,20 +41,21 @@ def test_an_encoder_gives_the_same(name: str) -> None:
     encoder = ENCODERS[name]().eval()
     for parameter in encoder.parameters():
         nn.init.normal_(parameter, std=0.3)
-    packed, half = copy.deepcopy(encoder), copy.deepcopy(encoder)
+    packed = copy.deepcopy(encoder)
     pack_linear(packed, torch.float32)
-    pack_linear(half, torch.bfloat16)
     assert not any(type(module) is nn.Linear for module in packed.modules())
     ids = torch.randint(60, (3, 11))
     mask = torch.ones_like(ids)
     mask[1, 6:] = 0
     with torch.inference_mode():
         expected, found = (one(input_ids=ids, attention_mask=mask).last_hidden_state for one in (encoder, packed))
-        with torch.autocast("cpu", torch.bfloat16):
-            rounded = half(input_ids=ids, attention_mask=mask).last_hidden_state
-    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
-    error = (rounded - expected).abs().mean() / expected.abs().mean()
-    assert 1e-4 < error < 0.03
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+        if has_bf16():
+            pack_linear(encoder, torch.bfloat16)
+            with torch.autocast("cpu", torch.bfloat16):
+                rounded = encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+            error = (rounded - expected).abs().mean() / expected.abs().mean()
+            assert 1e-4 < error < 0.03
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -63,4 +65,3 @@ def test_gelu_is_applied_to_the_product(bias: bool) -> None:
     with torch.inference_mode():
         found = PackedLinear(linear, torch.float32, gelu=True)(states)
         torch.testing.assert_close(found, nn.functional.gelu(linear(states)))
-        assert PackedLinear(linear, torch.bfloat16)(states).dtype == torch.bfloat16

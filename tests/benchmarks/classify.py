@@ -31,7 +31,7 @@ from mlemo.nn.encoder import FromScratch
 ASKED = {"float32": 1.6, "bfloat16": 3.0}  # times as fast as the pipeline
 EQUAL = 0.999  # of the decisions in bfloat16 and float32
 BATCH_SIZES = (1, 4, 8, 16, 32, 64)  # of the pipeline
-BLOCK = 500  # texts of a turn
+BLOCK = 1000  # texts of a turn, about a part of a file
 FLAT = 1.1  # most memory of many rows, as a multiple of that of few
 
 Side = Callable[[Sequence[str]], object]
@@ -64,7 +64,7 @@ def speed(options: argparse.Namespace) -> bool:
     single.accelerate()
     half.accelerate(torch.bfloat16)
 
-    sample = texts[:: max(1, len(texts) // 200)]
+    sample = texts[:: max(1, len(texts) // 100)]
     of_size(8)(sample[:50])
     sizes = {size: seconds(of_size(size), sample) for size in BATCH_SIZES}
     best = min(sizes, key=lambda size: sizes[size])

@@ -20,17 +20,13 @@ from mlemo.data.columns import Columns
 from mlemo.data.corpus import Corpus
 from mlemo.data.io.arrow_cache import BLOCK, ArrowCache, content_key
 from mlemo.data.io.indicators import Indicators
-from mlemo.data.io.tables import Table, csv_parts, json_lines_parts, most_rows, parquet_parts, xlsx_parts
+from mlemo.data.io.tables import Table, check_suffix, file_parts, most_rows
 from mlemo.data.kept import CODE, add_corpus, code_of, corpus_of
 from mlemo.data.label_cells import LabelCells
 from mlemo.data.splits import joined_groups, stratified_split
 from mlemo.labels import LabelSpace
 
 __all__ = ["TextFiles"]
-
-#: Delimiter of text tables by suffix; Excel saves "Unicode text" as .txt with tabs.
-DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
-SUFFIXES = (*DELIMITERS, ".xlsx", ".jsonl", ".parquet")
 
 Cell = str | int | float | bool
 
@@ -188,25 +184,15 @@ class TextFiles(EmotionDataModule):
         return [cell if cell not in ("", None) else (row,) for row, cell in enumerate(cells)]
 
     def _path(self, file: str | Path | None) -> Path:
-        path = Path(file or "") if self.data_dir is None else self.data_dir / (file or "")
-        if path.suffix.lower() not in SUFFIXES:
-            raise ValueError(f"{path}: unknown suffix {path.suffix!r}, expected one of {list(SUFFIXES)}")
-        return path
+        return Path(file or "") if self.data_dir is None else self.data_dir / (file or "")
 
     def _tables(self, path: Path, skipped: Counter[str]) -> Iterator[Table]:
         """The rows of a file, some thousands at a time; what is skipped is counted."""
-        suffix = path.suffix.lower()
-        if suffix == ".xlsx":
-            return xlsx_parts(path, skipped)
-        if suffix == ".parquet":
-            return parquet_parts(path)
-        if suffix == ".jsonl":
-            return json_lines_parts(path, self.encoding)
-        delimiter = self.delimiter or DELIMITERS[suffix]
-        return csv_parts(path, delimiter=delimiter, encoding=self.encoding, skipped=skipped)
+        return file_parts(path, self.delimiter, self.encoding, skipped)
 
     def _read(self, file: str | Path | None) -> Corpus:
         path = self._path(file)
+        check_suffix(path)
         if self.map_from is None or not path.is_file() or most_rows(path) < self.map_from:
             skipped: Counter[str] = Counter()
             corpus = Corpus.concatenate(list(self._parts(path, skipped)))
@@ -276,4 +262,4 @@ class TextFiles(EmotionDataModule):
 
 
 def _warnings(path: Path, skipped: Mapping[str, int]) -> tuple[str, ...]:
-    return tuple(f"{path}: skipped {count:,} {what}" for what, count in skipped.items())
+    return tuple(f"{path}: {what} skipped: {count:,}" for what, count in skipped.items())

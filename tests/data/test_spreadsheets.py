@@ -104,7 +104,7 @@ def test_a_workbook_is_the_csv_of_its_first_sheet(tmp_path, map_from):
     found = read(path, map_from=map_from, cache_dir=tmp_path / "cache", **SETTINGS)
     assert list(found.texts) == TEXTS
     assert found.labels.tolist() == EXPECTED
-    assert found.warnings == (f"{path}: skipped 1 sheets behind the first one, 'Sheet'",)
+    assert found.warnings == (f"{path}: sheets behind the first one, 'Sheet', skipped: 1",)
 
 
 def test_cells_of_a_workbook_may_be_numbers_and_booleans(tmp_path):
@@ -261,8 +261,8 @@ def test_blank_rows_and_empty_columns_are_skipped_and_counted(file, tmp_path, ma
         found = read(path, ["joy"], map_from=map_from, cache_dir=tmp_path / "cache")
         assert (list(found.texts), found.ids == ["0", "1"], found.labels.tolist()) == (["a", "b"], True, [[1], [0]])
         assert sorted(found.warnings) == [
-            f"{path}: skipped 4 blank rows",
-            f"{path}: skipped 4 empty columns behind the last one with a name",
+            f"{path}: blank rows skipped: 4",
+            f"{path}: empty columns behind the last one with a name skipped: 4",
         ]
     data = TextFiles(["joy"], path, path, path)
     assert data.warnings()[:2] == list(found.warnings)

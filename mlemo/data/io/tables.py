@@ -26,8 +26,12 @@ from mlemo.data.io.workbook import xlsx_parts, xlsx_rows
 from mlemo.utils.messages import shown
 
 __all__ = [
+    "DELIMITERS",
+    "SUFFIXES",
     "Table",
+    "check_suffix",
     "csv_parts",
+    "file_parts",
     "json_lines_parts",
     "most_rows",
     "nearest",
@@ -38,6 +42,10 @@ __all__ = [
     "read_text",
     "xlsx_parts",
 ]
+
+#: Delimiter of text tables by suffix; Excel saves "Unicode text" as .txt with tabs.
+DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
+SUFFIXES = (*DELIMITERS, ".xlsx", ".jsonl", ".parquet")
 
 SURROGATE = re.compile("[\ud800-\udfff]")
 LONGEST_CELL = 2**31 - 1  # characters; Python's own limit of 131,072 refuses long texts
@@ -56,6 +64,40 @@ def most_rows(path: Path) -> int:
             return 0  # its reader raises the error
     with path.open("rb") as file:
         return 1 + sum(block.count(b"\n") for block in iter(lambda: file.read(BLOCK), b""))
+
+
+def check_suffix(path: Path) -> None:
+    """Refuse a file of another suffix than `file_parts` reads.
+
+    Raises:
+        ValueError: It has one.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"{path}: unknown suffix {path.suffix!r}, expected one of {list(SUFFIXES)}")
+
+
+def file_parts(path: Path, delimiter: str | None, encoding: str | None, skipped: Counter[str]) -> Iterator[Table]:
+    """The rows of a file whose suffix is its format, some thousands at a time.
+
+    Args:
+        path: The file.
+        delimiter: As for `read_csv`; ``None`` for that of the suffix.
+        encoding: As for `encoding_of`.
+        skipped: As for `grid_parts`.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: Another suffix, or a fault in the file.
+    """
+    check_suffix(path)
+    suffix = path.suffix.lower()
+    if suffix == ".xlsx":
+        return xlsx_parts(path, skipped)
+    if suffix == ".parquet":
+        return parquet_parts(path)
+    if suffix == ".jsonl":
+        return json_lines_parts(path, encoding)
+    return csv_parts(path, delimiter=delimiter or DELIMITERS[suffix], encoding=encoding, skipped=skipped)
 
 
 def read_csv(

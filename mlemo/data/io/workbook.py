@@ -32,7 +32,7 @@ def xlsx_parts(path: str | Path, skipped: Counter[str] | None = None) -> Iterato
     """
     with _workbook(Path(path)) as book:
         if skipped is not None and len(book.sheetnames) > 1:
-            skipped[f"sheets behind the first one, {book.sheetnames[0]!r}"] = len(book.sheetnames) - 1
+            skipped[f"sheets behind the first one, {book.sheetnames[0]!r},"] = len(book.sheetnames) - 1
         rows = enumerate(book.worksheets[0].iter_rows(values_only=True), start=1)
         parts = iter(lambda: [(number, list(map(_text, cells))) for number, cells in islice(rows, PART)], [])
         yield from grid_parts(str(path), _as_wide_as_the_first(parts), unit="row", skipped=skipped)

@@ -194,10 +194,11 @@ def _find_label_column(found: Inspection, columns: Mapping[str, _Column], others
 
 
 def _find_separator(settings: dict[str, Any], column: _Column) -> None:
-    """The separator that leaves the fewest different names, where it is not the default one."""
+    """The separator that leaves the fewest different names, and of those most uses, where it is not the default one."""
     if "separator" in settings or column.lists or all(text.startswith("[") for text in column.filled):
         return
-    best = min((",", *SEPARATORS), key=lambda separator: len(column.names(separator)))
+    names = {separator: column.names(separator) for separator in (",", *SEPARATORS)}
+    best = min(names, key=lambda separator: (len(names[separator]), -names[separator].total()))
     if best != ",":
         settings["separator"] = best
 

@@ -11,6 +11,7 @@ from mlemo.data.checks import listing
 from mlemo.data.duplicates import conflicting, equal_groups, near_groups, normalized_groups, repeated_rows
 from mlemo.data.inspection import Inspection
 from mlemo.data.io.tables import DELIMITERS
+from mlemo.data.io.text_lines import encoding_of
 from mlemo.data.language import Language
 from mlemo.labels import LabelSpace
 from mlemo.utils.messages import shown
@@ -56,7 +57,7 @@ def _format(found: Inspection) -> str:
     suffix, settings = found.path.suffix.lower(), found.settings
     words = [str(found.path)]
     if suffix not in (".xlsx", ".parquet"):
-        encoding = settings.get("encoding") or "UTF-8 (or as its byte-order mark says)"
+        encoding = settings.get("encoding") or {"utf-8-sig": "UTF-8"}.get(encoding_of(found.path, None), "UTF-16")
         remark = found.remarks.get("encoding")
         words.append(f"encoding {encoding}" + (f" ({remark})" if remark else ""))
     if suffix in DELIMITERS:

@@ -13,10 +13,10 @@ __all__ = ["Language", "language_of"]
 #: Frequent function words by language. Words that are in many of the lists say little; each list has others too.
 WORDS = {
     "English": "the and is are was were you i my it of to not with have has that this they but for what when",
-    "Spanish": "el los las y es no que de en un una por con para pero mi me se muy más está como lo ya del",
+    "Spanish": "el la los las y es no que de en un una por con para pero mi me se muy más está como lo ya del",
     "Portuguese": "o os as e é não que de em um uma por com para mas meu minha me se muito mais está como do da ao",
-    "French": "le les et est ne pas que de en un une par avec pour mais je mon ma me se très plus il elle des du au",
-    "Italian": "il gli e è non che di in un una per con ma mio mia mi si molto più sono come lo della del anche",
+    "French": "le la les et est ne pas que de en un une par avec pour mais je mon ma me se très plus il elle des du au",
+    "Italian": "il la gli e è non che di in un una per con ma mio mia mi si molto più sono come lo della del anche",
     "German": "der die das und ist nicht ich ein eine mit für aber mein mich sich sehr auf zu den von wir sie es",
     "Dutch": "de het een en is niet ik van met voor maar mijn me zich zeer op te dat dit wij zij zijn was ook",
     "Swedish": "det en ett och är inte jag som med för men min mig sig mycket på att den vi de av har var till",
@@ -27,22 +27,22 @@ WORDS = {
 }
 VOCABULARIES = {name: frozenset(words.split()) for name, words in WORDS.items()}
 
-#: Languages by their script, in the order in which they are tried: Japanese texts hold Han characters too.
+#: Languages by their letters, and the share of all letters from which each applies, in the order in which they are
+#: tried: Japanese texts hold Han characters too, and a few letters of their own tell Persian and Ukrainian from others.
 SCRIPTS = {
-    "Japanese": regex.compile(r"[\p{Hiragana}\p{Katakana}]"),
-    "Korean": regex.compile(r"\p{Hangul}"),
-    "Chinese": regex.compile(r"\p{Han}"),
-    "Persian or Urdu": regex.compile("[پچژگیک]"),
-    "Arabic": regex.compile(r"\p{Arabic}"),
-    "Ukrainian": regex.compile("[іїєґ]"),
-    "Russian or another one in Cyrillic": regex.compile(r"\p{Cyrillic}"),
-    "Greek": regex.compile(r"\p{Greek}"),
-    "Hebrew": regex.compile(r"\p{Hebrew}"),
-    "Thai": regex.compile(r"\p{Thai}"),
-    "Hindi or another one in Devanagari": regex.compile(r"\p{Devanagari}"),
+    "Japanese": (regex.compile(r"[\p{Hiragana}\p{Katakana}]"), 0.1),
+    "Korean": (regex.compile(r"\p{Hangul}"), 0.1),
+    "Chinese": (regex.compile(r"\p{Han}"), 0.1),
+    "Persian or Urdu": (regex.compile("[پچژگیک]"), 0.03),
+    "Arabic": (regex.compile(r"\p{Arabic}"), 0.1),
+    "Ukrainian": (regex.compile("[іїєґ]"), 0.03),
+    "Russian or another one in Cyrillic": (regex.compile(r"\p{Cyrillic}"), 0.1),
+    "Greek": (regex.compile(r"\p{Greek}"), 0.1),
+    "Hebrew": (regex.compile(r"\p{Hebrew}"), 0.1),
+    "Thai": (regex.compile(r"\p{Thai}"), 0.1),
+    "Hindi or another one in Devanagari": (regex.compile(r"\p{Devanagari}"), 0.1),
 }
 LETTER, LATIN = regex.compile(r"\p{L}"), regex.compile(r"\p{Latin}")
-SCRIPT_SHARE = 0.1  # of the letters, from which a rule of SCRIPTS applies
 MOST_TEXTS = 2000
 FEW_WORDS = 200
 CLEAR = 1.3  # times as many function words as the next language
@@ -83,10 +83,10 @@ def language_of(texts: Sequence[str]) -> Language:
     if not letters:
         return Language(None, False, "the texts have no letters")
     if len(LATIN.findall(sample)) < letters / 2:
-        for name, script in SCRIPTS.items():
+        for name, (script, least) in SCRIPTS.items():
             share = len(script.findall(sample)) / letters
-            if share >= SCRIPT_SHARE:
-                return Language(name, " or " not in name, f"by its script: {share:.0%} of the letters")
+            if share >= least:
+                return Language(name, " or " not in name, f"{share:.0%} of the letters are of its script")
         return Language(None, False, "a script that is not in the table")
     words = regex.findall(r"[\p{L}\p{M}]+", sample)
     counts = Counter({name: sum(word in known for word in words) for name, known in VOCABULARIES.items()})

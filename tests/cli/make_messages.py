@@ -1,4 +1,4 @@
-"""Writes an invented Spanish file of 1,500 support messages. Run: python tests/data/messages/make.py FOLDER.
+"""Writes an invented Spanish file of 1,500 support messages. Run: python tests/cli/make_messages.py FOLDER.
 
 Semicolons, a byte-order mark, quotes, line breaks in cells, `x` for a label and blanks: as a spreadsheet saves it.
 """

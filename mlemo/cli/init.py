@@ -92,7 +92,7 @@ def main(words: Sequence[str]) -> Path:
             encoder = None
         command = f"{program()} fit --config {shlex.quote(str(output))}"
         head = f"# {len(texts):,} rows of {options.file}. In the folder in which this file was written:\n#   {command}"
-        starter = make_starter(found.settings, texts, encoder, head)
+        starter = make_starter(found.settings, found.corpus, encoder, head)
         output.write_text(starter.content, encoding="utf-8")
     except (OSError, ValueError) as error:
         own.error(str(error))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,11 +10,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from huggingface_hub import try_to_load_from_cache
 from transformers import AutoConfig
 
+from mlemo.data.corpus import Corpus
+from mlemo.models import Linear
 from mlemo.nn.encoder import Pretrained
 from mlemo.nn.encoder_properties import max_length
+from mlemo.nn.encoder_reference import WEIGHTS
 from mlemo.nn.frozen_encoder import FrozenEncoder
+from mlemo.nn.tfidf import Tfidf
 
 __all__ = ["Encoder", "Starter", "default_encoder", "find_encoder", "make_starter"]
 
@@ -26,9 +30,8 @@ LARGE = 200e6  #: parameters from which an encoder gets adapters, or on a CPU st
 SMALL = 50e6  #: parameters below which a larger learning rate is usual
 LONGEST = 512  #: tokens, as models of texts have it by default
 TRAINING_COST = 3  # times that of a forward pass: forward and backward
-TRIED = 64  # texts that a rate is measured with
-
-log = logging.getLogger(__name__)
+TRIED, LINEAR_TRIED = 64, 300  # texts that a rate is measured with
+TRAIN = 0.8  # of the rows
 
 
 @dataclass(frozen=True)
@@ -85,35 +88,32 @@ def find_encoder(name: str) -> Encoder:
     return Encoder(name, 12 * layers * width**2 + config.vocab_size * width, _has_weights(name))
 
 
-def make_starter(settings: Mapping[str, Any], texts: Sequence[str], encoder: Encoder | None, head: str) -> Starter:
+def make_starter(settings: Mapping[str, Any], corpus: Corpus, encoder: Encoder | None, head: str) -> Starter:
     """Choose a model, measure how fast it is, and write the experiment.
 
     Args:
         settings: Settings of `TextFiles`, of which the file with the texts is one.
-        texts: All texts of the file.
+        corpus: All rows of the file.
         encoder: The encoder that can be had, if any.
         head: First lines of the file, as comments.
     """
-    gpu = torch.cuda.is_available()
-    rows = round(0.8 * len(texts))
+    gpu, texts = torch.cuda.is_available(), corpus.texts or ()
     kind, reason = _choice(len(texts), encoder, gpu)
     epochs = {"Linear": 4, "FrozenHead": 100}.get(kind, 8 if len(texts) < 10 * FEW_ROWS else 4)
-    length, rate = "", None
-    if encoder is not None and encoder.here:
-        length, rate = _length(encoder.name, texts), _rate(encoder.name, texts)
+    length, minutes = "", "not measured, as the encoder is not on this machine yet"
+    if kind == "Linear":
+        minutes = _minutes_of_linear(corpus, epochs)
+    elif encoder is not None and encoder.here:
+        length, minutes = _length(encoder.name, texts), _minutes(kind, len(texts), epochs, _rate(encoder.name, texts))
     # a frozen encoder leaves little to compute per row, and a GPU computes many rows at a time
     data = {**settings, "batch_size": 32 if gpu or kind == "FrozenHead" else 16}
     content = "\n".join([head, *_data_lines(data), *_model_lines(kind, encoder, epochs)])
-    return Starter(kind, reason, length, _minutes(kind, rows, len(texts), epochs, rate), content)
+    return Starter(kind, reason, length, minutes, content)
 
 
 def _has_weights(name: str) -> bool:
-    from mlemo.nn.encoder_reference import WEIGHTS  # noqa: PLC0415
-
     if Path(name).is_dir():
         return any((Path(name) / file).is_file() for file in WEIGHTS)
-    from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415
-
     return any(isinstance(try_to_load_from_cache(name, file), str) for file in WEIGHTS)
 
 
@@ -148,17 +148,29 @@ def _rate(name: str, texts: Sequence[str]) -> float:
     return len(sample) / (time.perf_counter() - start)
 
 
-def _minutes(kind: Kind, train_rows: int, rows: int, epochs: int, rate: float | None) -> str:
-    if kind == "Linear":
-        return "about a minute, by experience: 5 s per 1,000 rows, and the start of the program"
-    if rate is None:
-        return "not measured, as the encoder is not on this machine yet"
+def _minutes(kind: Kind, rows: int, epochs: int, rate: float) -> str:
+    train_rows = TRAIN * rows
     passes = rows if kind == "FrozenHead" else epochs * (TRAINING_COST * train_rows + (rows - train_rows) / 2)
-    minutes = passes / rate / 60 + 1
     measured = f"measured: {rate:,.0f} texts per second through the encoder"
     if kind == "FrozenHead":
-        return f"about {minutes:,.0f} min ({measured}, each text once)"
-    return f"at most about {minutes:,.0f} min ({measured}; {epochs} epochs, training costs {TRAINING_COST} times that)"
+        return f"about {1 + passes / rate / 60:,.0f} min ({measured}, each text once, and the head)"
+    costs = f"{epochs} epochs, training costs {TRAINING_COST} times that"
+    return f"at most about {1 + passes / rate / 60:,.0f} min ({measured}; {costs})"
+
+
+def _minutes_of_linear(corpus: Corpus, fits: int) -> str:
+    """The time of a model of some rows, in proportion to that of all."""
+    part = corpus.select(range(0, len(corpus), max(1, len(corpus) // LINEAR_TRIED))[:LINEAR_TRIED])
+    texts, features = part.texts or (), Tfidf(width=None, terms=None)
+    start = time.perf_counter()
+    features.fit(texts)
+    matrix = features(texts)
+    made = time.perf_counter()
+    model = Linear(part.label_space, regularization=1.0)
+    model.build(matrix.shape[1])
+    model.fit(matrix, part.labels, part.mask)
+    seconds = (made - start + fits * (time.perf_counter() - made)) * TRAIN * len(corpus) / len(part)
+    return f"about {1 + seconds / 60:,.0f} min (measured with {len(part):,} rows, in proportion)"
 
 
 # the file -----------------------------------------------------------------------------------------------------------

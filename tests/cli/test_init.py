@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from mlemo.cli import main
-from mlemo.data import TextFiles
+from mlemo.data import Corpus, TextFiles
+from mlemo.labels import LabelSpace
 
 MESSAGES = runpy.run_path(str(Path(__file__).with_name("make_messages.py")))
 LABELS = list(MESSAGES["LABELS"])
@@ -163,11 +165,12 @@ def test_the_model_fits_size_and_hardware(
     from mlemo.training.resolve import resolve
 
     encoder = None if parameters is None else starter.Encoder("some/encoder", int(parameters), here=False)
+    corpus = Corpus(LabelSpace(["a"]), torch.ones(rows, 1), [""] * rows, ["a text"] * rows)
     with monkeypatch.context() as patch:
         patch.setattr("torch.cuda.is_available", lambda: gpu)
-        made = starter.make_starter({"train": "a.csv", "labels": ["a"]}, ["a text"] * rows, encoder, "# head")
+        made = starter.make_starter({"train": "a.csv", "labels": ["a"]}, corpus, encoder, "# head")
     assert made.kind == kind
-    assert made.minutes.startswith("about a minute, by experience" if kind == "Linear" else "not measured")
+    assert made.minutes.startswith("about 1 min (measured with 300 rows" if kind == "Linear" else "not measured")
     (tmp_path / "a.yaml").write_text(made.content)
     config = resolve(["--config", str(tmp_path / "a.yaml")])  # every setting exists
     assert config["data"]["init_args"]["labels"] == ["a"]

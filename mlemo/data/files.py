@@ -124,6 +124,7 @@ class TextFiles(EmotionDataModule):
         self.empty = "no" if empty is False else empty
         self._given = None if labels is None else LabelSpace(tuple(labels))
         self._cells = LabelCells(label_column, separator, self.empty, Indicators(true_values, false_values))
+        self._train = train
         self.files: dict[Split, str | Path | None] = {"train": train, "val": val, "test": test}
         self.fractions = {"val": val_fraction, "test": test_fraction}
         self.text_separator, self.id_column, self.group_column = text_separator, id_column, group_column
@@ -138,7 +139,7 @@ class TextFiles(EmotionDataModule):
     @cached_property
     def _found(self) -> LabelSpace:
         others = {*self.text_columns, self.id_column, self.group_column} - {None}
-        path = self._path(self.files["train"])
+        path = self._path(self._train)
         return LabelSpace(tuple(self._cells.find(self._tables(path, Counter()), others)))  # type: ignore[arg-type]  # without None
 
     def found_settings(self) -> dict[str, Any]:
@@ -159,7 +160,7 @@ class TextFiles(EmotionDataModule):
 
     @cached_property
     def _train_file(self) -> Corpus:
-        return self._read(self.files["train"])  # type: ignore[arg-type]  # the training file is never None
+        return self._read(self._train)
 
     @cached_property
     def _cut(self) -> dict[Split, Tensor] | None:
@@ -174,23 +175,23 @@ class TextFiles(EmotionDataModule):
         try:
             parts = stratified_split(corpus.labels, [1 - sum(off), *off], self.seed, groups=together)
         except ValueError as error:
-            raise ValueError(f"{self.files['train']}: {error}") from None
+            raise ValueError(f"{self._train}: {error}") from None
         return dict(zip(["train", *cut], map(torch.tensor, parts)))  # type: ignore[arg-type]  # mypy widens the list
 
     def _groups(self, column: str) -> list[Any]:
         """The group of each row of the training file; that of an empty cell is its own."""
-        tables = self._tables(self._path(self.files["train"]), Counter())
+        tables = self._tables(self._path(self._train), Counter())
         cells = [cell for table in tables for cell in table.column(column)]
-        return [cell if cell not in ("", None) else (row,) for row, cell in enumerate(cells)]
+        return [(row,) if cell in ("", None) else str(cell) for row, cell in enumerate(cells)]
 
-    def _path(self, file: str | Path | None) -> Path:
-        return Path(file or "") if self.data_dir is None else self.data_dir / (file or "")
+    def _path(self, file: str | Path) -> Path:
+        return Path(file) if self.data_dir is None else self.data_dir / file
 
     def _tables(self, path: Path, skipped: Counter[str]) -> Iterator[Table]:
         """The rows of a file, some thousands at a time; what is skipped is counted."""
         return file_parts(path, self.delimiter, self.encoding, skipped)
 
-    def _read(self, file: str | Path | None) -> Corpus:
+    def _read(self, file: str | Path) -> Corpus:
         path = self._path(file)
         check_suffix(path)
         if self.map_from is None or not path.is_file() or most_rows(path) < self.map_from:

@@ -52,8 +52,9 @@ class LabelCells:
             advice = ADVICE.format(self.indicators.expected)
             return table.indicators(space.names, empty_is_unknown=True, read=self.indicators, advice=advice)
         sets = [self._names(table, row, cell) for row, cell in enumerate(table.column(self.column))]
+        known = frozenset(space.names)
         for row, names in enumerate(sets):
-            self._check_separator(table, row, names or (), space.names)
+            self._check_separator(table, row, names or (), known)
         mask = torch.tensor([names is not None for names in sets])[:, None].expand(-1, len(space)).clone()
         return table.multi_hot([names or [] for names in sets], space), mask
 

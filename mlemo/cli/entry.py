@@ -23,6 +23,9 @@ train and measure (each takes --config FILE and any setting on the command line;
   test        score a checkpoint on the test split; `--ckpt_path FILE` alone is enough
   predict     write the predictions of a checkpoint for the test split
 
+look into a corpus
+  describe    labels, lengths, repeated texts and label conflicts of a corpus, as a page; needs no model
+
 use
   classify    label sentences, or the lines of a file, with a trained checkpoint
   explain     explain predictions, and show correct and wrong decisions of a run, as a folder of pages
@@ -37,6 +40,7 @@ use
 
   mlemo fit --config configs/experiment/synthetic.yaml
   mlemo fit --data SemEval2018 --data.data_dir DIR --model BertWDL --model.encoder bert-base-uncased
+  mlemo describe --data TextFiles --data.labels "[joy, anger]" --data.train mine.csv
   mlemo resume runs/version_0
   mlemo test --ckpt_path runs/version_0/checkpoints/best.ckpt
   mlemo classify --ckpt runs/version_0/checkpoints/best.ckpt "I did not see that coming, how lovely!"
@@ -81,6 +85,7 @@ READERS = ("classify", "explain", "compare")  #: commands without classes of the
 #: Commands with a module of their own in this package, which has the functions `parser` and `main`.
 TOOLS = (
     "resume",
+    "describe",
     "classify",
     "explain",
     "compare",

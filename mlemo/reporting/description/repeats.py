@@ -64,28 +64,27 @@ def repeats(splits: Mapping[str, Corpus], similarity: float | None, examples: in
             alone.
         examples: Largest number of examples of conflicts.
     """
-    whole = Corpus.concatenate(list(splits.values()))
-    texts = whole.texts
-    assert texts is not None
+    texts = [text for corpus in splits.values() for text in corpus.texts or []]
     sizes = [len(corpus) for corpus in splits.values()]
     groups = equal_groups(texts)
     own = dict(zip(splits, groups.split(sizes)))
     near = None if similarity is None else dict(zip(splits, near_groups(texts, similarity).split(sizes)))
-    repeated = (groups.bincount()[groups] > 1).nonzero().flatten()
-    subset = whole.select(repeated)
+    repeated = groups.bincount()[groups] > 1
+    # labels of the repeated rows alone, since those of all rows may fill the memory
+    rows_of = [part.nonzero().flatten() for part in repeated.split(sizes)]
+    subset = Corpus.concatenate([corpus.select(rows) for corpus, rows in zip(splits.values(), rows_of)])
+    split_of = [split for split, rows in zip(splits, rows_of) for _ in range(len(rows))]
     _, places = groups[repeated].unique(return_inverse=True)
     conflicts = conflicting(places, subset.labels, subset.mask)
-    names = list(splits)
-    split_of = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))[repeated].tolist()
     found = []
     for group in conflicts.any(1).nonzero().flatten()[:examples].tolist():
         rows = (places == group).nonzero().flatten().tolist()
         found.append(
             Conflict(
-                texts[int(repeated[rows[0]])],
+                (subset.texts or [])[rows[0]],
                 len(rows),
-                tuple((names[split_of[row]], subset.ids[row], _labels(subset, row)) for row in rows[:MOST_SHOWN]),
-                tuple(whole.label_space.decode(conflicts[group].tolist())),
+                tuple((split_of[row], subset.ids[row], _labels(subset, row)) for row in rows[:MOST_SHOWN]),
+                tuple(subset.label_space.decode(conflicts[group].tolist())),
             )
         )
     counts = conflicts.sum(0).tolist()
@@ -94,7 +93,7 @@ def repeats(splits: Mapping[str, Corpus], similarity: float | None, examples: in
         across=_shared(own),
         near=None if near is None else _shared(near),
         conflicting_texts=int(conflicts.any(1).sum()),
-        conflicting_labels={name: count for name, count in zip(whole.label_space.names, counts) if count},
+        conflicting_labels={name: count for name, count in zip(subset.label_space.names, counts) if count},
         examples=tuple(found),
     )
 

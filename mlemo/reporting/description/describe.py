@@ -16,7 +16,7 @@ __all__ = ["MOST_COMPARED", "Description", "describe"]
 
 EXAMPLES = 20  # texts with different labels on the page
 
-#: Largest number of texts that are compared for similarity, which takes some minutes for as many.
+#: Largest number of texts that are compared for similarity; time and memory grow with their characters.
 MOST_COMPARED = 200_000
 
 

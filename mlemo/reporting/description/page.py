@@ -19,12 +19,12 @@ from mlemo.reporting.document import Block, Bullets, Document, Heading, Paragrap
 from mlemo.reporting.html import as_html
 from mlemo.reporting.units import number
 from mlemo.runs.atomic import write_atomically
+from mlemo.utils.messages import shortened
 
 __all__ = ["MOST_ROWS", "description_page", "repeat_lines", "split_table", "write_description"]
 
 FORMAT = 1  # of description.json
 MOST_ROWS = 400  #: labels in the table of the page; description.json has all
-LONGEST = 500  # characters of a text on the page
 PERCENTILES = (0, 5, 50, 95, 99, 100)
 
 
@@ -218,7 +218,7 @@ def _repeats(found: Description) -> Iterator[Block]:
     )
     rows = [
         (
-            f"{_shortened(conflict.text)} ({conflict.occurrences:,} rows)",
+            f"{shortened(conflict.text)} ({conflict.occurrences:,} rows)",
             ", ".join(conflict.labels),
             f"{split} {name}",
             ", ".join(labels) or "no label",
@@ -237,10 +237,6 @@ def _notes(found: Description) -> Iterator[Block]:
     yield Heading("Notes")
     settings = (f"{name}: {value}" for name, value in found.settings.items() if value is not None)
     yield Bullets((*found.notes, f"settings of the corpus: {', '.join(settings)}"))
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text):,} characters)"
 
 
 def _share(part: int, whole: int) -> str:

@@ -115,9 +115,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Create a table; cells have the direction of their text, floats four decimals."""
     cells = "".join(f'<th scope="col" dir="auto">{escape(name)}</th>' for name in head)
     lines = [f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows]
-    return "\n".join(
-        ['<div class="scroll"><table>', f"<thead><tr>{cells}</tr></thead>", "<tbody>", *lines, "</tbody></table></div>"]
-    )
+    # with keyboard focus, so that its scroll bar can be reached
+    scroll = f'<div class="scroll" role="region" tabindex="0" aria-label="table of {escape(", ".join(head))}"><table>'
+    return "\n".join([scroll, f"<thead><tr>{cells}</tr></thead>", "<tbody>", *lines, "</tbody></table></div>"])
 
 
 def filtered_table(head: Sequence[str], rows: Iterable[Sequence[object]], choices: Sequence[str]) -> str:

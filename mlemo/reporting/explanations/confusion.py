@@ -40,7 +40,7 @@ class Confusion:
     @property
     def shares(self) -> Tensor:
         """``counts`` divided by ``missed``, ``(K, K + 1)``; NaN for a label that is never missed."""
-        return self.counts / self.missed[:, None]
+        return self.counts.double() / self.missed[:, None]
 
     def table(self) -> pd.DataFrame:
         """Tabulate the pairs that occur, frequent ones first: ``gold``, ``predicted``, ``texts``, and ``share``."""

@@ -13,7 +13,24 @@ from mlemo.data.duplicates import (
     repeated_rows,
 )
 
-WORDS = ["parcel", "never", "came", "broken", "screen", "refund", "thanks", "helpful", "slow", "agent", "call", "again", "month", "waiting", "order", "late"]
+WORDS = [
+    "parcel",
+    "never",
+    "came",
+    "broken",
+    "screen",
+    "refund",
+    "thanks",
+    "helpful",
+    "slow",
+    "agent",
+    "call",
+    "again",
+    "month",
+    "waiting",
+    "order",
+    "late",
+]
 
 
 def test_each_rule_is_wider_than_the_one_before():

@@ -73,6 +73,9 @@ class Loss(Recorded, nn.Module, ABC):
     def observe(self, targets: Tensor, mask: Tensor) -> None:
         """Look at the labels of the training split, ``(N, C)`` and their mask, before training starts."""
 
+    def start_epoch(self) -> None:
+        """Begin a training epoch; not called again where training resumes within an epoch."""
+
     def weight_parameters(self) -> list[nn.Parameter]:
         """Learnable weights between the components of the loss, which a model may give an optimizer of their own."""
         return []

@@ -166,7 +166,7 @@ class MultiLabelModel(Recorded, LightningModule):
         seed_step(step_seed(self.current_epoch, batch_idx, self.global_rank))
         if batch_idx == 0:  # Lightning skips on_train_epoch_start when resuming after the last batch of an epoch
             for part in self.loss.modules():
-                if isinstance(part, WeightController):
+                if isinstance(part, Loss | WeightController):
                     part.start_epoch()
 
     def training_step(self, batch: Batch, batch_idx: int) -> StepOutput:

@@ -13,6 +13,7 @@ from mlemo.cli import main
 
 LOSSES = {
     "AsymmetricPolynomialLoss": [],
+    "BinaryCrossEntropy": ["--model.loss.smoothing=0.1"],
     "DistributionBalancedLoss": [],
     "HillLoss": [],
     "LogitAdjustedLoss": ["--model.loss.tau=0.5"],

@@ -21,7 +21,7 @@ REQUIRED = {"CompositeLoss": "{terms: {bce: {class_path: mlemo.losses.BinaryCros
 CONFIGURATIONS = {
     "AdaptiveFocalLoss": "{gamma_min: 0.5, gamma_max: 2, momentum: 0.9, negative_term: true}",
     "AsymmetricPolynomialLoss": "{coefficients: [0, 1.5, 2], gamma_positive: 1.0, gamma_negative: 2, clip: 0.1}",
-    "BinaryCrossEntropy": "{class_weights: [1.0, 2.0, 3.0, 4.0, 5.0]}",
+    "BinaryCrossEntropy": "{class_weights: [1.0, 2.0, 3.0, 4.0, 5.0], smoothing: 0.1}",
     "DistributionBalancedLoss": "{alpha: 0.2, beta: 5, mu: 0.3, negative_scale: 5, bias_scale: 0.1}",
     "HillLoss": "{weight: 2, margin: 0.5, gamma: 1}",
     "LogitAdjustedLoss": "{tau: 0.5}",

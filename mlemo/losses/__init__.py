@@ -19,6 +19,7 @@ from mlemo.losses.missing_positives import HillLoss, SPLCLoss
 from mlemo.losses.pairwise_auc import PairwiseAUCLoss
 from mlemo.losses.pairwise_exponential import PairwiseExponentialLoss
 from mlemo.losses.pairwise_ranking import PairwiseRankingLoss
+from mlemo.losses.r_drop import RDropLoss
 from mlemo.losses.sigmoid_f1 import SigmoidF1Loss, UnboundedF1Loss
 from mlemo.losses.smooth_confusion import SmoothConfusionLoss
 from mlemo.losses.soft_metrics import SoftJaccardLoss, SoftMacroF1Loss, SoftMicroF1Loss
@@ -49,6 +50,7 @@ __all__ = [
     "PairwiseAUCLoss",
     "PairwiseExponentialLoss",
     "PairwiseRankingLoss",
+    "RDropLoss",
     "SPLCLoss",
     "SigmoidF1Loss",
     "SmoothConfusionLoss",

@@ -36,9 +36,11 @@ class Loss(Recorded, nn.Module, ABC):
     Attributes:
         batchwise: Whether the loss of a batch is something else than the mean over its samples, so that cutting the
             batch into parts (gradient accumulation, several processes) changes the objective; see `BatchLoss`.
+        copies: How often each sample is to be in a training batch, each time with its own dropout; see `RDropLoss`.
     """
 
     batchwise: ClassVar[bool] = False
+    copies: ClassVar[int] = 1
 
     @abstractmethod
     def forward(self, logits: Tensor, targets: Tensor, mask: Tensor | None = None, **context: Any) -> Tensor:

@@ -18,6 +18,7 @@ LOSSES = {
     "HillLoss": [],
     "LogitAdjustedLoss": ["--model.loss.tau=0.5"],
     "PairwiseAUCLoss": ["--model.loss.margin=2"],
+    "RDropLoss": ["--model.loss.loss=FocalLoss", "--model.loss.loss.gamma=1"],
     "SPLCLoss": ["--model.loss.warmup_epochs=0"],
     "TwoWayLoss": [],
     "ZLPRLoss": [],

@@ -26,6 +26,7 @@ CONFIGURATIONS = {
     "HillLoss": "{weight: 2, margin: 0.5, gamma: 1}",
     "LogitAdjustedLoss": "{tau: 0.5}",
     "PairwiseAUCLoss": "{margin: 2, gather: true}",
+    "RDropLoss": "{alpha: 5, loss: {class_path: mlemo.losses.FocalLoss, init_args: {gamma: 1.0}}}",
     "SPLCLoss": "{threshold: 0.7, margin: 0, gamma: 1, warmup_epochs: 2}",
     "TwoWayLoss": "{positive_temperature: 1, negative_temperature: 2, gather: true}",
     "CompositeLoss": (

@@ -21,7 +21,7 @@ LOSSES = {
     "RDropLoss": ["--model.loss.loss=FocalLoss", "--model.loss.loss.gamma=1"],
     "SPLCLoss": ["--model.loss.warmup_epochs=0"],
     "TwoWayLoss": [],
-    "ZLPRLoss": [],
+    "ZLPRLoss": ["--trainer.callbacks+=Mixup"],
 }
 
 

@@ -24,6 +24,7 @@ RUNS: dict[str, tuple[int, str]] = {
     "gthl-interpret": (7, "1b5a12e694bd1ed9"),
     "gthl-main": (47, "4b80d269405413e5"),
     "gthl-weights": (214, "97f6de19862c119e"),
+    "losses-2026": (255, "7abdafaf5c1f8071"),
     "selection": (64, "9b671553e7fbd1d2"),
     "sigmoidf1": (105, "c3af241b7d4e65dc"),
     "sigmoidf1-parameters": (394, "d125ef724c8751dd"),

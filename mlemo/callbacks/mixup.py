@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
 from mlemo.models.feature_model import FeatureModel
+from mlemo.models.fitted_model import FittedModel
 from mlemo.models.text_model import TextModel
 from mlemo.utils.seeding import step_generator, step_seed
 from mlemo.utils.serialization import Recorded
@@ -50,10 +51,10 @@ class Mixup(Recorded, Callback):
         """Have the embeddings of a text model mixed; refuse models of which nothing can be mixed."""
         if isinstance(pl_module, TextModel) and pl_module.prompt is None:
             self._hook = pl_module.encoder.get_input_embeddings().register_forward_hook(self._mix_embeddings)
-        elif not isinstance(pl_module, FeatureModel):
+        elif isinstance(pl_module, FittedModel) or not isinstance(pl_module, FeatureModel):
             raise ValueError(
-                f"Mixup mixes features, or embeddings of texts without a prompt, and {type(pl_module).__name__} has "
-                "neither"
+                "Mixup mixes the features or the embeddings of a training batch, and "
+                f"{type(pl_module).__name__} has a prompt or no training by batches"
             )
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:

@@ -9,7 +9,7 @@ from lightning.pytorch import Callback
 
 from mlemo.callbacks import Mixup
 from mlemo.losses import RDropLoss
-from mlemo.models import FrozenHead, KimCNN
+from mlemo.models import FrozenHead, KimCNN, Linear
 from mlemo.nn.tfidf import Tfidf
 from mlemo.nn.words import WordVectors
 
@@ -125,5 +125,6 @@ def test_models_train_with_it(loss: Any, classifier: Maker, data: Maker, trainer
 def test_wrong_settings_and_models_are_refused(bert_wdl: Maker) -> None:
     with pytest.raises(ValueError, match=r"Mixup\.alpha must be positive, found 0"):
         Mixup(0)
-    with pytest.raises(ValueError, match="texts without a prompt, and BertWDL has neither"):
-        Mixup().on_fit_start(at(), bert_wdl())
+    for model in (bert_wdl(), Linear(["joy"])):
+        with pytest.raises(ValueError, match=f"{type(model).__name__} has a prompt or no training by batches"):
+            Mixup().on_fit_start(at(), model)

@@ -148,6 +148,22 @@ def test_explain(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert {"texts.html", "neighbors.csv", "errors.csv"} <= {file.name for file in page.parent.iterdir()}
 
 
+def test_describe(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = run.parent / "rows.jsonl"
+    texts = pd.read_json(rows, lines=True)
+    twice = pd.concat([texts, texts.assign(**{LABELS[0]: 1 - texts[LABELS[0]]})])  # every text has two label sets
+    twice.to_json("twice.jsonl", orient="records", lines=True)
+    page = main(["describe", "--data=TextFiles", "--data.train=twice.jsonl", f"--data.labels={json.dumps(LABELS)}"])
+    clean(capsys.readouterr())
+    assert isinstance(page, Path)
+    found = json.loads(page.with_name("description.json").read_text())
+    assert found["repeats"]["conflicting_labels"] == {LABELS[0]: texts["text"].nunique()}
+    content = page.read_text(encoding="utf-8")
+    assert "$fe_ar$ | &lt;b&gt;" in content
+    assert "(300,000 characters)" in content
+    assert len(content) < 10**6  # of the text of 10 MB only the beginning is on it
+
+
 def test_test_and_compare(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     checkpoint = str(run / "checkpoints" / "best.ckpt")
     main(["test", "--ckpt_path", checkpoint, f"--trainer.logger.save_dir={tmp_path}"])
@@ -166,4 +182,5 @@ def test_the_help_lists_no_command_that_this_module_leaves_out() -> None:
     commands = re.findall(r"^  (\w+)  ", HELP, re.MULTILINE)
     # no texts of users are read; names are escaped, see their tests
     others = {"reproduce", "report", "leaderboard", "sweep", "rules", "selection", "list"}
-    assert set(commands) - others <= {"fit", "validate", "test", "predict", "classify", "explain", "compare", "resume"}
+    here = {"fit", "validate", "test", "predict", "describe", "classify", "explain", "compare", "resume"}
+    assert set(commands) - others <= here

@@ -44,6 +44,7 @@ def decisions(result: Classified, thresholds: Tensor | None) -> pd.DataFrame:
         the probability minus the threshold; ordered by the decision and the margin, or else the probability.
 
     Example:
+        >>> import torch
         >>> result = Classified("a text", ["fear"], {"joy": 0.5, "fear": 0.25, "anger": 0.125})
         >>> decisions(result, torch.tensor([0.75, 0.125, 0.25]))["label"].tolist()
         ['fear', 'anger', 'joy']

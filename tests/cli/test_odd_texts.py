@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from mlemo.cli import main
 from mlemo.cli.entry import HELP
@@ -148,6 +149,16 @@ def test_explain(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert {"texts.html", "neighbors.csv", "errors.csv"} <= {file.name for file in page.parent.iterdir()}
 
 
+def test_init(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = run.parent / "rows.jsonl"
+    file = main(["init", str(rows), "--output=odd.yaml"])
+    clean(capsys.readouterr())
+    assert isinstance(file, Path)
+    settings = yaml.safe_load(file.read_text(encoding="utf-8"))["data"]["init_args"]
+    assert settings["labels"] == LABELS
+    assert settings["text_column"] == "text"
+
+
 def test_describe(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = run.parent / "rows.jsonl"
     texts = pd.read_json(rows, lines=True)
@@ -182,5 +193,5 @@ def test_the_help_lists_no_command_that_this_module_leaves_out() -> None:
     commands = re.findall(r"^  (\w+)  ", HELP, re.MULTILINE)
     # no texts of users are read; names are escaped, see their tests
     others = {"reproduce", "report", "leaderboard", "sweep", "rules", "selection", "list"}
-    here = {"fit", "validate", "test", "predict", "describe", "classify", "explain", "compare", "resume"}
+    here = {"fit", "validate", "test", "predict", "init", "describe", "classify", "explain", "compare", "resume"}
     assert set(commands) - others <= here

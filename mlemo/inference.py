@@ -16,7 +16,7 @@ from mlemo.data.corpus import Corpus
 from mlemo.models import FeatureModel, MultiLabelModel, TextModel
 from mlemo.runs.exported import is_exported, read_exported
 from mlemo.runs.loading import find_checkpoint, load_model, read_checkpoint
-from mlemo.runs.onnx_model import ONNX, OnnxModel
+from mlemo.runs.onnx_model import INT8, ONNX, OnnxModel
 from mlemo.thresholds import FixedThreshold, ThresholdRule, rule_of_inference, rules_from_checkpoint
 
 __all__ = ["Classified", "Classifier", "classifier_of", "load"]
@@ -98,7 +98,7 @@ def load(
     path: str | Path,
     device: str | torch.device = "cpu",
     trust: Iterable[str] = (),
-    runtime: Literal["torch", "onnx"] = "torch",
+    runtime: Literal["torch", "onnx", "int8"] = "torch",
 ) -> Classifier:
     """Load a classifier from a checkpoint file, a run's folder (its best checkpoint), or a folder of `mlemo export`.
 
@@ -109,7 +109,8 @@ def load(
         path: ``….ckpt``, the folder of a run, or an exported one.
         device: Where the model computes.
         trust: Modules to import, whose classes the checkpoint may name.
-        runtime: ``torch``, or for an exported folder with ``model.onnx`` also ``onnx``: onnxruntime on the CPU.
+        runtime: ``torch``, or for an exported folder with ``model.onnx`` also ``onnx``: onnxruntime on the CPU;
+            ``int8`` with ``model.int8.onnx``.
 
     Returns:
         A ``Classifier``; ``load(path)("some text")`` returns labels, probabilities and decisions.
@@ -122,10 +123,10 @@ def load(
     """
     if is_exported(path):
         result = classifier_of(read_exported(path), Path(path), device, trust)
-        if runtime == "onnx":
-            result.model = OnnxModel(Path(path) / ONNX, result.model)
+        if runtime != "torch":
+            result.model = OnnxModel(Path(path) / (INT8 if runtime == "int8" else ONNX), result.model)
         return result
-    if runtime == "onnx":
+    if runtime != "torch":
         raise ValueError(f"{path} is no folder of `mlemo export --onnx`, which onnxruntime needs")
     file = find_checkpoint(path)
     return classifier_of(read_checkpoint(file), file, device, trust)

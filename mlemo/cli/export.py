@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from re import ASCII, fullmatch
 
 from mlemo.cli.arguments import CommandParser, add_trust
 
@@ -55,6 +56,8 @@ def main(words: Sequence[str]) -> Path:
 
     own = parser()
     options = own.parse_args(list(words))
+    if options.license is not None and not fullmatch(r"[\w.+-]+", options.license, ASCII):
+        own.error(f"--license must be an SPDX identifier such as cc-by-4.0, found {options.license!r}")
     if not 0 <= options.agreement <= 1:
         own.error(f"--agreement must lie between 0 and 1, found {options.agreement:g}")
     try:

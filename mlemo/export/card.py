@@ -8,11 +8,15 @@ from pathlib import Path
 import pandas as pd
 
 from mlemo.export.folder import is_sequence_classifier
-from mlemo.models import MultiLabelModel, TextModel
+from mlemo.models import FeatureModel, MultiLabelModel, TextModel
+from mlemo.nn.encoder_reference import public_name
+from mlemo.nn.frozen_encoder import FrozenEncoder
+from mlemo.nn.lora import Lora
 from mlemo.runs.exported import CARD
 from mlemo.runs.files import PER_CLASS, RESULTS
 from mlemo.runs.manifest import Manifest, is_tested, read_manifest
 from mlemo.thresholds import ThresholdRule
+from mlemo.utils.messages import visible
 from mlemo.utils.tables import markdown_escape, markdown_table
 
 __all__ = ["model_card", "write_card"]
@@ -69,7 +73,7 @@ Cite the paper of the method, the data, and mlemo:
 
 def write_card(folder: Path, model: MultiLabelModel, rule: ThresholdRule, run: Path, license_id: str | None) -> None:
     """Write `model_card` into an exported folder."""
-    (folder / CARD).write_text(model_card(model, rule, run, license_id), encoding="utf-8")
+    (folder / CARD).write_text(visible(model_card(model, rule, run, license_id)), encoding="utf-8")
 
 
 def model_card(model: MultiLabelModel, rule: ThresholdRule, run: Path, license_id: str | None = None) -> str:
@@ -119,6 +123,11 @@ def _of_model(model: MultiLabelModel, rule: ThresholdRule) -> str:
         rows["encoder"] = str(getattr(model.encoder.config, "model_type", type(model.encoder).__name__))
         rows["longest input"] = f"{model.data_input.max_length} tokens"
         rows["cleaning of texts"] = "none" if model.cleaning is None else type(model.cleaning).__name__
+        if isinstance(model.source, Lora):
+            rows["needs the encoder"] = public_name(model.source.base.name)
+    elif isinstance(model, FeatureModel) and model.features is not None:
+        name = model.features.encoder if isinstance(model.features, FrozenEncoder) else type(model.features).__name__
+        rows["features"] = public_name(name)
     rows["parameters"] = f"{sum(weight.numel() for weight in model.parameters()):,}"
     return "\n".join(f"- {name}: {markdown_escape(value)}" for name, value in rows.items())
 

@@ -30,7 +30,11 @@ def write_int8(folder: Path, classifier: Classifier, texts: Sequence[str], agree
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic  # noqa: PLC0415  # an extra
 
-    quantize_dynamic(folder / ONNX, folder / INT8, weight_type=QuantType.QInt8)
+    logging.disable(logging.WARNING)  # it advises to fold constants, which the exporter did
+    try:
+        quantize_dynamic(folder / ONNX, folder / INT8, weight_type=QuantType.QInt8)
+    finally:
+        logging.disable(logging.NOTSET)
     quantized = Classifier(OnnxModel(folder / INT8, classifier.model), classifier.rule)
     expected = classifier.rule.predict(classifier.probabilities(texts))
     equal = (quantized.rule.predict(quantized.probabilities(texts)) == expected).float().mean().item()

@@ -35,7 +35,7 @@ class OnnxModel(MultiLabelModel):
         if not path.is_file():
             raise FileNotFoundError(f"{path} is not there; `mlemo export --onnx` writes it")
         super().__init__(model.label_space)
-        self._data_input = model.data_input
+        self._data_input, self._inference = model.data_input, model.prediction_inference
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
@@ -46,6 +46,11 @@ class OnnxModel(MultiLabelModel):
     def data_input(self) -> DataInput:
         """The input that the graph needs from the data."""
         return self._data_input
+
+    @property
+    def inferences(self) -> tuple[str, ...]:
+        """The inference mode that the graph was made with."""
+        return (self._inference,)
 
     def forward(self, batch: Batch) -> Tensor:
         """Compute logits ``(B, C)``."""

@@ -48,6 +48,13 @@ def test_scores_labels_data_license_and_citation_are_those_of_the_run(run: Path,
     assert results["rule"] in card
 
 
+def test_a_license_is_an_identifier(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["export", str(run), "--output", str(tmp_path / "out"), "--license", "mit\ntags: []"])
+    assert r"must be an SPDX identifier such as cc-by-4.0, found 'mit\ntags: []'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_checkpoint_alone_has_no_scores(run: Path, tmp_path: Path) -> None:
     checkpoint = run / "checkpoints" / "best.ckpt"
     card = (main(["export", str(checkpoint), "--output", str(tmp_path / "out")]) / "README.md").read_text()

@@ -146,6 +146,8 @@ def test_adapters_are_merged_or_exported_alone(trained: Callable[[str], Path], p
     stored = load_file(alone / "model.safetensors")
     assert set(stored) == {name for name in before.model.state_dict() if "lora_" in name or name.startswith("head.")}
     assert not any("lora" in name for name in load_file(merged / "model.safetensors"))
+    assert f"needs the encoder: {pretrained.name}" in (alone / "README.md").read_text()
+    assert "needs the encoder" not in (merged / "README.md").read_text()
     for folder, source in ((merged, Pretrained), (alone, Lora)):
         after = mlemo.load(folder)
         assert isinstance(after.model.source, source)

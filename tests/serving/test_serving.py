@@ -29,7 +29,15 @@ from mlemo.serving.app import application  # noqa: E402  # needs the extra
 from mlemo.serving.batching import Batcher, Overloaded  # noqa: E402
 from mlemo.serving.limits import Limits  # noqa: E402
 
-TEXTS = ["we had such a good day", "anger", "", "fear of the sea " * 20, "غضب 怒"]
+TEXTS = [
+    "we had such a good day",
+    "anger",
+    "",
+    "fear of the sea " * 20,
+    "غضب 怒",
+    "half of a pair \ud83d",
+    "NUL \0 \x1b[31m",
+]
 
 
 @contextmanager
@@ -84,7 +92,7 @@ class Slow:
 
 
 def test_64_clients_at_once_get_their_own_answers(tiny: Classifier) -> None:
-    asked = [[f"{TEXTS[client % 4]} {client}", *TEXTS[: client % 5]] for client in range(64)]
+    asked = [[f"{TEXTS[client % 4]} {client}", *TEXTS[: client % 8]] for client in range(64)]
     expected = [tiny(texts) for texts in asked]
     with serving(tiny) as address, ThreadPoolExecutor(64) as clients:
         answers = list(clients.map(lambda texts: ask(address, {"texts": texts}), asked))

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, overload
+from typing import Any, Literal, Self, overload
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,9 @@ from mlemo.data.corpus import Corpus
 from mlemo.models import FeatureModel, MultiLabelModel, TextModel
 from mlemo.nn.frozen_encoder import FrozenEncoder
 from mlemo.nn.packed_linear import pack_linear
+from mlemo.runs.exported import is_exported, read_exported
 from mlemo.runs.loading import find_checkpoint, load_model, read_checkpoint
+from mlemo.runs.onnx_model import INT8, ONNX, OnnxModel
 from mlemo.thresholds import FixedThreshold, ThresholdRule, rule_of_inference, rules_from_checkpoint
 from mlemo.utils.hardware import has_bf16
 
@@ -135,25 +137,40 @@ class Classifier:
         return results[0] if isinstance(texts, str) else results
 
 
-def load(path: str | Path, device: str | torch.device = "cpu", trust: Iterable[str] = ()) -> Classifier:
-    """Load a classifier from a checkpoint file, or from a run's folder (its best checkpoint).
+def load(
+    path: str | Path,
+    device: str | torch.device = "cpu",
+    trust: Iterable[str] = (),
+    runtime: Literal["torch", "onnx", "int8"] = "torch",
+) -> Classifier:
+    """Load a classifier from a checkpoint file, a run's folder (its best checkpoint), or a folder of `mlemo export`.
 
-    A checkpoint is loaded as data: code in it is not run, and classes of the user are found only in imported or trusted
+    It is loaded as data: code in it is not run, and classes of the user are found only in imported or trusted
     modules.
 
     Args:
-        path: ``….ckpt``, or the folder of a run.
+        path: ``….ckpt``, the folder of a run, or an exported one.
         device: Where the model computes.
         trust: Modules to import, whose classes the checkpoint may name.
+        runtime: ``torch``, or for an exported folder with ``model.onnx`` also ``onnx``: onnxruntime on the CPU;
+            ``int8`` with ``model.int8.onnx``.
 
     Returns:
         A ``Classifier``; ``load(path)("some text")`` returns labels, probabilities and decisions.
 
     Raises:
         FileNotFoundError: The file or folder, or the frozen encoder named by the checkpoint, does not exist.
-        ValueError: The checkpoint is damaged, not of a text model of mlemo, or of a missing or untrusted class, or its
-            frozen encoder differs from that of training.
+        ValueError: The checkpoint or folder is damaged, not of a text model of mlemo, or of a missing or untrusted
+            class, or its frozen encoder differs from that of training.
+        ImportError: onnxruntime is not installed.
     """
+    if is_exported(path):
+        result = classifier_of(read_exported(path), Path(path), device, trust)
+        if runtime != "torch":
+            result.model = OnnxModel(Path(path) / (INT8 if runtime == "int8" else ONNX), result.model)
+        return result
+    if runtime != "torch":
+        raise ValueError(f"{path} is no folder of `mlemo export --onnx`, which onnxruntime needs")
     file = find_checkpoint(path)
     return classifier_of(read_checkpoint(file), file, device, trust)
 

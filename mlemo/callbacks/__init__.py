@@ -20,6 +20,7 @@ from mlemo.callbacks.prompt_orders import PromptOrders
 from mlemo.callbacks.results import Results
 from mlemo.callbacks.threshold_tuning import ThresholdTuning
 from mlemo.callbacks.trajectory import Trajectory
+from mlemo.callbacks.warm_start import WarmStart
 
 __all__ = [
     "BatchSelection",
@@ -43,4 +44,5 @@ __all__ = [
     "RunCheckpoint",
     "ThresholdTuning",
     "Trajectory",
+    "WarmStart",
 ]

@@ -29,6 +29,8 @@ begin
 
 use
   classify    label sentences, or the rows of a file, with a trained checkpoint
+  export      write a trained model as a folder that others use, with a model card
+  serve       answer requests for labels over HTTP, with a page to try it
   explain     explain predictions, and show correct and wrong decisions of a run, as a folder of pages
   compare     metrics of runs side by side, with intervals and tests against a baseline
   reproduce   run a study: a published table or figure, at a chosen scale
@@ -83,13 +85,15 @@ more
 
 HELP_WORDS = ("-h", "--help")
 TRAINING = ("fit", "validate", "test", "predict")
-READERS = ("classify", "explain", "compare")  #: commands without classes of the user, unless trusted
+READERS = ("classify", "export", "serve", "explain", "compare")  #: commands without classes of the user, unless trusted
 #: Commands with a module of their own in this package, which has the functions `parser` and `main`.
 TOOLS = (
     "init",
     "resume",
     "describe",
     "classify",
+    "export",
+    "serve",
     "explain",
     "compare",
     "reproduce",

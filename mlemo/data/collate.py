@@ -178,6 +178,8 @@ class TokenizedCorpus(BatchedCorpus):
         self.pad_id = tokenizer.pad_token_id or 0
         tokens = tokenize(corpus.texts, tokenizer, room, after, cleaning=text_input.cleaning, cache=cache)
         self.tokens, self.starts, self.lengths = tokens.ids, tokens.starts, tokens.lengths
+        if not len(self.tokens):
+            self.tokens = self.tokens.new_zeros(1)  # what padding is taken from, where no text has a token
         #: whether there are ids above 32,767, which are negative as int16
         self.above_int16 = tokens.ids.dtype == torch.int16 and bool(len(tokens.ids)) and int(tokens.ids.min()) < 0
         self.prefix_mask = torch.ones_like(self.prefix, dtype=torch.bool)

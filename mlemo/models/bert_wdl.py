@@ -69,6 +69,8 @@ class BertWDL(TextModel):
         "loss": partial(WeightedDifferenceLoss),
     }
 
+    orders: Tensor  #: orders of the prompt in evaluation, ``(evaluation_orders, C)``
+
     def __init__(
         self,
         label_space: LabelSpace | Sequence[str],
@@ -109,6 +111,8 @@ class BertWDL(TextModel):
         heads = self.encoder.config.num_attention_heads if self.heads is None else self.heads
         self.refiner = None if self.san == "none" else SelfAttentionRefiner(width, heads, self.dropout, self.san)
         self.head = nn.Linear(width, 1)
+        orders = prompt_orders(self.evaluation_orders, len(self.label_space))
+        self.register_buffer("orders", orders, persistent=False)
         if self.prompt == "masks":
             self.label_embedding = nn.Embedding(len(self.label_space), width)
             nn.init.normal_(self.label_embedding.weight, std=getattr(self.encoder.config, "initializer_range", 0.02))
@@ -117,9 +121,8 @@ class BertWDL(TextModel):
         """Logits ``(B, C)`` in canonical label order; outside of training their mean over ``evaluation_orders``."""
         if self.training or self.evaluation_orders == 1:
             return self.logits_of_prompt(batch)
-        orders = prompt_orders(self.evaluation_orders, len(self.label_space)).to(self.device)
-        shape = len(batch["input_ids"]), -1
-        logits = [self.logits_of_prompt(reorder_prompt(batch, order.expand(shape))) for order in orders]
+        shape = batch["input_ids"].shape[0], -1
+        logits = [self.logits_of_prompt(reorder_prompt(batch, order.expand(shape))) for order in self.orders]
         return torch.stack(logits).float().mean(0)
 
     def logits_of_prompt(self, batch: Batch) -> Tensor:
@@ -134,5 +137,5 @@ class BertWDL(TextModel):
 
     def _mask_embeddings(self, batch: Batch, where: Tensor) -> Tensor:
         words = self.encoder.get_input_embeddings()(batch["input_ids"])
-        labels = self.label_embedding.weight.to(words.dtype).expand(len(words), -1, -1)
+        labels = self.label_embedding.weight.to(words.dtype).expand(words.shape[0], -1, -1)
         return torch.scatter_add(words, 1, where.expand_as(labels), labels)

@@ -135,6 +135,8 @@ def _normalize(norm: nn.BatchNorm1d, states: Tensor, present: Tensor | None) -> 
     """Normalize ``(B, d, L)`` over the batch; with ``present`` ``(B, L)`` over these tokens only, zero elsewhere."""
     if present is None:
         return norm(states)
+    if not norm.training:  # by fixed statistics, so that other tokens do not matter
+        return norm(states).masked_fill(~present[:, None], 0.0)
     tokens = norm(states.transpose(1, 2)[present])  # (tokens, d)
     result = tokens.new_zeros(*present.shape, tokens.shape[-1])
     result[present] = tokens

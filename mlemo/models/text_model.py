@@ -137,6 +137,13 @@ class TextModel(MultiLabelModel):
             if isinstance(self.source, Lora):
                 self.source.load()
 
+    def merge_adapters(self) -> None:
+        """Add low-rank adapters to the weights of the encoder, which then is one without adapters; else nothing."""
+        if isinstance(self.source, Lora):
+            self.encoder, self._files = self.source.merged(self.encoder, self.tokenizer)
+            self.encoder.train(self.training)
+            self.source = self.source.base
+
     def _attach(self, encoder: Any, tokenizer: Any, files: dict[str, str]) -> None:
         self.encoder, self.tokenizer, self._files = encoder, tokenizer, files
         self.causal = is_causal(encoder)

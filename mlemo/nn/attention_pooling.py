@@ -39,9 +39,10 @@ class AttentionPooling(nn.Module):
             Vectors ``(B, d)`` and weights ``(B, L)``, which sum to 1 over the tokens.
         """
         scores = self.score(states).squeeze(-1).float().masked_fill(attention_mask == 0, -torch.inf)
-        if self.top_k is not None and self.top_k < scores.shape[1]:
+        if self.top_k is not None:
             # indices, not values: of equal scores no more than k are kept
-            kept = torch.zeros_like(scores, dtype=torch.bool).scatter_(1, scores.topk(self.top_k, 1).indices, True)
+            best = scores.topk(torch.sym_min(self.top_k, scores.shape[1]), 1).indices
+            kept = torch.zeros_like(scores, dtype=torch.bool).scatter_(1, best, True)
             scores = scores.masked_fill(~kept, -torch.inf)
         weights = scores.softmax(1)
         return (weights.to(states.dtype).unsqueeze(1) @ states).squeeze(1), weights

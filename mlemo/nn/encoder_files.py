@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["NAMES", "check_names", "read_files", "write_files"]
+__all__ = ["NAMES", "check_local", "check_names", "read_files", "write_files"]
 
 #: What ``save_pretrained`` of configs and tokenizers writes.
 NAMES = (
@@ -48,15 +48,19 @@ def check_names(names: Mapping[str, Any]) -> None:
             raise ValueError(f"a checkpoint's encoder may have no file named {name!r}")
 
 
-def read_files(folder: Path) -> dict[str, str]:
+def read_files(folder: Path, names: Collection[str] | None = None) -> dict[str, str]:
     """Files of a folder as ``{name: content}``; content that is not UTF-8 text is written as ``base64:…``.
+
+    Args:
+        folder: The folder.
+        names: Files to be read, where they are there; ``None`` for all.
 
     Raises:
         ValueError: A checkpoint may not hold a file of this name.
     """
     files: dict[str, str] = {}
     for path in sorted(folder.rglob("*")):
-        if path.is_file():
+        if path.is_file() and (names is None or path.relative_to(folder).as_posix() in names):
             content = path.read_bytes()
             try:
                 text = content.decode("utf-8")
@@ -82,6 +86,22 @@ def write_files(files: Mapping[str, str], folder: Path) -> None:
             size = f"{len(text):,} characters" if isinstance(text, str) else type(text).__name__
             raise ValueError(f"{name} of the checkpoint's encoder must be a text of at most {LARGEST:,}, found {size}")
         (folder / name).write_bytes(_content(name, text))
+
+
+def check_local(files: Mapping[str, str]) -> None:
+    """Refuse files that `write_files` would have changed, as they have something fetched from elsewhere.
+
+    Args:
+        files: What `read_files` read of a folder that `write_files` wrote.
+
+    Raises:
+        ValueError: Such a file, or one that cannot be read.
+    """
+    for name, text in files.items():
+        if not text.startswith(BASE64) and _content(name, text) != text.encode("utf-8"):
+            raise ValueError(
+                f"{name} of the encoder has settings that mlemo does not write, which may fetch files or code"
+            )
 
 
 def _content(name: str, text: str) -> bytes:

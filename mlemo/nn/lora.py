@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers import BitsAndBytesConfig
 
-from mlemo.nn.encoder import EncoderSource, Pretrained
+from mlemo.nn.encoder import EncoderSource, Pretrained, restore_encoder, save_encoder
 from mlemo.nn.encoder_reference import commit_of, differences, file_hashes
 from mlemo.utils.serialization import component_from_dict, component_to_dict
 
@@ -142,6 +142,35 @@ class Lora(EncoderSource):
         if found := differences(_read(files)["files"], file_hashes(self.base.name, self.base.revision)):
             raise ValueError(f"the adapters were trained on another encoder than {self.base.name!r}: {found}")
         return self.encoder(tokenizer), tokenizer
+
+    def merged(self, encoder: Any, tokenizer: Any) -> tuple[nn.Module, dict[str, str]]:
+        """The encoder in float32 with the adapters added to its weights, ``W + (alpha / r) · B A``, and its files.
+
+        Args:
+            encoder: An encoder with adapters, of `encoder` or `restored`; its adapters are merged in place.
+            tokenizer: Its tokenizer.
+
+        Raises:
+            ValueError: The encoder is quantized.
+        """
+        from peft.tuners.lora import LoraLayer  # noqa: PLC0415  # its import takes seconds
+
+        if self.quantize:
+            raise ValueError("adapters on a quantized encoder cannot be merged into its 4-bit weights")
+        weights = {}
+        layers = {name: layer for name, layer in encoder.float().named_modules() if isinstance(layer, LoraLayer)}
+        for layer in layers.values():
+            layer.merge()  # type: ignore[operator]  # defined by the layers of each kind
+        for name, weight in [*encoder.named_parameters(), *encoder.named_buffers()]:
+            owner, _, rest = name.partition(".base_layer.")
+            if rest:
+                weights[f"{owner}.{rest}"] = weight.detach()
+            elif not any(name.startswith(f"{layer}.") for layer in layers):
+                weights[name] = weight.detach()
+        files = save_encoder(encoder, tokenizer)
+        plain, _ = restore_encoder(files)
+        plain.load_state_dict({name: weights[name] for name in plain.state_dict()})
+        return plain, files
 
     def _targets(self, encoder: Any) -> list[str] | Literal["all-linear"]:
         from peft.utils.constants import (  # noqa: PLC0415  # its import takes seconds

@@ -76,9 +76,9 @@ class Memory:
             Cosines and indices in the memory, each ``(B, k)``.
         """
         k = min(k, len(self) - (exclude is not None))
-        rows = torch.arange(len(embeddings), device=embeddings.device)
+        rows, most = torch.arange(embeddings.shape[0], device=embeddings.device), max(1, BLOCK // max(1, len(self)))
         cosines, places = [], []
-        for part in rows.split(max(1, BLOCK // max(1, len(self)))):
+        for part in rows.split(most) if embeddings.shape[0] > most else (rows,):
             with torch.autocast(embeddings.device.type, enabled=False):
                 similarity = F.normalize(embeddings[part].float(), dim=1) @ self._unit.T
             if exclude is not None:

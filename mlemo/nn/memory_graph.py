@@ -110,4 +110,4 @@ def _edges(cosines: Tensor, threshold: float | None) -> Tensor:
 def _layer(network: GraphNetwork, layer: int, states: Tensor, sources: Tensor, edges: Tensor) -> Tensor:
     """Compute states ``(B, d)`` after one layer, from the states ``(B, k, d)`` of the nearest texts of each text."""
     nodes = torch.cat([states, sources.flatten(0, 1)])
-    return network.layer(layer, nodes, edges, nodes.new_ones(edges.shape[1]))[: len(states)]
+    return network.layer(layer, nodes, edges, nodes.new_ones(edges.shape[1]))[: states.shape[0]]

@@ -30,7 +30,7 @@ def pool(states: Tensor, attention_mask: Tensor, how: Pooling) -> Tensor:
     if how == "last":
         places = torch.arange(attention_mask.shape[1], device=states.device)
         last = (attention_mask * places).argmax(1)  # on whichever side the padding is
-        return states[torch.arange(len(states), device=states.device), last]
+        return states[torch.arange(states.shape[0], device=states.device), last]
     mask = attention_mask.unsqueeze(-1).to(states.dtype)
     if how == "max":
         return states.masked_fill(mask == 0, torch.finfo(states.dtype).min).amax(1)

@@ -189,9 +189,25 @@ def test_test_and_compare(run: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert len({re.sub(r"\\.", "", line).count("|") for line in lines[:7]}) == 1
 
 
+def test_export_and_serve(run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("uvicorn")
+    from mlemo.inference import load
+    from mlemo.serving import server
+
+    folder = main(["export", str(run), "--output", "ex\x1b[31mported"])
+    expected = load(run)(list(ODD.values()))
+    assert load(folder)(list(ODD.values())) == expected
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert not RAW.search(card)
+    assert r"joy [/s]" in card
+    monkeypatch.setattr(server.uvicorn.Server, "run", lambda self, sockets: None)
+    main(["serve", str(folder), "--port", "0"])
+    clean(capsys.readouterr())
+
+
 def test_the_help_lists_no_command_that_this_module_leaves_out() -> None:
     commands = re.findall(r"^  (\w+)  ", HELP, re.MULTILINE)
     # no texts of users are read; names are escaped, see their tests
     others = {"reproduce", "report", "leaderboard", "sweep", "rules", "selection", "list"}
     here = {"fit", "validate", "test", "predict", "init", "describe", "classify", "explain", "compare", "resume"}
-    assert set(commands) - others <= here
+    assert set(commands) - others <= here | {"export", "serve"}

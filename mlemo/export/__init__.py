@@ -1,0 +1,1 @@
+"""Export of trained models to folders that others use: weights, settings, a model card, and ONNX."""

@@ -1,0 +1,1 @@
+"""A service that labels texts over HTTP."""

@@ -31,8 +31,6 @@ from mlemo.utils.serialization import Recorded
 __all__ = ["EmotionDataModule", "Split", "TrainingSampler"]
 
 Split = Literal["train", "val", "test"]
-
-
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 log = logging.getLogger(__name__)
@@ -175,9 +173,7 @@ class EmotionDataModule(Recorded, LightningDataModule):
         """What makes scores of this corpus doubtful, one line each (see ``mlemo.data.checks``)."""
         parts = {split: self.corpus(split) for split in SPLITS}
         lines = [[*corpus.warnings, *split_warnings(split, corpus)] for split, corpus in parts.items()]
-        return list(
-            dict.fromkeys(chain.from_iterable(lines))
-        )  # those of a file that is cut into splits are listed once
+        return list(dict.fromkeys(chain.from_iterable(lines)))  # those of a file that is cut into splits once
 
     def report(self) -> str:
         """Rows, labels a row, rows without a label, dropped rows and repeated texts, as a few lines of text."""

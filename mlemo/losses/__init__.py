@@ -11,6 +11,7 @@ from mlemo.losses.focal import FocalLoss
 from mlemo.losses.gradnorm import GradNorm
 from mlemo.losses.gthl_controller import GTHLController
 from mlemo.losses.hybrid import HybridLoss
+from mlemo.losses.jaccard_contrastive import jaccard_contrastive
 from mlemo.losses.label_correlation import LabelCorrelationLoss
 from mlemo.losses.pairwise_exponential import PairwiseExponentialLoss
 from mlemo.losses.pairwise_ranking import PairwiseRankingLoss
@@ -46,5 +47,6 @@ __all__ = [
     "WassersteinLoss",
     "WeightController",
     "WeightedDifferenceLoss",
+    "jaccard_contrastive",
     "positive_weights",
 ]

@@ -9,14 +9,17 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch import Callback
 from torch.nn.functional import cosine_similarity
 
 import mlemo
+from mlemo.callbacks import EMAWeights
 from mlemo.cli import main
 from mlemo.data import Corpus, TokenizedCorpus
 from mlemo.losses import jaccard_contrastive
 from mlemo.models import ContrastiveClassifier, Optimization
 from mlemo.nn.encoder import FromScratch
+from mlemo.nn.label_similarity import similarity_head
 from mlemo.runs.predictions import read_predictions
 
 Maker = Callable[..., Any]
@@ -48,15 +51,63 @@ def vector(model: ContrastiveClassifier, text: str) -> torch.Tensor:
     return model.encoder(**encoded).last_hidden_state[0].mean(0)
 
 
+def training_logits(model: ContrastiveClassifier, batch: Any) -> torch.Tensor:
+    model.train().encoder.eval()  # without dropout
+    return model.outputs(batch).logits
+
+
 @pytest.mark.parametrize("descriptions", ["names", ["a good day", "so happy", "rain", "the sea", "never again"]])
-def test_logits_by_hand(descriptions: Any, contrastive: Maker, corpus: Corpus) -> None:
-    model = contrastive(descriptions=descriptions, scale=7.0).eval()
+def test_training_logits_by_hand(descriptions: Any, contrastive: Maker, corpus: Corpus) -> None:
+    model = contrastive(descriptions=descriptions, scale=7.0)
     words = ["joy", "self confidence", "anger", "fear", "unease"] if descriptions == "names" else descriptions
-    logits = model(batch_of(model, corpus))
+    logits = training_logits(model, batch_of(model, corpus))
     for place, row in enumerate(ROWS):
         text = vector(model, corpus.texts[row])
         expected = torch.stack([cosine_similarity(text, vector(model, word), dim=0) for word in words])
         torch.testing.assert_close(logits[place], 7 * (expected - model.offset), atol=1e-4, rtol=0)
+
+
+def test_logits_of_the_head_by_hand(contrastive: Maker, corpus: Corpus) -> None:
+    model = contrastive().eval()
+    model.weight.normal_()
+    model.bias.normal_()
+    logits = model(batch_of(model, corpus))
+    for place, row in enumerate(ROWS):
+        text = vector(model, corpus.texts[row])
+        torch.testing.assert_close(logits[place], model.weight @ (text / text.norm()) + model.bias, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("settings", [{}, {"limit_val_batches": 0}], ids=["validated", "not validated"])
+def test_the_head_is_that_of_the_trained_encoder(
+    settings: dict[str, Any], source: FromScratch, data: Maker, trainer: Maker
+) -> None:
+    module = data(batch_size=8)
+    model = ContrastiveClassifier(module.label_space, source, optimization=Optimization(learning_rate=1e-3))
+    trainer(**settings).fit(model, datamodule=module)
+    rows = module.dataset("train", model.data_input)
+    with torch.no_grad():
+        texts, descriptions = model.eval().vectors(rows.__getitems__(range(len(rows))))
+    weight, bias = similarity_head(texts, descriptions, rows.labels, rows.mask)
+    torch.testing.assert_close(model.weight, weight, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(model.bias, bias, atol=1e-3, rtol=1e-3)
+
+
+def test_each_validation_has_a_head_of_its_encoder(source: FromScratch, data: Maker, trainer: Maker) -> None:
+    seen = []
+
+    class Look(Callback):
+        def on_validation_batch_end(self, trainer: Any, pl_module: Any, *args: Any) -> None:
+            seen.append(pl_module.weight.clone())  # here the averages are in
+
+    model = ContrastiveClassifier(data().label_space, source, optimization=Optimization(learning_rate=1e-3))
+    run = trainer(max_epochs=2, num_sanity_val_steps=0, callbacks=[Look(), EMAWeights(decay=0.5)])
+    run.fit(model, datamodule=data(batch_size=8))
+    assert len(seen) == 2
+    assert seen[0].any()
+    assert not torch.equal(*seen)
+    before = model.weight.clone()
+    run.validate(model, datamodule=data(batch_size=8), verbose=False)
+    assert torch.equal(model.weight, before), "fitted in training alone"
 
 
 def test_descriptions_are_rows_of_the_contrastive_term(contrastive: Maker, corpus: Corpus) -> None:
@@ -93,7 +144,7 @@ def test_offsets_start_at_the_shares_of_the_labels(source: FromScratch, data: Ma
     trainer().fit(model, datamodule=module)
     rows = module.dataset("train", model.data_input)
     with torch.no_grad():
-        decided = model.eval()(rows.__getitems__(range(len(rows)))) > 0
+        decided = training_logits(model, rows.__getitems__(range(len(rows)))) > 0
     share = rows.labels.sum(0) / rows.mask.sum(0)
     torch.testing.assert_close(decided.float().mean(0), share, atol=1.01 / len(rows), rtol=0)
 

@@ -32,10 +32,9 @@ __all__ = ["EmotionDataModule", "Split", "TrainingSampler"]
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
+DEFAULT_SEED = 42
 
 log = logging.getLogger(__name__)
-
-DEFAULT_SEED = 42
 
 
 class EmotionDataModule(Recorded, LightningDataModule):
@@ -49,8 +48,7 @@ class EmotionDataModule(Recorded, LightningDataModule):
         eval_batch_size: Samples a batch in validation, test and prediction; changes speed, never a score.
         group_by_length: Put samples of like length in one training batch, so that little is padded.
         train_rows: Use a seeded random part of the training split, of this many rows.
-        rows_per_label: Use a seeded part of the training split in which every label, and the empty label set, has at
-            least this many rows, or all that exist (see `mlemo.data.few_rows`).
+        rows_per_label: Use a seeded part of the training split with at least this many rows of each label (`few_rows`).
         min_words: Drop training texts with fewer words (between blanks, before any cleaning). Those of validation and
             test are counted in the report and kept, as a benchmark has them.
         on_device: Hold the tokens (or features) and labels in the memory of the device that trains, and make batches
@@ -100,8 +98,7 @@ class EmotionDataModule(Recorded, LightningDataModule):
         if train_rows is not None and rows_per_label is not None:
             raise ValueError(f"set data.train_rows ({train_rows}) or data.rows_per_label ({rows_per_label}), not both")
         self.data_dir = None if data_dir is None else Path(data_dir)
-        self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
-        self.global_batch_size = global_batch_size
+        self.batch_size, self.eval_batch_size, self.global_batch_size = batch_size, eval_batch_size, global_batch_size
         self.group_by_length, self.train_rows, self.rows_per_label = group_by_length, train_rows, rows_per_label
         self.seed = DEFAULT_SEED if seed is None else seed
         self.on_device = OnDevice(on_device)
@@ -118,8 +115,12 @@ class EmotionDataModule(Recorded, LightningDataModule):
 
     @property
     def label_space(self) -> LabelSpace:
-        """The labels in official order, known without reading or fetching any file."""
+        """The labels in official order, known without reading a file (but those of `TextFiles` may be found in one)."""
         raise NotImplementedError(f"{type(self).__name__} must define label_space")
+
+    def found_settings(self) -> dict[str, Any]:
+        """Settings that were not given and are found in the files; a checkpoint stores them."""
+        return {}
 
     def read(self, split: Split) -> Corpus:
         """One split, read from ``data_dir`` or fetched."""

@@ -25,9 +25,10 @@ train and measure (each takes --config FILE and any setting on the command line;
 
 begin
   init        look at a file of texts and labels, and write an experiment for it
+  describe    labels, lengths, repeated texts and label conflicts of a corpus, as a page; needs no model
 
 use
-  classify    label sentences, or the lines of a file, with a trained checkpoint
+  classify    label sentences, or the rows of a file, with a trained checkpoint
   explain     explain predictions, and show correct and wrong decisions of a run, as a folder of pages
   compare     metrics of runs side by side, with intervals and tests against a baseline
   reproduce   run a study: a published table or figure, at a chosen scale
@@ -41,6 +42,7 @@ use
   mlemo init messages.csv
   mlemo fit --config configs/experiment/synthetic.yaml
   mlemo fit --data SemEval2018 --data.data_dir DIR --model BertWDL --model.encoder bert-base-uncased
+  mlemo describe --data TextFiles --data.labels "[joy, anger]" --data.train mine.csv
   mlemo resume runs/version_0
   mlemo test --ckpt_path runs/version_0/checkpoints/best.ckpt
   mlemo classify --ckpt runs/version_0/checkpoints/best.ckpt "I did not see that coming, how lovely!"
@@ -86,6 +88,7 @@ READERS = ("classify", "explain", "compare")  #: commands without classes of the
 TOOLS = (
     "init",
     "resume",
+    "describe",
     "classify",
     "explain",
     "compare",

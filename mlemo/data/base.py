@@ -18,6 +18,7 @@ from mlemo.batch import Batch, DataInput, FeatureInput
 from mlemo.data.checks import check_positives, split_warnings
 from mlemo.data.collate import BatchedCorpus, batched
 from mlemo.data.corpus import Corpus
+from mlemo.data.few_rows import few_rows
 from mlemo.data.io.arrow_cache import ArrowCache
 from mlemo.data.kept import keep
 from mlemo.data.loader import ResumableLoader, TrainingSampler, as_is
@@ -30,8 +31,6 @@ from mlemo.utils.serialization import Recorded
 __all__ = ["EmotionDataModule", "Split", "TrainingSampler"]
 
 Split = Literal["train", "val", "test"]
-
-
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 log = logging.getLogger(__name__)
@@ -50,6 +49,8 @@ class EmotionDataModule(Recorded, LightningDataModule):
         eval_batch_size: Samples a batch in validation, test and prediction; changes speed, never a score.
         group_by_length: Put samples of like length in one training batch, so that little is padded.
         train_rows: Use a seeded random part of the training split, of this many rows.
+        rows_per_label: Use a seeded part of the training split in which every label, and the empty label set, has at
+            least this many rows, or all that exist (see `mlemo.data.few_rows`).
         min_words: Drop training texts with fewer words (between blanks, before any cleaning). Those of validation and
             test are counted in the report and kept, as a benchmark has them.
         on_device: Hold the tokens (or features) and labels in the memory of the device that trains, and make batches
@@ -60,11 +61,11 @@ class EmotionDataModule(Recorded, LightningDataModule):
             never a batch.
         cache_dir: Folder of these files; ``None`` for ``$XDG_CACHE_HOME/mlemo/corpora``, by default
             ``~/.cache/mlemo/corpora``.
-        seed: Seed of everything random in the data: order of the batches, splits that are not official, ``train_rows``;
-            42 if left out, and on the command line ``--seed_everything``.
+        seed: Seed of everything random in the data: order of the batches, splits that are not official, ``train_rows``,
+            ``rows_per_label``; 42 if left out, and on the command line ``--seed_everything``.
 
     Raises:
-        ValueError: A size below one.
+        ValueError: A size below one, or both ``train_rows`` and ``rows_per_label``.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class EmotionDataModule(Recorded, LightningDataModule):
         eval_batch_size: int = 64,
         group_by_length: bool = True,
         train_rows: int | None = None,
+        rows_per_label: int | None = None,
         min_words: int | None = None,
         on_device: bool | Literal["auto"] = False,
         map_from: int | None = 100_000,
@@ -88,16 +90,19 @@ class EmotionDataModule(Recorded, LightningDataModule):
             "global_batch_size": global_batch_size,
             "eval_batch_size": eval_batch_size,
             "train_rows": train_rows,
+            "rows_per_label": rows_per_label,
             "min_words": min_words,
             "map_from": map_from,
         }
         for name, value in sizes.items():
             if value is not None and value < 1:
                 raise ValueError(f"data.{name} must be at least 1, found {value}")
+        if train_rows is not None and rows_per_label is not None:
+            raise ValueError(f"set data.train_rows ({train_rows}) or data.rows_per_label ({rows_per_label}), not both")
         self.data_dir = None if data_dir is None else Path(data_dir)
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.global_batch_size = global_batch_size
-        self.group_by_length, self.train_rows = group_by_length, train_rows
+        self.group_by_length, self.train_rows, self.rows_per_label = group_by_length, train_rows, rows_per_label
         self.seed = DEFAULT_SEED if seed is None else seed
         self.on_device = OnDevice(on_device)
         self.min_words, self.map_from, self.cache_dir = min_words, map_from, cache_dir
@@ -143,6 +148,8 @@ class EmotionDataModule(Recorded, LightningDataModule):
             if split == "train" and self.train_rows is not None and self.train_rows < len(corpus):
                 order = torch.randperm(len(corpus), generator=torch.Generator().manual_seed(self.seed))
                 corpus = corpus.select(order[: self.train_rows].sort().values)
+            if split == "train" and self.rows_per_label is not None:
+                corpus = corpus.select(few_rows(corpus.labels, self.rows_per_label, self.seed))
             self._corpora[split] = corpus if (cache := self._cache_of(len(corpus))) is None else keep(corpus, cache)
         return self._corpora[split]
 
@@ -166,9 +173,7 @@ class EmotionDataModule(Recorded, LightningDataModule):
         """What makes scores of this corpus doubtful, one line each (see ``mlemo.data.checks``)."""
         parts = {split: self.corpus(split) for split in SPLITS}
         lines = [[*corpus.warnings, *split_warnings(split, corpus)] for split, corpus in parts.items()]
-        return list(
-            dict.fromkeys(chain.from_iterable(lines))
-        )  # those of a file that is cut into splits are listed once
+        return list(dict.fromkeys(chain.from_iterable(lines)))  # those of a file that is cut into splits once
 
     def report(self) -> str:
         """Rows, labels a row, rows without a label, dropped rows and repeated texts, as a few lines of text."""

@@ -13,6 +13,7 @@ from mlemo.losses.focal import FocalLoss
 from mlemo.losses.gradnorm import GradNorm
 from mlemo.losses.gthl_controller import GTHLController
 from mlemo.losses.hybrid import HybridLoss
+from mlemo.losses.jaccard_contrastive import jaccard_contrastive
 from mlemo.losses.label_correlation import LabelCorrelationLoss
 from mlemo.losses.logit_adjusted import LogitAdjustedLoss
 from mlemo.losses.missing_positives import HillLoss, SPLCLoss
@@ -63,5 +64,6 @@ __all__ = [
     "WeightController",
     "WeightedDifferenceLoss",
     "ZLPRLoss",
+    "jaccard_contrastive",
     "positive_weights",
 ]

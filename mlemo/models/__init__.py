@@ -5,6 +5,7 @@ from mlemo.models.bert_wdl import BertWDL
 from mlemo.models.c2ae import C2AE
 from mlemo.models.classifier_chain import ClassifierChain
 from mlemo.models.clif import CLIF
+from mlemo.models.contrastive import ContrastiveClassifier
 from mlemo.models.dela import DELA
 from mlemo.models.feature_model import FeatureModel
 from mlemo.models.fitted_model import FittedModel
@@ -18,6 +19,7 @@ from mlemo.models.optimization import Optimization
 from mlemo.models.paca import PACA
 from mlemo.models.text_model import TextModel
 from mlemo.models.transformer import TransformerClassifier
+from mlemo.models.zero_shot import ZeroShot
 
 __all__ = [
     "C2AE",
@@ -27,6 +29,7 @@ __all__ = [
     "PACA",
     "BertWDL",
     "ClassifierChain",
+    "ContrastiveClassifier",
     "FeatureModel",
     "FittedModel",
     "FrozenHead",
@@ -38,4 +41,5 @@ __all__ = [
     "Optimization",
     "TextModel",
     "TransformerClassifier",
+    "ZeroShot",
 ]

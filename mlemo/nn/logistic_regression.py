@@ -41,7 +41,7 @@ def as_matrix(features: Tensor) -> Matrix:
 
 
 def logistic_regression(
-    features: Matrix, targets: NDArray[np.bool_], regularization: float
+    features: Matrix, targets: NDArray[np.bool_], regularization: float, balanced: bool = False
 ) -> tuple[NDArray[np.float64], float]:
     """Minimize ``½ ‖w‖² + C Σ log(1 + exp(−(2y − 1)(w·x + b)))`` over w and b.
 
@@ -49,6 +49,7 @@ def logistic_regression(
         features: x, ``(N, F)``, from `as_matrix`.
         targets: y, ``(N,)``.
         regularization: C, the inverse strength of the penalty, as in scikit-learn; b is not penalized.
+        balanced: Weight each row by the inverse share of its target, so that both targets have the same total weight.
 
     Returns:
         w ``(F,)`` and b. Where all targets are equal, w is 0 and b is `CERTAIN` with the sign of the target; without
@@ -64,5 +65,6 @@ def logistic_regression(
     if targets.all() or not targets.any():
         return np.zeros(features.shape[1]), CERTAIN if targets.any() else -CERTAIN
     # newton-cg: as fast as liblinear, which penalizes b, and twice as fast as lbfgs on sparse features
-    model = LogisticRegression(C=regularization, solver="newton-cg", tol=1e-6, max_iter=1000).fit(features, targets)
+    settings = {"solver": "newton-cg", "tol": 1e-6, "max_iter": 1000, "class_weight": "balanced" if balanced else None}
+    model = LogisticRegression(C=regularization, **settings).fit(features, targets)
     return model.coef_[0], float(model.intercept_[0])

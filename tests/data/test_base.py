@@ -73,7 +73,9 @@ def test_unknown_and_empty_splits_are_refused(monkeypatch: pytest.MonkeyPatch) -
         Rows().setup("fit")
 
 
-@pytest.mark.parametrize("name", ["batch_size", "global_batch_size", "eval_batch_size", "train_rows", "min_words"])
+@pytest.mark.parametrize(
+    "name", ["batch_size", "global_batch_size", "eval_batch_size", "train_rows", "rows_per_label", "min_words"]
+)
 def test_sizes_below_one_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=rf"data\.{name} must be at least 1, found 0"):
         Rows(**{name: 0})

@@ -16,7 +16,15 @@ from torch.overrides import TorchFunctionMode
 
 from mlemo.callbacks import EMAWeights, FiniteLoss, LossWeightMonitor
 from mlemo.losses import GradNorm, HybridLoss, WeightedDifferenceLoss
-from mlemo.models import BertWDL, GTHLEmo, KimCNN, MultiLabelModel, TextModel, TransformerClassifier
+from mlemo.models import (
+    BertWDL,
+    ContrastiveClassifier,
+    GTHLEmo,
+    KimCNN,
+    MultiLabelModel,
+    TextModel,
+    TransformerClassifier,
+)
 from mlemo.nn.words import WordVectors
 
 from .gthl_tester import batch_of, remember
@@ -130,6 +138,7 @@ MODELS: dict[str, Callable[..., TextModel]] = {
     "TransformerClassifier": TransformerClassifier,
     "BertWDL": lambda *parts: BertWDL(*parts, loss=WeightedDifferenceLoss(2)),
     "BertWDL, order-free": lambda *parts: BertWDL(*parts, prompt_order="free"),
+    "ContrastiveClassifier": ContrastiveClassifier,
     "GTHLEmo without graph": lambda *parts: GTHLEmo(*parts, graph="none", label_heads=2),
     "GTHLEmo with its memory": lambda *parts: GTHLEmo(*parts, graph="memory", label_heads=2),
     "KimCNN over word vectors": word_cnn,

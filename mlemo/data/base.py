@@ -118,8 +118,12 @@ class EmotionDataModule(Recorded, LightningDataModule):
 
     @property
     def label_space(self) -> LabelSpace:
-        """The labels in official order, known without reading or fetching any file."""
+        """The labels in official order, known without reading a file (but those of `TextFiles` may be found in one)."""
         raise NotImplementedError(f"{type(self).__name__} must define label_space")
+
+    def found_settings(self) -> dict[str, Any]:
+        """Settings that were not given and are found in the files; a checkpoint stores them."""
+        return {}
 
     def read(self, split: Split) -> Corpus:
         """One split, read from ``data_dir`` or fetched."""

@@ -13,7 +13,7 @@ from mlemo.losses.focal import FocalLoss
 from mlemo.losses.gradnorm import GradNorm
 from mlemo.losses.gthl_controller import GTHLController
 from mlemo.losses.hybrid import HybridLoss
-from mlemo.losses.jaccard_contrastive import jaccard_contrastive
+from mlemo.losses.jaccard_contrastive import JaccardContrastiveLoss, jaccard_contrastive
 from mlemo.losses.label_correlation import LabelCorrelationLoss
 from mlemo.losses.logit_adjusted import LogitAdjustedLoss
 from mlemo.losses.missing_positives import HillLoss, SPLCLoss
@@ -44,6 +44,7 @@ __all__ = [
     "GradNorm",
     "HillLoss",
     "HybridLoss",
+    "JaccardContrastiveLoss",
     "LabelCorrelationLoss",
     "LogitAdjustedLoss",
     "Loss",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from mlemo.losses.base import check_targets
+from mlemo.losses.base import Loss, check_inputs, check_targets
 
-__all__ = ["jaccard_contrastive", "jaccard_similarity"]
+__all__ = ["JaccardContrastiveLoss", "jaccard_contrastive", "jaccard_similarity"]
 
 
 def jaccard_similarity(targets: Tensor, mask: Tensor) -> Tensor:
@@ -58,11 +60,48 @@ def jaccard_contrastive(
     """
     mask = check_targets(targets, mask)
     itself = torch.eye(len(vectors), dtype=torch.bool, device=vectors.device)
-    weights = jaccard_similarity(targets.float(), mask).masked_fill(itself, 0.0)
+    vectors = vectors.to(torch.promote_types(vectors.dtype, torch.float32))
+    weights = jaccard_similarity(targets.to(vectors.dtype), mask).masked_fill(itself, 0.0)
     with torch.autocast(vectors.device.type, enabled=False):
-        vectors = normalize(vectors.float(), dim=1)
+        vectors = normalize(vectors, dim=1)
         scores = vectors @ vectors.T / temperature
     scores = scores.masked_fill(itself, -1e9).log_softmax(1)  # −1e9 and not −∞: 0 · ∞ would be NaN
     overlap = weights.sum(1)
     losses = -(weights * scores).sum(1) / overlap.clamp(min=1e-12)
     return losses.sum() / (overlap > 0).sum().clamp(min=1)
+
+
+class JaccardContrastiveLoss(Loss):
+    """`jaccard_contrastive` of the vectors of a batch, pairs weighted by the Jaccard index of their label sets.
+
+    The vectors are the ``embeddings`` of the model, ``(N, d)``, the input of the last layer of `TransformerClassifier`;
+    of a model that gives none they are the logits. It draws texts together and trains no decisions: add it to another
+    loss by `CompositeLoss`. The sums over the other samples of the batch grow with the batch.
+
+    Args:
+        temperature: τ > 0.
+
+    Raises:
+        ValueError: ``temperature`` is not positive; when called on the CPU, targets between 0 and 1.
+
+    Example:
+        >>> loss = JaccardContrastiveLoss(temperature=1.0)
+        >>> targets, vectors = torch.tensor([[1.0], [1.0], [0.0]]), torch.tensor([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0]])
+        >>> loss(torch.zeros(3, 1), targets, embeddings=vectors)  # −log(e / (e + 1))
+        tensor(0.3133)
+    """
+
+    batchwise: ClassVar[bool] = True
+
+    def __init__(self, temperature: float = 0.1) -> None:
+        super().__init__()
+        if not temperature > 0:
+            raise ValueError(f"temperature must be positive, found {temperature}")
+        self.temperature = temperature
+
+    def forward(self, logits: Tensor, targets: Tensor, mask: Tensor | None = None, **context: Any) -> Tensor:
+        """The mean over the samples whose label sets overlap with others; see `Loss.forward`."""
+        logits, targets, mask = check_inputs(logits, targets, mask)
+        if targets.is_cpu and ((targets > 0) & (targets < 1)).any():
+            raise ValueError("targets must be 0 or 1 for label sets, found values in between")
+        return jaccard_contrastive(context.get("embeddings", logits), targets, mask, self.temperature)

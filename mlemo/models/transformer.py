@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from mlemo.batch import Batch
+from mlemo.batch import Batch, ModelOutput
 from mlemo.labels import LabelSpace
 from mlemo.models.text_model import TextModel
 from mlemo.nn.encoder import EncoderSource
@@ -55,3 +55,11 @@ class TransformerClassifier(TextModel):
     def forward(self, batch: Batch) -> Tensor:
         """Logits ``(B, C)``."""
         return self.head(self.dropout(pool(self.encode(batch), batch["attention_mask"], self.pooling)))
+
+    def outputs(self, batch: Batch) -> ModelOutput:
+        """Logits, and the texts' vectors ``(B, d)`` as ``embeddings`` for the loss."""
+        vectors: list[Tensor] = []
+        # noted on the way, since sharded weights are gathered by a call of the model itself
+        with self.dropout.register_forward_pre_hook(lambda module, inputs: vectors.append(inputs[0])):
+            logits = self(batch)
+        return ModelOutput(logits, context={"embeddings": vectors[0]})

@@ -16,6 +16,7 @@ LOSSES = {
     "BinaryCrossEntropy": ["--model.loss.smoothing=0.1"],
     "DistributionBalancedLoss": [],
     "HillLoss": [],
+    "JaccardContrastiveLoss": ["--model.loss.temperature=0.5"],
     "LogitAdjustedLoss": ["--model.loss.tau=0.5"],
     "PairwiseAUCLoss": ["--model.loss.margin=2"],
     "RDropLoss": ["--model.loss.loss=FocalLoss", "--model.loss.loss.gamma=1"],

@@ -24,6 +24,7 @@ CONFIGURATIONS = {
     "BinaryCrossEntropy": "{class_weights: [1.0, 2.0, 3.0, 4.0, 5.0], smoothing: 0.1}",
     "DistributionBalancedLoss": "{alpha: 0.2, beta: 5, mu: 0.3, negative_scale: 5, bias_scale: 0.1}",
     "HillLoss": "{weight: 2, margin: 0.5, gamma: 1}",
+    "JaccardContrastiveLoss": "{temperature: 0.5}",
     "LogitAdjustedLoss": "{tau: 0.5}",
     "PairwiseAUCLoss": "{margin: 2, gather: true}",
     "RDropLoss": "{alpha: 5, loss: {class_path: mlemo.losses.FocalLoss, init_args: {gamma: 1.0}}}",

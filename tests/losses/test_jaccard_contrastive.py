@@ -1,13 +1,17 @@
 """The contrastive loss over overlapping label sets, against loops over Python numbers."""
 
 import math
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import pytest
 import torch
 from torch import Tensor
 
-from mlemo.losses import jaccard_contrastive
+from mlemo.losses import BinaryCrossEntropy, CompositeLoss, JaccardContrastiveLoss, jaccard_contrastive
 from mlemo.losses.jaccard_contrastive import jaccard_similarity
+
+from .tester import LossTester, Matrix
 
 
 def problem(rows: int = 7, labels: int = 4) -> tuple[Tensor, Tensor, Tensor]:
@@ -31,7 +35,8 @@ def reference(vectors: Tensor, targets: Tensor, mask: Tensor, temperature: float
     rows, sets, known = vectors.double().tolist(), targets.tolist(), mask.tolist()
 
     def cosine(i: int, j: int) -> float:
-        return sum(a * b for a, b in zip(rows[i], rows[j])) / (math.hypot(*rows[i]) * math.hypot(*rows[j]))
+        lengths = math.hypot(*rows[i]) * math.hypot(*rows[j])
+        return sum(a * b for a, b in zip(rows[i], rows[j])) / lengths if lengths else 0.0
 
     losses = []
     for i in range(len(rows)):
@@ -41,7 +46,34 @@ def reference(vectors: Tensor, targets: Tensor, mask: Tensor, temperature: float
             total = sum(math.exp(cosine(i, k) / temperature) for k in others)
             logs = [cosine(i, j) / temperature - math.log(total) for j in others]
             losses.append(-sum(w * log for w, log in zip(weights, logs)) / sum(weights))
-    return sum(losses) / len(losses)
+    return sum(losses) / max(1, len(losses))
+
+
+class TestJaccardContrastiveLoss(LossTester):
+    """Of logits, where the model gives no vectors."""
+
+    losses: ClassVar = {"defaults": JaccardContrastiveLoss, "warm": lambda: JaccardContrastiveLoss(1.0)}
+    single_class = JaccardContrastiveLoss
+    soft_targets = False
+    grows_with_batch = True
+
+    def reference(self, loss: Any, logits: Matrix, targets: Matrix, mask: list[list[bool]]) -> float:
+        known = torch.tensor(mask)
+        vectors = torch.tensor(logits, dtype=torch.float64) * known
+        return reference(vectors, torch.tensor(targets), known, loss.temperature)
+
+
+def test_the_vectors_of_a_classifier_reach_the_loss(
+    classifier: Callable[..., Any], data: Callable[..., Any], unlogged: None
+) -> None:
+    model = classifier(loss=CompositeLoss({"bce": BinaryCrossEntropy(), "contrastive": JaccardContrastiveLoss()}))
+    batch = data().dataset("train", model.eval().data_input).__getitems__([3, 5, 8, 9, 11])
+    vectors = model.outputs(batch).context["embeddings"]
+    assert torch.equal(model.head(vectors), model(batch))
+    found = model.training_step(batch, 0)["components"]["contrastive"]
+    assert found.item() == pytest.approx(reference(vectors, batch["labels"], batch["label_mask"], 0.1), rel=1e-5)
+    with pytest.raises(ValueError, match="temperature must be positive, found 0"):
+        JaccardContrastiveLoss(0)
 
 
 @pytest.mark.parametrize("temperature", [0.07, 0.5])

@@ -14,10 +14,12 @@ from mlemo.batch import FeatureInput
 from mlemo.data.collate import batched
 from mlemo.data.corpus import Corpus
 from mlemo.models import FeatureModel, MultiLabelModel, TextModel
+from mlemo.runs.ensemble import member_files, read_ensemble, weighted_mean
+from mlemo.runs.files import ENSEMBLE
 from mlemo.runs.loading import find_checkpoint, load_model, read_checkpoint
-from mlemo.thresholds import FixedThreshold, ThresholdRule, rule_of_inference, rules_from_checkpoint
+from mlemo.thresholds import FixedThreshold, ThresholdRule, rule_from_dict, rule_of_inference, rules_from_checkpoint
 
-__all__ = ["Classified", "Classifier", "classifier_of", "load"]
+__all__ = ["Classified", "Classifier", "EnsembleClassifier", "classifier_of", "load"]
 
 
 @dataclass(frozen=True)
@@ -92,14 +94,32 @@ class Classifier:
         return results[0] if isinstance(texts, str) else results
 
 
+class EnsembleClassifier(Classifier):
+    """An ensemble: ``p(text) = Σ_m w_m p_m(text)``, decided by a rule fitted on these probabilities.
+
+    Args:
+        members: The members, over the same labels; ``model`` is that of the first.
+        weights: Weights w, which add up to 1.
+        rule: Fitted decision rule.
+    """
+
+    def __init__(self, members: Sequence[Classifier], weights: Sequence[float], rule: ThresholdRule) -> None:
+        super().__init__(members[0].model, rule)
+        self.members, self.weights = tuple(members), tuple(weights)
+
+    def probabilities(self, texts: Sequence[str]) -> Tensor:
+        """Compute probabilities ``(N, C)`` on the CPU, with rows in the order of the texts."""
+        return weighted_mean([member.probabilities(texts) for member in self.members], self.weights)
+
+
 def load(path: str | Path, device: str | torch.device = "cpu", trust: Iterable[str] = ()) -> Classifier:
-    """Load a classifier from a checkpoint file, or from a run's folder (its best checkpoint).
+    """Load a classifier from a checkpoint file, or from the folder of a run (its best checkpoint) or of an ensemble.
 
     A checkpoint is loaded as data: code in it is not run, and classes of the user are found only in imported or trusted
     modules.
 
     Args:
-        path: ``….ckpt``, or the folder of a run.
+        path: ``….ckpt``, or the folder of a run or of an ensemble.
         device: Where the model computes.
         trust: Modules to import, whose classes the checkpoint may name.
 
@@ -109,9 +129,11 @@ def load(path: str | Path, device: str | torch.device = "cpu", trust: Iterable[s
     Raises:
         FileNotFoundError: The file or folder, or the frozen encoder named by the checkpoint, does not exist.
         ValueError: The checkpoint is damaged, not of a text model of mlemo, or of a missing or untrusted class, or its
-            frozen encoder differs from that of training.
+            frozen encoder differs from that of training; or a member of an ensemble has changed.
     """
     file = find_checkpoint(path)
+    if file.name == ENSEMBLE.name:
+        return _ensemble_of(file, device, trust)
     return classifier_of(read_checkpoint(file), file, device, trust)
 
 
@@ -139,3 +161,15 @@ def classifier_of(
     rules = rules_from_checkpoint(checkpoint, model.inferences[0])
     rule = rule_of_inference(rules, model.prediction_inference) if rules else FixedThreshold(0.5)
     return Classifier(model.to(device), rule)
+
+
+def _ensemble_of(file: Path, device: str | torch.device, trust: Iterable[str]) -> EnsembleClassifier:
+    ensemble = read_ensemble(file)
+    members = [classifier_of(read_checkpoint(member), member, device, trust) for member in member_files(file, ensemble)]
+    for member, found in zip(ensemble.members, members):
+        if found.labels != tuple(ensemble.labels):
+            raise ValueError(
+                f"{file}: its member {member.checkpoint} has the labels {', '.join(found.labels)}, expected "
+                f"{', '.join(ensemble.labels)}"
+            )
+    return EnsembleClassifier(members, [member.weight for member in ensemble.members], rule_from_dict(ensemble.rule))

@@ -67,7 +67,7 @@ def print_results(
         intervals: Of the test.
         inferences: Inference modes with columns of their own, for the test.
     """
-    bootstrap = ["95 %: over the texts of the test, for this one seed"] if intervals.ends else []
+    bootstrap = ["95 %: over the texts of the test, not over seeds"] if intervals.ends else []
     if intervals.ends and intervals.few_positives:
         found = enumerated([f"{name} {count}" for name, count in intervals.few_positives.items()])
         bootstrap.append(f"fewer than {FEW_POSITIVES} positives, macro-averages are wide: {found}")
@@ -84,6 +84,8 @@ def print_results(
         table.add_column(heading, justify="right")
     for name in SHOWN:
         cells = [scores[stage].get(prefix + name) for stage, prefix, _ in columns]
+        if all(cell is None for cell in cells):
+            continue
         table.add_row(name, *("" if cell is None else f"{cell:.4f}" for cell in cells))
         ends = [intervals.ends.get(prefix + name) if stage == "test" else None for stage, prefix, _ in columns]
         if name in WITH_INTERVAL and any(ends):

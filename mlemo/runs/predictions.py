@@ -17,6 +17,7 @@ from torch import Tensor
 
 from mlemo.labels import LabelSpace
 from mlemo.runs.atomic import write_atomically
+from mlemo.runs.files import PREDICTIONS
 from mlemo.thresholds.base import check_probabilities
 from mlemo.utils.messages import enumerated, shown
 
@@ -82,7 +83,10 @@ def read_predictions(path: Path) -> Predictions:
         ValueError: The file has another format, is empty, or has an invalid cell.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist; `mlemo test --ckpt_path FILE` writes the predictions of a run")
+        command = "validate" if path.name == PREDICTIONS.path("", "val").name else "test"
+        raise FileNotFoundError(
+            f"{path} does not exist; `mlemo {command} --ckpt_path FILE` writes the predictions of a run"
+        )
     try:
         header = list(pd.read_csv(path, nrows=0, index_col=False).columns)
         with warnings.catch_warnings():

@@ -23,6 +23,7 @@ from mlemo.data.kept import keep
 from mlemo.data.loader import ResumableLoader, TrainingSampler, as_is
 from mlemo.data.on_device import OnDevice
 from mlemo.data.split_report import short_texts, split_report
+from mlemo.data.unlabeled import unlabeled_texts
 from mlemo.labels import LabelSpace
 from mlemo.samplers import ShuffledBatchSampler
 from mlemo.utils.serialization import Recorded
@@ -30,8 +31,6 @@ from mlemo.utils.serialization import Recorded
 __all__ = ["EmotionDataModule", "Split", "TrainingSampler"]
 
 Split = Literal["train", "val", "test"]
-
-
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 log = logging.getLogger(__name__)
@@ -52,6 +51,7 @@ class EmotionDataModule(Recorded, LightningDataModule):
         train_rows: Use a seeded random part of the training split, of this many rows.
         min_words: Drop training texts with fewer words (between blanks, before any cleaning). Those of validation and
             test are counted in the report and kept, as a benchmark has them.
+        unlabeled: A UTF-8 file with one text per line; they join the training split as rows that are not annotated.
         on_device: Hold the tokens (or features) and labels in the memory of the device that trains, and make batches
             there: ``True`` where they fit into what is free of it, ``auto`` where they take at most a tenth of that. A
             line is logged where they do not fit. Changes speed, never a batch.
@@ -77,6 +77,7 @@ class EmotionDataModule(Recorded, LightningDataModule):
         group_by_length: bool = True,
         train_rows: int | None = None,
         min_words: int | None = None,
+        unlabeled: str | Path | None = None,
         on_device: bool | Literal["auto"] = False,
         map_from: int | None = 100_000,
         cache_dir: str | Path | None = None,
@@ -99,6 +100,7 @@ class EmotionDataModule(Recorded, LightningDataModule):
         self.global_batch_size = global_batch_size
         self.group_by_length, self.train_rows = group_by_length, train_rows
         self.seed = DEFAULT_SEED if seed is None else seed
+        self.unlabeled = None if unlabeled is None else Path(unlabeled)
         self.on_device = OnDevice(on_device)
         self.min_words, self.map_from, self.cache_dir = min_words, map_from, cache_dir
         self._corpora: dict[str, Corpus] = {}
@@ -143,6 +145,8 @@ class EmotionDataModule(Recorded, LightningDataModule):
             if split == "train" and self.train_rows is not None and self.train_rows < len(corpus):
                 order = torch.randperm(len(corpus), generator=torch.Generator().manual_seed(self.seed))
                 corpus = corpus.select(order[: self.train_rows].sort().values)
+            if split == "train" and self.unlabeled is not None:
+                corpus = Corpus.concatenate([corpus, unlabeled_texts(self.unlabeled, corpus.label_space)])
             self._corpora[split] = corpus if (cache := self._cache_of(len(corpus))) is None else keep(corpus, cache)
         return self._corpora[split]
 

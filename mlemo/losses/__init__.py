@@ -6,6 +6,7 @@ from mlemo.losses.base import Loss
 from mlemo.losses.binary_cross_entropy import BinaryCrossEntropy, positive_weights
 from mlemo.losses.composite import CompositeLoss
 from mlemo.losses.controller import FixedWeights, WeightController
+from mlemo.losses.distillation import DistillationLoss
 from mlemo.losses.dynamic_average import DynamicWeightAverage
 from mlemo.losses.focal import FocalLoss
 from mlemo.losses.gradnorm import GradNorm
@@ -26,6 +27,7 @@ __all__ = [
     "AsymmetricLoss",
     "BinaryCrossEntropy",
     "CompositeLoss",
+    "DistillationLoss",
     "DynamicWeightAverage",
     "FixedWeights",
     "FocalLoss",

@@ -16,11 +16,15 @@ from mlemo.losses.base import check_inputs, class_vector, masked_mean
 from .tester import LossTester, make_batch
 
 #: What a loss cannot be built without.
-REQUIRED = {"CompositeLoss": "{terms: {bce: {class_path: mlemo.losses.BinaryCrossEntropy}}}"}
+REQUIRED = {
+    "CompositeLoss": "{terms: {bce: {class_path: mlemo.losses.BinaryCrossEntropy}}}",
+    "DistillationLoss": "{teacher: runs/teacher}",
+}
 
 CONFIGURATIONS = {
     "AdaptiveFocalLoss": "{gamma_min: 0.5, gamma_max: 2, momentum: 0.9, negative_term: true}",
     "BinaryCrossEntropy": "{class_weights: [1.0, 2.0, 3.0, 4.0, 5.0]}",
+    "DistillationLoss": "{teacher: x, weight: 0.3, temperature: 2, hard: {class_path: mlemo.losses.FocalLoss}}",
     "CompositeLoss": (
         "{terms: {bce: {class_path: mlemo.losses.BinaryCrossEntropy}, rank: {class_path: "
         "mlemo.losses.PairwiseRankingLoss, init_args: {margin: 0.3}}}, weights: {bce: 1, rank: 0.5}, "

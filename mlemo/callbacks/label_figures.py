@@ -9,6 +9,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from rich.cells import cell_len
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 from torch import Tensor
@@ -106,12 +107,17 @@ def class_f1_figure(names: Sequence[str], f1: Tensor, support: Tensor) -> Figure
     At most `MOST_LABELS` classes are shown.
     """
     order = support.argsort(descending=True, stable=True)[:MOST_LABELS].tolist()
-    figure = Figure(figsize=(6, 0.28 * len(order) + 1), layout="constrained")
-    axes = figure.subplots()
+    rows = [f"{plain(names[label])} ({int(support[label])})" for label in order]
+    left, height = name_width(rows), 0.28 * len(order) + 1
+    width = left + 4.7
+    # margins in inches; a constrained layout takes as long as drawing
+    margins = {"left": left / width, "right": 1 - 0.2 / width, "bottom": 0.55 / height, "top": 1 - 0.35 / height}
+    figure = Figure(figsize=(width, height))
+    axes = figure.subplots(gridspec_kw=margins)
     axes.set_title(which_labels(len(order), len(names)), fontsize=9)
     places = list(range(len(order)))
     axes.barh(places, [float(f1[label]) for label in order], color="#0072b2")
-    axes.set_yticks(places, [f"{plain(names[label])} ({int(support[label])})" for label in order])
+    axes.set_yticks(places, rows)
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
     axes.set_xlabel("F1 (gold positives in brackets)")
@@ -137,14 +143,21 @@ def correlation_figure(names: Sequence[str], gold: Tensor, predicted: Tensor, of
             f"a picture of label correlations has at most {MOST_LABELS} labels and a row and a column for each, found "
             f"{len(names)} names and matrices {tuple(gold.shape)} and {tuple(predicted.shape)}; most_positive chooses"
         )
-    order, size = clustered_order(gold), 0.25 * len(names) + 2
+    order, side = clustered_order(gold), 0.25 * len(names) + 0.5
     names = [plain(names[label]) for label in order]
     matrices = {"gold": gold, "predicted": predicted, "predicted − gold": predicted - gold}
-    figure = Figure(figsize=(3 * size + 1, size), layout="constrained")
-    panels = figure.subplots(1, 3, sharey=True)
-    for axes, (title, matrix) in zip(panels, matrices.items()):
+    margin, gap = name_width(names), 0.2
+    width, height = margin + 3 * (side + gap) + 1.0, margin + side + 0.7
+    figure = Figure(figsize=(width, height))
+
+    def panel(left: float, of_width: float) -> Axes:  # places in inches, see `class_f1_figure`
+        return figure.add_axes((left / width, margin / height, of_width / width, side / height))
+
+    for place, (title, matrix) in enumerate(matrices.items()):
+        axes = panel(margin + place * (side + gap), side)
         image = heat_map(axes, matrix[order][:, order], names, title, vmin=-1, vmax=1, cmap="RdBu_r")
-    figure.colorbar(image, ax=panels, label="Pearson correlation")
+        axes.tick_params(labelleft=place == 0)
+    figure.colorbar(image, cax=panel(margin + 3 * (side + gap), 0.15), label="Pearson correlation")
     if of is not None and (which := which_labels(len(names), of)):
         figure.suptitle(which)
     return figure
@@ -165,6 +178,11 @@ def heat_map(axes: Axes, matrix: Tensor, names: Sequence[str], title: str, **set
     axes.set_xticks(range(len(names)), names, rotation=90)
     axes.set_yticks(range(len(names)), names)
     return image
+
+
+def name_width(names: Sequence[str]) -> float:
+    """Inches for the longest of some names at the edge of a picture, in the default font size."""
+    return 0.25 + 0.09 * max(map(cell_len, names), default=0)
 
 
 def plain(name: str) -> str:

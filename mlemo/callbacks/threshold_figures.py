@@ -71,8 +71,6 @@ def threshold_figure(
             axes.axvline(float(cut[place]), color=color, linewidth=1, linestyle=style)
         shares = " → ".join(f"{float(score[place]):.3f}" for score in scores)
         axes.set_title(f"{plain(names[label])} ({int(positives[label])})\nF1 {shares}", fontsize=9)
-        axes.set_xlim(0, 1)
-        axes.set_ylim(0, 1)
     threshold = "threshold (gray: 0.5" + (")" if fitted is None else ", orange: fitted)")
     _name_axes(figure, threshold, "F1", which_labels(len(shown), len(names)))
     return figure
@@ -98,6 +96,7 @@ def reliability_figure(
     worst = errors.nan_to_num(-1).argsort(descending=True, stable=True)[: min(scored, PANELS - 1)].tolist()
     panels = [("all labels", list(range(len(names)))), *((plain(names[label]), [label]) for label in worst)]
     figure, grid = _panels(len(panels))
+    edges = torch.linspace(0, 1, bins + 1).tolist()
     for axes, (title, columns) in zip(grid, panels):
         known = mask[:, columns]
         truth = targets[:, columns][known][:, None]
@@ -105,8 +104,7 @@ def reliability_figure(
             name: reliability(p[:, columns][known][:, None], truth, bins=bins) for name, p in probabilities.items()
         }
         counts = next(iter(found.values())).counts[0]
-        centers = [(place + 0.5) / bins for place in range(bins)]
-        axes.bar(centers, (counts / counts.sum()).tolist(), 0.9 / bins, color="#dddddd")
+        axes.stairs((counts / counts.sum()).tolist(), edges, fill=True, color="#dddddd")
         axes.plot([0, 1], [0, 1], color="#888888", linewidth=1, linestyle="--")
         for (name, part), (color, marker) in zip(found.items(), CURVES):
             filled = part.counts[0] > 0
@@ -114,8 +112,6 @@ def reliability_figure(
             axes.plot(x.tolist(), y.tolist(), color=color, marker=marker, markersize=4, label=name)
         gaps = [f"{float(part.expected_calibration_error()):.3f}" for part in found.values()]
         axes.set_title(f"{title}\nECE {' → '.join(gaps)}", fontsize=9)
-        axes.set_xlim(0, 1)
-        axes.set_ylim(0, 1)
     _name_axes(figure, "mean probability in the bin", "share of positives (gray: share of the entries)")
     if len(probabilities) > 1:
         figure.legend(*grid[0].get_legend_handles_labels(), loc="upper right", ncols=2, fontsize=9)
@@ -133,6 +129,7 @@ def _panels(count: int) -> tuple[Figure, list[Any]]:
         gridspec_kw={"left": 0.8 / width, "right": 1 - 0.2 / width, "bottom": 0.6 / height, "top": 1 - 0.8 / height,
                      "wspace": 0.12, "hspace": 0.3},
     ).ravel().tolist()  # fmt: skip
+    grid[0].set(xlim=(0, 1), ylim=(0, 1), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))  # of all panels: the axes are shared
     for axes in grid[count:]:
         axes.set_axis_off()
     return figure, grid

@@ -163,7 +163,7 @@ def test_reliability_shows_all_labels_and_then_the_worst_ones() -> None:
     curve = next(line for line in figure.axes[1].lines if line.get_label() == "model")
     assert list(curve.get_xdata()) == pytest.approx(bins.probability[worst[0]][filled].tolist())
     assert list(curve.get_ydata()) == pytest.approx(bins.frequency[worst[0]][filled].tolist())
-    shares = [bar.get_height() for bar in figure.axes[1].patches]
+    shares = figure.axes[1].patches[0].get_data().values.tolist()
     assert shares == pytest.approx((bins.counts[worst[0]] / bins.counts[worst[0]].sum()).tolist())
     assert not figure.legends
 

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import f1_score
 
+from mlemo.metrics import compare
 from mlemo.reporting.curve_figures import read_scalars
 from mlemo.reporting.density_figures import losses_by_minority_labels
 from mlemo.reporting.document import Picture
@@ -103,15 +105,19 @@ def test_gain_of_each_class_in_points_frequent_classes_first(invented: Maker) ->
     ((picture,), missing) = draw(study)
     assert missing == []
     gains = []
+    losses = ("BCE", "Focal")
+    two = {loss: [run for labels, run in study.runs.items() if labels[:2] == ("two", loss)] for loss in losses}
     for column, (name, positives) in enumerate(zip(NAMES, POSITIVES)):
         mean = {
-            loss: np.mean([
-                f1_score(run.gold[:, column], run.at_half[:, column], zero_division=0.0)
-                for labels, run in study.runs.items() if labels[:2] == ("two", loss)
-            ])
-            for loss in ("BCE", "Focal")
-        }  # fmt: skip
-        gains.append(f"{name} ({positives}) {100 * (mean['Focal'] - mean['BCE']):+.1f}".replace("-", "−"))
+            loss: np.mean([f1_score(run.gold[:, column], run.at_half[:, column], zero_division=0.0) for run in runs])
+            for loss, runs in two.items()
+        }
+        # the macro-F1 of one label is its F1
+        bce, focal = (torch.stack([torch.as_tensor(run.at_half[:, [column]]) for run in two[loss]]) for loss in mean)
+        gold = torch.as_tensor(two["BCE"][0].gold[:, [column]])
+        interval = compare("macro_f1", focal, bce, gold, resamples=20)
+        ends = f"[{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+        gains.append(f"{name} ({positives}) {100 * (mean['Focal'] - mean['BCE']):+.1f} {ends}".replace("-", "−"))
     assert f"two, Focal: {'; '.join(gains)}." in picture.alternative
 
 

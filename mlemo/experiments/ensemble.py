@@ -33,7 +33,7 @@ from mlemo.runs.atomic import write_atomically
 from mlemo.runs.ensemble import Ensemble, Member, weighted_mean, write_ensemble
 from mlemo.runs.files import PER_CLASS, PREDICTIONS, RULES
 from mlemo.runs.manifest import Manifest, now, sha256, write_manifest
-from mlemo.runs.place import claim
+from mlemo.runs.place import traces
 from mlemo.runs.predictions import Predictions, write_predictions
 from mlemo.runs.surroundings import git_state, versions
 from mlemo.thresholds import ThresholdRule, rule_to_dict
@@ -95,7 +95,8 @@ def combine(
             ``rule``) decision rules, one that was trained further since its test, or a run in the folder already.
     """
     started = now()
-    claim(folder)
+    if any(traces(folder)):
+        raise ValueError(f"{folder} holds a run already; choose another --name or --output")
     members = read_members(runs)
     rule = common_rule(members) if rule is None else rule
     val = members[0].predictions["val"]
@@ -104,18 +105,18 @@ def combine(
         weights = fitted_weights([member.predictions["val"].probabilities for member in members], val.gold, val.mask)
     outputs = {split: _averaged(members, split, weights) for split in SPLITS}
     rule.fit(outputs["val"].probabilities, outputs["val"].targets, outputs["val"].mask)
+    names = val.label_space.names
     combined = Combined(
         folder,
         weights,
         rule,
-        {split: _scores(rule, outputs[split], split) for split in SPLITS},
-        intervals_of_test(outputs["test"], rule, val.label_space.names, RESAMPLES),
-        _gains(members, outputs["test"], rule),
+        scores={split: _scores(rule, outputs[split], split) for split in SPLITS},
+        intervals=intervals_of_test(outputs["test"], rule, names, RESAMPLES),
+        gains=_gains(members, outputs["test"], rule),
     )
     folder.mkdir(parents=True, exist_ok=True)
-    file = write_ensemble(
-        folder, Ensemble(val.label_space.names, weighting, _references(members, folder, weights), rule_to_dict(rule))
-    )
+    references = _references(members, folder, weights)
+    file = write_ensemble(folder, Ensemble(names, weighting, references, rule_to_dict(rule)))
     _write_scores(combined, members, outputs)
     manifest = Manifest(
         "finished",

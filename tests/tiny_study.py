@@ -16,7 +16,7 @@ SETTINGS: dict[str, Any] = {
                                                                  "vocabulary": 300}},
     "model.optimization.learning_rate": 1e-2,
     "trainer": {"max_epochs": 3, "precision": "32-true", "accelerator": "cpu"},
-    "figures.every_n_epochs": 100,
+    "figures.every_n_epochs": 0,
 }  # fmt: skip
 
 #: Runs of few seconds, of a network over the words of a text.
@@ -26,7 +26,7 @@ HEAD: dict[str, Any] = {
     "model": "FrozenHead",
     "model.features": {"class_path": "Tfidf", "init_args": {"width": 8, "terms": 200}},
     "trainer": {"max_epochs": 2, "accelerator": "cpu"},
-    "figures.every_n_epochs": 100,
+    "figures.every_n_epochs": 0,
 }  # fmt: skip
 
 

@@ -30,22 +30,23 @@ class EvaluationFigures(OutputsCallback):
     ``<stage>/f1_by_threshold``, F1 of each label against its threshold, with the fitted one marked.
 
     Args:
-        every_n_epochs: Draw in training after each so many epochs; more than 1 where an epoch takes a second.
+        every_n_epochs: Draw in training after each so many epochs, more than 1 where an epoch takes a second; 0 draws
+            nothing, not even after training.
 
     Raises:
-        ValueError: ``every_n_epochs`` below one.
+        ValueError: ``every_n_epochs`` is negative.
     """
 
     def __init__(self, every_n_epochs: int = 1) -> None:
         super().__init__()
-        if every_n_epochs < 1:
-            raise ValueError(f"figures.every_n_epochs must be at least 1, found {every_n_epochs}")
+        if every_n_epochs < 0:
+            raise ValueError(f"figures.every_n_epochs must be at least 0, found {every_n_epochs}")
         self.every_n_epochs = every_n_epochs
 
     def on_outputs(self, trainer: Trainer, pl_module: MultiLabelModel, stage: Stage, outputs: Outputs) -> None:
         """Draw and hand over to TensorBoard."""
         boards = [logger.experiment for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
-        if not boards or not trainer.is_global_zero or stage == "predict":
+        if not self.every_n_epochs or not boards or not trainer.is_global_zero or stage == "predict":
             return
         if trainer.state.fn == TrainerFn.FITTING and trainer.current_epoch % self.every_n_epochs:
             return

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +17,7 @@ from mlemo.data.checks import fold_warnings
 from mlemo.metrics.intervals import FEW_POSITIVES
 from mlemo.models import MultiLabelModel
 from mlemo.utils.messages import enumerated, visible
+from mlemo.utils.program import program
 
 __all__ = [
     "Intervals",
@@ -103,7 +102,7 @@ def print_paths(trainer: Trainer, paths: Mapping[str, Path]) -> None:
         lines["watch"] = f"tensorboard --logdir {_relative(Path(trainer.logger.save_dir))}"
     reads_texts = trainer.datamodule.corpus("val").texts is not None  # type: ignore[attr-defined]  # every mlemo datamodule has it
     if "checkpoint" in lines and reads_texts:
-        lines["classify"] = f'{_program()} classify --ckpt {lines["checkpoint"]} "your own sentence"'
+        lines["classify"] = f'{program()} classify --ckpt {lines["checkpoint"]} "your own sentence"'
     for name, line in lines.items():
         Console().print(visible(f"{name + ':':<13}{line}"), soft_wrap=True, highlight=False, markup=False)
 
@@ -134,14 +133,6 @@ def doubts(trainer: Trainer) -> list[str]:
     data, tuning = trainer.datamodule, tuned_rule(trainer)  # type: ignore[attr-defined]  # every mlemo run has one
     folds = 0 if tuning is None else tuning.rule.folds
     return [*data.warnings(), *fold_warnings(len(data.corpus("val")), len(data.label_space), folds)]
-
-
-def _program() -> str:
-    """How this environment's `mlemo` is called from where the user stands: by name only if that name finds it."""
-    python, found = Path(sys.executable), shutil.which("mlemo")
-    if found is not None and Path(found).parent == python.parent:
-        return "mlemo"
-    return f"{python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python} -m mlemo"
 
 
 def _relative(path: Path) -> Path:

@@ -23,6 +23,9 @@ train and measure (each takes --config FILE and any setting on the command line;
   test        score a checkpoint on the test split; `--ckpt_path FILE` alone is enough
   predict     write the predictions of a checkpoint for the test split
 
+begin
+  init        look at a file of texts and labels, and write an experiment for it
+
 use
   classify    label sentences, or the lines of a file, with a trained checkpoint
   explain     explain predictions, and show correct and wrong decisions of a run, as a folder of pages
@@ -36,6 +39,7 @@ use
   selection   test scores of the epochs that validation scores choose
   list        list classes, studies and config files
 
+  mlemo init messages.csv
   mlemo fit --config configs/experiment/synthetic.yaml
   mlemo fit --data SemEval2018 --data.data_dir DIR --model BertWDL --model.encoder bert-base-uncased
   mlemo resume runs/version_0
@@ -82,6 +86,7 @@ TRAINING = ("fit", "validate", "test", "predict")
 READERS = ("classify", "explain", "compare")  #: commands without classes of the user, unless trusted
 #: Commands with a module of their own in this package, which has the functions `parser` and `main`.
 TOOLS = (
+    "init",
     "resume",
     "classify",
     "explain",

@@ -115,8 +115,12 @@ class EmotionDataModule(Recorded, LightningDataModule):
 
     @property
     def label_space(self) -> LabelSpace:
-        """The labels in official order, known without reading or fetching any file."""
+        """The labels in official order, known without reading a file (but those of `TextFiles` may be found in one)."""
         raise NotImplementedError(f"{type(self).__name__} must define label_space")
+
+    def found_settings(self) -> dict[str, Any]:
+        """Settings that were not given and are found in the files; a checkpoint stores them."""
+        return {}
 
     def read(self, split: Split) -> Corpus:
         """One split, read from ``data_dir`` or fetched."""
@@ -170,9 +174,7 @@ class EmotionDataModule(Recorded, LightningDataModule):
         """What makes scores of this corpus doubtful, one line each (see ``mlemo.data.checks``)."""
         parts = {split: self.corpus(split) for split in SPLITS}
         lines = [[*corpus.warnings, *split_warnings(split, corpus)] for split, corpus in parts.items()]
-        return list(
-            dict.fromkeys(chain.from_iterable(lines))
-        )  # those of a file that is cut into splits are listed once
+        return list(dict.fromkeys(chain.from_iterable(lines)))  # those of a file that is cut into splits once
 
     def report(self) -> str:
         """Rows, labels a row, rows without a label, dropped rows and repeated texts, as a few lines of text."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +31,9 @@ class Columns:
 
     Args:
         folder: Where the values wait, an empty folder; ``None`` keeps them in memory.
+
+    Attributes:
+        notes: Counts of what is not in the table, which are stored with it.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -38,6 +42,7 @@ class Columns:
         self._ends: dict[str, _Values] = {}  # of columns whose rows have a length each
         self._widths: dict[str, int] = {}  # of columns whose rows all have the same
         self._strings: set[str] = set()
+        self.notes: dict[str, int] = {}
 
     def add_rows(self, name: str, values: np.ndarray) -> None:
         """Append rows of one length, ``(n, width)``."""
@@ -69,7 +74,14 @@ class Columns:
 
     def batch(self) -> pyarrow.RecordBatch:
         """All columns; views of the waiting files, where there are such."""
-        return pyarrow.record_batch({name: self._column(name) for name in self._values})
+        batch = pyarrow.record_batch({name: self._column(name) for name in self._values})
+        return batch.replace_schema_metadata({"notes": json.dumps(self.notes)})
+
+    @staticmethod
+    def notes_of(batch: pyarrow.RecordBatch) -> dict[str, int]:
+        """The notes of a table that is read again."""
+        notes: dict[str, int] = json.loads(batch.schema.metadata[b"notes"])
+        return notes
 
     def close(self) -> None:
         """Close the waiting files."""

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["random_split", "stratified_split"]
+__all__ = ["joined_groups", "random_split", "stratified_split"]
 
 
 def random_split(rows: int, fractions: Sequence[float], seed: int) -> list[list[int]]:
@@ -91,6 +91,27 @@ def stratified_split(
     row_part = part_of[unit.numpy()]
     parts = [np.flatnonzero(row_part == part).tolist() for part in range(len(fractions))]
     return _not_empty(parts, len(unit_of), fractions)
+
+
+def joined_groups(*keys: Sequence[Hashable]) -> list[int]:
+    """Numbers that are equal for rows that share a key of any kind, or are connected by rows that do.
+
+    Example:
+        >>> joined_groups(["same", "same", "other", "third"], ["Ana", "Ben", "Ben", "Cem"])
+        [0, 0, 0, 1]
+    """
+    from scipy.sparse import coo_array  # noqa: PLC0415
+    from scipy.sparse.csgraph import connected_components  # noqa: PLC0415
+
+    rows = len(keys[0])
+    nodes: dict[tuple[int, Hashable], int] = {}  # of the keys of each kind, behind those of the rows
+    ends = [rows + nodes.setdefault((kind, key), len(nodes)) for kind, column in enumerate(keys) for key in column]
+    size = rows + len(nodes)
+    links = coo_array((np.ones(len(ends)), (np.tile(np.arange(rows), len(keys)), ends)), shape=(size, size))
+    _, first, numbers = np.unique(
+        connected_components(links, directed=False)[1][:rows], return_index=True, return_inverse=True
+    )
+    return np.argsort(np.argsort(first))[numbers].tolist()
 
 
 def _check(units: int, fractions: Sequence[float]) -> None:

@@ -152,7 +152,10 @@ class MlemoCLI(LightningCLI):
             self.trainer.strategy.checkpoint_io = ReadAlready(self._checkpoint, type(self.datamodule).__qualname__)
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
-        """Make the trainer without the standing callbacks that its settings rule out."""
+        """Make the trainer without the standing callbacks that its settings rule out; settings found are stored."""
+        data = self._get(self.config, "data")
+        for setting, value in self.datamodule.found_settings().items():
+            data[f"init_args.{setting}"] = value
         unwanted: tuple[type[Callback], ...] = ()
         if config.get("enable_progress_bar") is False:
             unwanted += (ProgressBar,)
@@ -165,7 +168,6 @@ class MlemoCLI(LightningCLI):
         name, checkpoint = self._get(self.config, "name"), self._get(self.config, "ckpt_path", None)
         config["default_root_dir"] = root_folder(config, name, checkpoint if self.subcommand == "fit" else None)
         if not config.get("fast_dev_run"):
-            data = self._get(self.config, "data")
             wanted.append(RunManifest(self._command, name, data.as_dict().get("init_args")))
         trainer = super()._instantiate_trainer(config, wanted)
         name_folder(trainer, name)

@@ -248,5 +248,10 @@ def test_figures_can_be_drawn_after_some_epochs_only(
     run = trainer(callbacks=[EvaluationFigures(every_n_epochs=2)], logger=logger, max_epochs=3, limit_train_batches=1)
     run.fit(classifier(), datamodule=data())
     assert steps == [1, 1, 3, 3]  # two figures after the first and the third epoch
-    with pytest.raises(ValueError, match=r"every_n_epochs must be at least 1, found 0"):
-        EvaluationFigures(every_n_epochs=0)
+    steps.clear()
+    run = trainer(callbacks=[EvaluationFigures(every_n_epochs=0)], logger=logger, limit_train_batches=1)
+    run.fit(model := classifier(), datamodule=data())
+    run.test(model, datamodule=data(), verbose=False)
+    assert steps == []
+    with pytest.raises(ValueError, match=r"every_n_epochs must be at least 0, found -1"):
+        EvaluationFigures(every_n_epochs=-1)

@@ -15,16 +15,16 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 import mlemo.metrics.intervals
 from mlemo.callbacks import Results, ThresholdTuning
-from mlemo.callbacks.result_table import _program
 from mlemo.metrics import bootstrap_interval, expected_calibration_error
 from mlemo.runs.predictions import read_predictions
 from mlemo.thresholds import AtLeastOne, Calibrated, PerClassThreshold
+from mlemo.utils.program import program
 
 Maker = Callable[..., Any]
 
 
 def test_the_printed_command_can_be_run_as_printed() -> None:
-    done = subprocess.run([*shlex.split(_program()), "--version"], capture_output=True, text=True, check=False)
+    done = subprocess.run([*shlex.split(program()), "--version"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("mlemo ")
 
@@ -34,9 +34,9 @@ def test_a_name_that_is_not_this_environments_is_not_printed(
     found: str | None, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: found)
-    assert _program().endswith(expected)
+    assert program().endswith(expected)
     monkeypatch.setattr(shutil, "which", lambda name: str(Path(sys.executable).parent / "mlemo"))
-    assert _program() == "mlemo"
+    assert program() == "mlemo"
 
 
 def test_validation_alone_is_printed_and_after_training_it_waits_for_the_test(

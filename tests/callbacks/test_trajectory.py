@@ -25,7 +25,7 @@ from mlemo.thresholds import CrossFittedThreshold, PerClassThreshold, cross_fitt
 WORDS = [
     "--data=SyntheticEmotions", "--data.size=80", "--data.val_size=40", "--data.test_size=40",
     "--model=FrozenHead", "--model.features=Tfidf", "--model.features.width=16", "--results.resamples=0",
-    "--trainer.precision=32-true", "--trainer.accelerator=cpu", "--figures.every_n_epochs=100",
+    "--trainer.precision=32-true", "--trainer.accelerator=cpu", "--figures.every_n_epochs=0",
 ]  # fmt: skip
 
 

@@ -233,8 +233,11 @@ def test_faults(tmp_path, content, settings, message):
 def test_files_that_are_not_there_and_unknown_formats(tmp_path):
     with raises("missing.csv: no such file", FileNotFoundError):
         TextFiles(LABELS, "missing.csv", data_dir=tmp_path).corpus("train")
-    with raises("rows.xlsx: unknown suffix '.xlsx', expected one of ['.csv', '.tsv', '.jsonl', '.parquet']"):
-        TextFiles(LABELS, "rows.xlsx").corpus("train")
+    expected = "['.csv', '.tsv', '.txt', '.xlsx', '.jsonl', '.parquet']"
+    with raises(f"rows.ods: unknown suffix '.ods', expected one of {expected}"):
+        TextFiles(LABELS, "rows.ods").corpus("train")
+    with raises("data.train is not given"):
+        TextFiles(LABELS)
 
 
 def test_labels_must_be_different_names():

@@ -246,7 +246,7 @@ def test_a_large_file_is_read_in_parts_and_once(
     plain, mapped = (TextFiles(LABELS, path, path, path, map_from=size, **settings) for size in (None, 50))
     same_corpus(mapped.corpus("train"), plain.corpus("train"))
     assert isinstance(mapped.corpus("train").texts, Strings)
-    monkeypatch.setattr("mlemo.data.files.PARTS", {".csv": None})  # nothing is read any more
+    monkeypatch.setattr("mlemo.data.files.file_parts", None)  # nothing is read any more
     again = TextFiles(LABELS, path, path, path, map_from=50, **settings)
     same_corpus(again.corpus("test"), plain.corpus("train"))
     assert len(files(cache)) == 1

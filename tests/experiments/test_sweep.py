@@ -34,7 +34,7 @@ SETTINGS = {
     "model.features": {"class_path": "Tfidf", "init_args": {"width": 8, "terms": 200}},
     "seed_everything": 1,
     "trainer": {"max_epochs": 3, "precision": "32-true", "accelerator": "cpu"},
-    "figures.every_n_epochs": 100,
+    "figures.every_n_epochs": 0,
 }
 SWEEP: dict[str, Any] = {
     "set": SETTINGS,

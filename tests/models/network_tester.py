@@ -337,7 +337,7 @@ class NetworkTester:
 
     def run(self, folder: Path, *words: str) -> Any:
         small = [f"--model.{name}={value}" for name, value in self.small.items()]
-        quiet = [f"--trainer.logger.init_args.save_dir={folder}", "--trainer.accelerator=cpu"]
+        quiet = [f"--trainer.logger.save_dir={folder}", "--trainer.accelerator=cpu", "--figures.every_n_epochs=0"]
         return main(["fit", *words, *small, *quiet, "--trainer.max_epochs=1", "--test_after_fit=false"])
 
     def test_a_tabular_run_of_the_command_line(self, tmp_path: Path) -> None:

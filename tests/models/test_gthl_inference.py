@@ -71,7 +71,7 @@ WORDS = [
     *["--data.eval_batch_size=8", "--model=GTHLEmo", "--model.encoder=FromScratch", "--model.encoder.layers=1"],
     *["--model.encoder.width=32", "--model.encoder.heads=2", "--model.encoder.vocabulary=300"],
     *["--model.optimization.learning_rate=1e-2", "--thresholds.rule=PerClassThreshold", "--trainer.max_epochs=2"],
-    *["--trainer.precision=32-true", "--trainer.accelerator=cpu", "--figures.every_n_epochs=100"],
+    *["--trainer.precision=32-true", "--trainer.accelerator=cpu", "--figures.every_n_epochs=0"],
 ]
 
 

@@ -38,6 +38,7 @@ def fit(base: Path, folder: Path, *words: str) -> Path:
     main(
         [
             "fit", "--data.size=120", "--trainer.max_epochs=2", "--name=run", "--model=TransformerClassifier",
+            "--figures.every_n_epochs=0",
             f"--trainer.logger.init_args.save_dir={folder}", "--model.encoder=Lora", f"--model.encoder.base={base}",
             "--model.optimization.learning_rate=0.01", *words,
         ]

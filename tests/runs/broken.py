@@ -24,7 +24,7 @@ TEXTS = ["--data=SyntheticEmotions", "--data.size=44", "--data.val_size=14", "--
          "--data.batch_size=8", "--data.eval_batch_size=4"]  # fmt: skip
 COMMON = [
     "--trainer.precision=32-true", "--trainer.accelerator=cpu", "--trainer.max_epochs=3",
-    "--figures.every_n_epochs=100", "--results.resamples=20", "--trainer.enable_model_summary=false",
+    "--figures.every_n_epochs=0", "--results.resamples=20", "--trainer.enable_model_summary=false",
     "--trainer.log_every_n_steps=100", "--early_stopping.patience=2",
 ]  # fmt: skip
 SCENE = Path(__file__).parents[1] / "data" / "mulan"

@@ -26,7 +26,7 @@ WORDS = [
     *["--data=SyntheticEmotions", "--data.size=32", "--data.val_size=16", "--data.test_size=16", "--data.batch_size=8"],
     *["--model=BertWDL", "--model.encoder=FromScratch", "--model.encoder.layers=1", "--model.encoder.width=32"],
     *["--model.encoder.heads=2", "--model.encoder.vocabulary=300", "--trainer.precision=32-true"],
-    *["--trainer.accelerator=cpu", "--figures.every_n_epochs=100", "--test_after_fit=false"],
+    *["--trainer.accelerator=cpu", "--figures.every_n_epochs=0", "--test_after_fit=false"],
 ]
 
 

@@ -26,7 +26,12 @@ WORDS = [
         "--model.loss.permutation=exact",
         "--model.optimization.learning_rate=2e-3",
     ],
-    *["--trainer.precision=32-true", "--trainer.accelerator=cpu", "--trainer.max_epochs=3"],
+    *[
+        "--trainer.precision=32-true",
+        "--trainer.accelerator=cpu",
+        "--trainer.max_epochs=3",
+        "--figures.every_n_epochs=0",
+    ],
 ]
 TWO = ["--trainer.devices=2", "--trainer.strategy=ddp"]
 

@@ -30,6 +30,7 @@ WORDS = [
         "--model.optimization.warmup=0",
         "--trainer.gradient_clip_val=0.05",
         "--results.resamples=0",
+        "--figures.every_n_epochs=0",
     ],
     *["--trainer.precision=32-true", "--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.max_epochs=1"],
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import Literal
 import pyarrow
 from pyarrow import parquet
 
-__all__ = ["check_mat", "parquet_batches", "read_gzip"]
+__all__ = ["check_mat", "check_zip", "parquet_batches", "read_gzip"]
 
 #: Most bytes that a compressed file may hold: several times the largest dataset of MULAN as a table.
 LARGEST = 2**30
@@ -63,6 +64,21 @@ def check_mat(path: Path) -> None:
                 content = unpack.unconsumed_tail
                 if size > LARGEST:
                     raise _too_large(path, "save it without compression if that is meant")
+
+
+def check_zip(path: Path) -> None:
+    """Refuse a ZIP file, such as a workbook, that holds too much.
+
+    Raises:
+        ValueError: Not readable, or more than ``LARGEST`` bytes.
+    """
+    try:
+        with zipfile.ZipFile(path) as file:
+            size = sum(entry.file_size for entry in file.infolist())
+    except (OSError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path}: not a readable workbook: {error}") from None
+    if size > LARGEST:
+        raise _too_large(path, "divide the file if that is meant")
 
 
 def parquet_batches(path: Path) -> tuple[list[str], Iterator[pyarrow.RecordBatch]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +13,11 @@ import torch
 from torch import Tensor
 
 from mlemo.data.checks import check_ids, invisible
+from mlemo.data.io.indicators import strict_indicator
 from mlemo.labels import LabelSpace
 from mlemo.utils.messages import shown
 
-__all__ = ["Table", "nearest"]
-
-# True, 1 and 1.0 are one dictionary key, so this covers the cells of CSV, JSON and Parquet
-INDICATORS = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, 0: 0.0, 1: 1.0}
+__all__ = ["Table", "nearest", "place"]
 
 LONGEST_NAME = 200  # characters
 
@@ -32,6 +31,8 @@ class Table:
         columns: Column name to its ``N`` cells, in the order of the file.
         lines: ``N`` numbers, counted from 1: where each row begins.
         unit: What ``lines`` count: ``"line"`` or, in files without lines, ``"row"``.
+        numbers: ``N`` numbers of the rows, counted from 1 with the header and blank rows, as a spreadsheet shows them;
+            ``None`` where they are the ``lines``.
 
     Raises:
         ValueError: A column name holds a character of ``checks.INVISIBLE``.
@@ -41,6 +42,7 @@ class Table:
     columns: dict[str, list[Any]]
     lines: Sequence[int]
     unit: str = "line"
+    numbers: Sequence[int] | None = None
 
     def __post_init__(self) -> None:
         for name in self.columns:
@@ -52,11 +54,14 @@ class Table:
 
     def where(self, row: int) -> str:
         """File and line of a row, for messages."""
-        return self.place(self.lines[row])
+        line = self.lines[row]
+        return place(self.source, self.unit, line, line if self.numbers is None else self.numbers[row])
 
-    def place(self, number: int) -> str:
-        """File and line, for messages."""
-        return f"{self.source}:{number}" if self.unit == "line" else f"{self.source}, {self.unit} {number}"
+    def place(self, line: int) -> str:
+        """File and line, for messages; of a line that begins a row of this table, the row too."""
+        row = bisect_left(self.lines, line)
+        known = row < len(self.lines) and self.lines[row] == line
+        return self.where(row) if known else place(self.source, self.unit, line, line)
 
     def column(self, name: str) -> list[Any]:
         """The cells of one column.
@@ -83,6 +88,12 @@ class Table:
                 raise ValueError(f"{self.where(row)}: column {name!r} holds {shown(cell)}, expected {expected}")
         return cells
 
+    def joined_texts(self, names: Sequence[str], separator: str) -> list[str]:
+        """The cells of several columns, those of a row that are not empty joined; faults as for `texts`."""
+        if len(names) == 1:
+            return self.texts(names[0])
+        return [separator.join(cell for cell in row if cell.strip()) for row in zip(*map(self.texts, names))]
+
     def ids(self, name: str, known: dict[str, int] | None = None) -> list[str]:
         """The cells of one column as identifiers, all different.
 
@@ -97,12 +108,21 @@ class Table:
         check_ids(ids, self.place, self.lines, known)
         return ids
 
-    def indicators(self, names: Sequence[str], *, empty_is_unknown: bool = False) -> tuple[Tensor, Tensor]:
+    def indicators(
+        self,
+        names: Sequence[str],
+        *,
+        empty_is_unknown: bool = False,
+        read: Callable[[Any], float | None] = strict_indicator,
+        advice: str = "",
+    ) -> tuple[Tensor, Tensor]:
         """Columns of zeros and ones as label tensors.
 
         Args:
             names: The columns, in the order wanted.
             empty_is_unknown: Take an empty cell as *not annotated* instead of as a fault.
+            read: 0 or 1 of a cell; NaN where it is empty, ``None`` where it is anything else.
+            advice: End of the message about a cell that is anything else.
 
         Returns:
             Labels ``(N, C)`` float32, 0 where unknown; mask ``(N, C)`` bool, ``False`` where unknown.
@@ -112,12 +132,14 @@ class Table:
         """
         columns = []
         for name in names:
-            values = [_indicator(cell) for cell in self.column(name)]
+            values = [read(cell) for cell in self.column(name)]
             for row, value in enumerate(values):
                 if value is None or (math.isnan(value) and not empty_is_unknown):
                     expected = "0, 1 or an empty cell" if empty_is_unknown else "0 or 1"
                     cell = self.columns[name][row]
-                    raise ValueError(f"{self.where(row)}: column {name!r} holds {shown(cell)}, expected {expected}")
+                    raise ValueError(
+                        f"{self.where(row)}: column {name!r} holds {shown(cell)}, expected {expected}{advice}"
+                    )
             columns.append(values)
         grid = torch.tensor(columns, dtype=torch.float32).reshape(len(names), len(self)).T
         return grid.nan_to_num(0.0), ~grid.isnan()
@@ -145,6 +167,20 @@ class Table:
         return labels
 
 
+def place(source: str, unit: str, line: int, number: int) -> str:
+    """File and line of a row, and its number in a spreadsheet where that differs, for messages.
+
+    Example:
+        >>> place("mine.csv", "line", 7, 7), place("mine.csv", "line", 9, 7)
+        ('mine.csv:7', 'mine.csv:9 (row 7 in a spreadsheet)')
+        >>> place("mine.xlsx", "row", 7, 7)
+        'mine.xlsx, row 7'
+    """
+    if unit != "line":
+        return f"{source}, {unit} {line}"
+    return f"{source}:{line}" + (f" (row {number:,} in a spreadsheet)" if line != number else "")
+
+
 def nearest(name: object, known: Iterable[str]) -> str:
     """The end of an error message that proposes the nearest known names, or a full stop where none is near.
 
@@ -157,13 +193,3 @@ def nearest(name: object, known: Iterable[str]) -> str:
     # a whole text in the place of a name resembles no name, and comparing it would take long
     close = difflib.get_close_matches(str(name), list(known)) if len(str(name)) <= LONGEST_NAME else []
     return f". Did you mean {' or '.join(map(repr, close))}?" if close else "."
-
-
-def _indicator(cell: Any) -> float | None:
-    """0 or 1; NaN for an empty cell; ``None`` for anything else."""
-    if cell is None or cell == "" or (isinstance(cell, float) and math.isnan(cell)):
-        return math.nan
-    try:
-        return INDICATORS.get(cell)
-    except TypeError:  # a list in JSON or Parquet
-        return None

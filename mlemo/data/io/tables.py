@@ -10,6 +10,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,19 @@ import pyarrow
 import pyarrow.parquet
 
 from mlemo.data.io.compressed import parquet_batches
+from mlemo.data.io.grid import grid_parts
 from mlemo.data.io.table import Table, nearest
+from mlemo.data.io.text_lines import read_text, text_lines
+from mlemo.data.io.workbook import xlsx_parts, xlsx_rows
 from mlemo.utils.messages import shown
 
 __all__ = [
+    "DELIMITERS",
+    "SUFFIXES",
     "Table",
+    "check_suffix",
     "csv_parts",
+    "file_parts",
     "json_lines_parts",
     "most_rows",
     "nearest",
@@ -32,7 +40,12 @@ __all__ = [
     "read_json_lines",
     "read_parquet",
     "read_text",
+    "xlsx_parts",
 ]
+
+#: Delimiter of text tables by suffix; Excel saves "Unicode text" as .txt with tabs.
+DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
+SUFFIXES = (*DELIMITERS, ".xlsx", ".jsonl", ".parquet")
 
 SURROGATE = re.compile("[\ud800-\udfff]")
 LONGEST_CELL = 2**31 - 1  # characters; Python's own limit of 131,072 refuses long texts
@@ -40,19 +53,10 @@ PART = 20_000  #: rows of a part of a file
 BLOCK = 2**22  # bytes
 
 
-def read_text(path: str | Path) -> str:
-    """A whole UTF-8 file, without its byte-order mark; line ends are kept as they are.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: The file is empty, is not UTF-8 (the message gives the line and the byte), holds a NUL character, or
-            begins with two byte-order marks.
-    """
-    return "".join(_lines(Path(path), newline="\n", ends=True))
-
-
 def most_rows(path: Path) -> int:
-    """Return the largest number of rows of a file: its lines, or the rows in the metadata of a Parquet file; else 0."""
+    """Return the largest number of rows of a file: its lines, or the rows that a Parquet file or workbook gives."""
+    if path.suffix.lower() == ".xlsx":
+        return xlsx_rows(path)
     if path.suffix.lower() == ".parquet":
         try:
             return pyarrow.parquet.read_metadata(path).num_rows
@@ -60,6 +64,40 @@ def most_rows(path: Path) -> int:
             return 0  # its reader raises the error
     with path.open("rb") as file:
         return 1 + sum(block.count(b"\n") for block in iter(lambda: file.read(BLOCK), b""))
+
+
+def check_suffix(path: Path) -> None:
+    """Refuse a file of another suffix than `file_parts` reads.
+
+    Raises:
+        ValueError: It has one.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"{path}: unknown suffix {path.suffix!r}, expected one of {list(SUFFIXES)}")
+
+
+def file_parts(path: Path, delimiter: str | None, encoding: str | None, skipped: Counter[str]) -> Iterator[Table]:
+    """The rows of a file whose suffix is its format, some thousands at a time.
+
+    Args:
+        path: The file.
+        delimiter: As for `read_csv`; ``None`` for that of the suffix.
+        encoding: As for `encoding_of`.
+        skipped: As for `grid_parts`.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: Another suffix, or a fault in the file.
+    """
+    check_suffix(path)
+    suffix = path.suffix.lower()
+    if suffix == ".xlsx":
+        return xlsx_parts(path, skipped)
+    if suffix == ".parquet":
+        return parquet_parts(path)
+    if suffix == ".jsonl":
+        return json_lines_parts(path, encoding)
+    return csv_parts(path, delimiter=delimiter or DELIMITERS[suffix], encoding=encoding, skipped=skipped)
 
 
 def read_csv(
@@ -102,39 +140,39 @@ def read_parquet(path: str | Path) -> Table:
 
 
 def csv_parts(
-    path: str | Path, *, delimiter: str = ",", quoted: bool = True, columns: Sequence[str] | None = None
+    path: str | Path,
+    *,
+    delimiter: str = ",",
+    quoted: bool = True,
+    columns: Sequence[str] | None = None,
+    encoding: str | None = "utf-8",
+    skipped: Counter[str] | None = None,
 ) -> Iterator[Table]:
-    """The rows of a delimited text file, some thousands at a time; arguments and faults as for `read_csv`."""
+    """The rows of a delimited text file, some thousands at a time; faults as for `read_csv`.
+
+    Args:
+        path: The file, with LF or CRLF.
+        delimiter: As for `read_csv`.
+        quoted: As for `read_csv`.
+        columns: As for `read_csv`.
+        encoding: As for `encoding_of`.
+        skipped: As for `grid_parts`.
+    """
     # not splitlines(): that would also break lines at U+2028, U+0085 and the like, inside texts
     reader = csv.reader(
-        _lines(Path(path), newline=""),
+        text_lines(Path(path), newline="", encoding=encoding),
         delimiter=delimiter,
         quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
         strict=True,
     )
-    header = list(columns) if columns is not None else _csv_rows(path, reader, 1)[0][1]
-    if columns is None:
-        repeated = sorted(name for name, count in Counter(header).items() if count > 1)
-        if repeated:
-            raise ValueError(
-                f"{path}:1: the columns {shown(repeated)} occur more than once in the header {shown(header)}"
-            )
-    found_any = False
-    while part := _csv_rows(path, reader, PART):
-        found_any = True
-        for line, row in part:
-            if len(row) != len(header):
-                found = f"{len(row)} columns" if row else "an empty line"
-                raise ValueError(f"{path}:{line}: found {found}, expected {len(header)} columns {shown(header)}")
-        cells = (list(column) for column in zip(*(row for _, row in part)))
-        yield Table(str(path), dict(zip(header, cells)), [line for line, _ in part])
-    if not found_any:
-        raise ValueError(f"{path}: no row after the header {shown(header)}")
+    heads = [] if columns is not None else [_csv_rows(path, reader, 1)]
+    parts = chain(heads, iter(partial(_csv_rows, path, reader, PART), []))
+    return grid_parts(str(path), parts, columns=columns, skipped=skipped)
 
 
-def json_lines_parts(path: str | Path) -> Iterator[Table]:
+def json_lines_parts(path: str | Path, encoding: str | None = "utf-8") -> Iterator[Table]:
     """The rows of a JSON lines file, some thousands at a time; faults as for `read_json_lines`."""
-    lines = enumerate(_lines(Path(path), newline="\n"), start=1)
+    lines = enumerate(text_lines(Path(path), newline="\n", encoding=encoding), start=1)
     keys: list[str] | None = None
     while part := list(islice(lines, PART)):
         rows = []
@@ -173,54 +211,9 @@ def _joined(parts: Iterable[Table]) -> Table:
     columns = {
         name: list(chain(cells, *(part.columns[name] for part in others))) for name, cells in first.columns.items()
     }
-    return Table(first.source, columns, list(chain(first.lines, *(part.lines for part in others))), first.unit)
-
-
-def _lines(path: Path, newline: str, ends: bool = False) -> Iterator[str]:
-    """The lines of a UTF-8 file with their ends, without its byte-order mark.
-
-    Args:
-        path: The file.
-        newline: As for ``open``: what a line ends with.
-        ends: Whether the empty lines after the last row are lines too; any other empty line always is.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    waiting: list[str] = []  # empty lines, until it is known whether something follows
-    number, begun = 1, False
-    try:
-        with path.open(encoding="utf-8-sig", newline=newline) as file:
-            for line in file:
-                if "\0" in line:
-                    raise ValueError(
-                        f"{path}:{number}: found a NUL character, expected text; is the file damaged or UTF-16?"
-                    )
-                if number == 1 and not begun and not waiting and line.startswith("\ufeff"):
-                    raise ValueError(f"{path}:1: the file begins with two byte-order marks (U+FEFF); remove one")
-                number += line.endswith("\n")
-                if not line.strip("\r\n" if begun else None):
-                    waiting.append(line)
-                    continue
-                begun = True
-                yield from waiting
-                waiting.clear()
-                yield line
-    except UnicodeDecodeError:
-        _refuse_encoding(path)
-        raise
-    if not begun:
-        raise ValueError(f"{path}: the file is empty, expected at least one row")
-    if ends:
-        yield from waiting
-
-
-def _refuse_encoding(path: Path) -> None:
-    try:
-        path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        byte = error.object[error.start]
-        raise ValueError(f"{path}:{line}: byte 0x{byte:02x} is not UTF-8; save the file as UTF-8") from None
+    lines = list(chain(first.lines, *(part.lines for part in others)))
+    numbers = None if first.numbers is None else list(chain(first.numbers, *(part.numbers or () for part in others)))
+    return Table(first.source, columns, lines, first.unit, numbers)
 
 
 def _csv_rows(path: str | Path, reader: Any, most: int) -> list[tuple[int, list[str]]]:

@@ -49,7 +49,10 @@ def test_csv_counts_lines_where_a_field_holds_line_breaks(file):
     table = read_csv(file('id,text\na,"one\ntwo\n\nthree"\nb,four\n'))
     assert table.column("text") == ["one\ntwo\n\nthree", "four"]
     assert list(table.lines) == [2, 6]
-    assert table.where(1).endswith("rows.csv:6")
+    assert list(table.numbers) == [2, 3]
+    assert table.where(0).endswith("rows.csv:2")
+    assert table.where(1).endswith("rows.csv:6 (row 3 in a spreadsheet)")
+    assert table.place(6) == table.where(1)
 
 
 def test_csv_keeps_characters_that_only_look_like_line_ends(file):
@@ -69,7 +72,7 @@ def test_csv_quotes_are_ordinary_where_nothing_is_quoted(file):
     [
         ("id,text\na,one\nb\n", "rows.csv:3: found 1 columns, expected 2 columns ['id', 'text']"),
         ("id,text\na,one,more\n", "rows.csv:2: found 3 columns, expected 2"),
-        ('id,text\na,"one\ntwo"\nb\n', "rows.csv:4: found 1 columns"),
+        ('id,text\na,"one\ntwo"\nb\n', "rows.csv:4 (row 3 in a spreadsheet): found 1 columns"),
         ("id,text\na,one\n\nb,two\n", "rows.csv:3: found an empty line, expected 2 columns"),
         ("id,text\n", "rows.csv: no row after the header ['id', 'text']"),
         ("", "rows.csv: the file is empty"),
@@ -261,7 +264,7 @@ def test_the_parts_of_a_file_are_the_file(file):
     parts = list(csv_parts(path))
     assert [len(part) for part in parts] == [3, 3, 2]
     assert parts[2].columns == {"id": ["6", "7"], "text": ["te\nxt 6", "te\nxt 7"]}
-    assert parts[2].where(1) == f"{path}:16"
+    assert parts[2].where(1) == f"{path}:16 (row 9 in a spreadsheet)"
     whole = read_csv(path)
     assert whole.column("id") == list("01234567")
     assert list(whole.lines) == [2, 4, 6, 8, 10, 12, 14, 16]

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from mlemo.data.corpus import Corpus
+from mlemo.data.io.text_lines import text_lines
 from mlemo.labels import LabelSpace
 
 __all__ = ["unlabeled_texts"]
@@ -23,13 +24,8 @@ def unlabeled_texts(path: Path, space: LabelSpace) -> Corpus:
         FileNotFoundError: The file does not exist.
         ValueError: The file is not UTF-8, or has no text.
     """
-    try:
-        lines = path.read_bytes().decode("utf-8-sig").rstrip("\n").split("\n")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"data.unlabeled: {path} is not UTF-8: {error}") from error
-    texts = [line.rstrip("\r") for line in lines if line.strip()]
-    if not texts:
-        raise ValueError(f"data.unlabeled: {path} has no text")
+    lines = [line.rstrip("\r\n") for line in text_lines(path, newline="\n")]
+    texts = [line for line in lines if line.strip()]
     ids = [f"unlabeled-{row}" for row in range(len(texts))]
     nothing = torch.zeros(len(texts), len(space))
     empty = len(lines) - len(texts)

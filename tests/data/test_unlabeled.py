@@ -34,8 +34,8 @@ def test_files_that_have_no_text_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         unlabeled_texts(tmp_path / "none.txt", space)
     (tmp_path / "empty.txt").write_text("\n \n")
-    with pytest.raises(ValueError, match=r"empty\.txt has no text"):
+    with pytest.raises(ValueError, match=r"empty\.txt: the file is empty"):
         unlabeled_texts(tmp_path / "empty.txt", space)
     (tmp_path / "latin.txt").write_bytes("Grüße".encode("latin-1"))
-    with pytest.raises(ValueError, match="is not UTF-8"):
+    with pytest.raises(ValueError, match=r"latin\.txt:1: byte 0xfc is not UTF-8"):
         unlabeled_texts(tmp_path / "latin.txt", space)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, cast
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ __all__ = [
     "PromptOrder",
     "StepOutput",
     "TextInput",
+    "repeated",
 ]
 
 PromptLayout = Literal["words_masks", "words", "masks"]
@@ -43,6 +44,12 @@ class Batch(TypedDict, total=False):
         Tensor  #: (B, L) long: label of a token, -1 before the first label, C after the last; prompted only
     )
     position_ids: Tensor  #: (B, L) long, counted from 0, equal for all segments; batches with an order-free prompt only
+
+
+def repeated(batch: Batch, copies: int) -> Batch:
+    """The samples of a batch several times, one copy of the whole batch after the other."""
+    tensors = cast(dict[str, Tensor], batch)
+    return cast(Batch, {key: value.repeat(copies, *[1] * (value.ndim - 1)) for key, value in tensors.items()})
 
 
 class StepOutput(TypedDict, total=False):

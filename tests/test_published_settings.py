@@ -22,7 +22,7 @@ OWN_EXPERIMENTS = {
     "linear_mulan", "linear_semeval2018_english", "lora_semeval2018_english", "small_bert_wdl", "small_plain",
     "synthetic",
 }  # fmt: skip
-OWN_STUDIES = {"batch-selection-text", "selection", "wdl-order-free"}
+OWN_STUDIES = {"batch-selection-text", "losses-2026", "selection", "wdl-order-free"}
 GROUPS = [
     pytest.param(group, id=f"{path.stem}, {group['source']}")
     for path in LISTS

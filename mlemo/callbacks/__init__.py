@@ -13,6 +13,7 @@ from mlemo.callbacks.gthl_figures import GTHLFigures
 from mlemo.callbacks.interruption import Interruption
 from mlemo.callbacks.label_shuffle import LabelShuffle
 from mlemo.callbacks.loss_weights import LossWeightMonitor
+from mlemo.callbacks.mixup import Mixup
 from mlemo.callbacks.model_summary import ModelSummary
 from mlemo.callbacks.progress import ProgressBar
 from mlemo.callbacks.prompt_orders import PromptOrders
@@ -34,6 +35,7 @@ __all__ = [
     "Interruption",
     "LabelShuffle",
     "LossWeightMonitor",
+    "Mixup",
     "ModelSummary",
     "ProgressBar",
     "PromptOrders",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from mlemo.batch import Batch
+from mlemo.batch import repeated
 from mlemo.nn.prompt_order import reorder_prompt
 from mlemo.utils.seeding import step_generator
 from mlemo.utils.serialization import Recorded
@@ -61,5 +61,4 @@ class LabelShuffle(Recorded, Callback):
         if self.level == "loss":
             batch["label_order"] = order
             return
-        copies = cast(Batch, {key: value.repeat(self.k, *[1] * (value.ndim - 1)) for key, value in batch.items()})
-        batch.update(reorder_prompt(copies, order.flatten(0, 1)))
+        batch.update(reorder_prompt(repeated(batch, self.k), order.flatten(0, 1)))

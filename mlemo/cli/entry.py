@@ -25,6 +25,7 @@ train and measure (each takes --config FILE and any setting on the command line;
 
 begin
   init        look at a file of texts and labels, and write an experiment for it
+  describe    labels, lengths, repeated texts and label conflicts of a corpus, as a page; needs no model
 
 use
   classify    label sentences, or the lines of a file, with a trained checkpoint
@@ -42,6 +43,7 @@ use
   mlemo init messages.csv
   mlemo fit --config configs/experiment/synthetic.yaml
   mlemo fit --data SemEval2018 --data.data_dir DIR --model BertWDL --model.encoder bert-base-uncased
+  mlemo describe --data TextFiles --data.labels "[joy, anger]" --data.train mine.csv
   mlemo resume runs/version_0
   mlemo test --ckpt_path runs/version_0/checkpoints/best.ckpt
   mlemo classify --ckpt runs/version_0/checkpoints/best.ckpt "I did not see that coming, how lovely!"
@@ -88,6 +90,7 @@ READERS = ("classify", "explain", "compare")  #: commands without classes of the
 TOOLS = (
     "init",
     "resume",
+    "describe",
     "classify",
     "explain",
     "compare",

@@ -13,10 +13,11 @@ __all__ = ["main", "parser"]
 
 DESCRIPTION = """Explain predictions of a checkpoint and show right and wrong decisions of a run, as a folder of pages.
 
-For texts: heat maps of their words (pages and pictures) and nearest training texts with their gold labels. For a run:
-examples of correct and wrong decisions per label, correlation of labels in gold and predictions, and the weights
-of the loss in training. Training and test texts are read as in the checkpoint's config; without them, the parts that
-need them are left out, which is noted on the index page."""
+For texts: heat maps of their words (pages and pictures), probabilities beside thresholds, and nearest training texts
+with their gold labels. For a run: examples of correct and wrong decisions per label, the most confident mistakes,
+suspected errors of gold labels, confusion between labels, correlation of labels in gold and predictions, and the
+weights of the loss in training. Texts are read as in the checkpoint's config; without them, the parts that need them
+are left out, which is noted on the index page."""
 
 
 def parser() -> CommandParser:
@@ -31,7 +32,11 @@ def parser() -> CommandParser:
         help="folder to write, new or empty (default: explanation)")  # fmt: skip
     add("--neighbors", type=_count, default=3, metavar="K", help="nearest training texts, 0 for none (default: 3)")
     add("--examples", type=_count, default=3, metavar="N",
-        help="examples of correct and wrong decisions per label, 0 for none (default: 3)")  # fmt: skip
+        help="examples and most confident mistakes per label and case, 0 for none (default: 3)")  # fmt: skip
+    add("--suspects", type=_count, default=200, metavar="N",
+        help="suspected label errors on the page, 0 for none (default: 200)")  # fmt: skip
+    add("--folds", type=_folds, default=0, metavar="K", help="also look for label errors in the training split, with "
+        "probabilities of K-fold cross-fitted logistic regressions (default: 0, off)")  # fmt: skip
     add("--seed", type=int, default=0, help="seed of all random draws (default: 0)")
     add("--device", default="cpu", help="device of the model, such as cuda (default: cpu)")
     add_trust(result)
@@ -72,4 +77,11 @@ def _count(word: str) -> int:
     number = int(word)
     if number < 0:
         raise argparse.ArgumentTypeError(f"expected 0 or more, found {number}")
+    return number
+
+
+def _folds(word: str) -> int:
+    number = int(word)
+    if number < 0 or number == 1:
+        raise argparse.ArgumentTypeError(f"expected 0, or 2 or more, found {number}")
     return number

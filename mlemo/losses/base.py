@@ -36,9 +36,11 @@ class Loss(Recorded, nn.Module, ABC):
     Attributes:
         batchwise: Whether the loss of a batch is something else than the mean over its samples, so that cutting the
             batch into parts (gradient accumulation, several processes) changes the objective; see `BatchLoss`.
+        copies: How often each sample is to be in a training batch, each time with its own dropout; see `RDropLoss`.
     """
 
     batchwise: ClassVar[bool] = False
+    copies: ClassVar[int] = 1
 
     @abstractmethod
     def forward(self, logits: Tensor, targets: Tensor, mask: Tensor | None = None, **context: Any) -> Tensor:
@@ -72,6 +74,9 @@ class Loss(Recorded, nn.Module, ABC):
 
     def observe(self, targets: Tensor, mask: Tensor) -> None:
         """Look at the labels of the training split, ``(N, C)`` and their mask, before training starts."""
+
+    def start_epoch(self) -> None:
+        """Begin a training epoch; not called again where training resumes within an epoch."""
 
     def weight_parameters(self) -> list[nn.Parameter]:
         """Learnable weights between the components of the loss, which a model may give an optimizer of their own."""

@@ -22,14 +22,18 @@ class BinaryCrossEntropy(ElementwiseLoss):
         −w_c · y · log p − (1 − y) · log(1 − p)
 
     where w_c, the weight of class c, acts on the positive term alone. This is eq. 16 of GTHL-Emo (Alrasheedy et al.,
-    Electronics 2026) for w = 1. Targets may be soft.
+    Electronics 2026) for w = 1. Targets may be soft. Label smoothing replaces y by ``(1 − ε) y + ε / 2``, the
+    mixture with the uniform distribution of Szegedy et al., "Rethinking the Inception Architecture for Computer Vision"
+    (CVPR 2016), section 7, for two outcomes.
 
     Args:
         class_weights: w, one positive number per class; ``balanced`` = what `positive_weights` computes of the training
             split (1 until `observe` was called), kept in the checkpoint; ``None`` = all 1.
+        smoothing: ε in [0, 1).
 
     Raises:
-        ValueError: Another word, weights that are not positive, or (when called) not as many as there are classes.
+        ValueError: Another word, weights that are not positive, or (when called) not as many as there are classes; a
+            smoothing outside its range.
 
     Example:
         >>> loss = BinaryCrossEntropy(class_weights=[1.0, 3.0])
@@ -39,8 +43,15 @@ class BinaryCrossEntropy(ElementwiseLoss):
 
     class_weights: Tensor | None
 
-    def __init__(self, class_weights: Sequence[float] | Literal["balanced"] | Tensor | None = None) -> None:
+    def __init__(
+        self,
+        class_weights: Sequence[float] | Literal["balanced"] | Tensor | None = None,
+        smoothing: float = 0.0,
+    ) -> None:
         super().__init__()
+        if not 0 <= smoothing < 1:
+            raise ValueError(f"smoothing must lie in [0, 1), found {smoothing}")
+        self.smoothing = smoothing
         if isinstance(class_weights, str) and class_weights != "balanced":
             raise ValueError(f"class_weights must be numbers, balanced or null, found {class_weights!r}")
         self.balanced = isinstance(class_weights, str)
@@ -62,6 +73,7 @@ class BinaryCrossEntropy(ElementwiseLoss):
         weights = self.class_weights
         if weights is not None and len(weights) != logits.shape[1]:
             raise ValueError(f"{len(weights)} class_weights for logits of {logits.shape[1]} classes")
+        targets = (1 - self.smoothing) * targets + self.smoothing / 2
         return F.binary_cross_entropy_with_logits(logits, targets, pos_weight=weights, reduction="none")
 
 

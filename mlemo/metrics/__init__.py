@@ -4,6 +4,7 @@ from mlemo.metrics.calibration import expected_calibration_error, reliability
 from mlemo.metrics.collection import MultiLabelMetrics
 from mlemo.metrics.compare import Comparison, SignedRanks, compare, holm, mean_and_sd, wilcoxon
 from mlemo.metrics.intervals import bootstrap_interval, bootstrap_intervals
+from mlemo.metrics.selective import risk_coverage
 
 __all__ = [
     "Comparison",
@@ -16,5 +17,6 @@ __all__ = [
     "holm",
     "mean_and_sd",
     "reliability",
+    "risk_coverage",
     "wilcoxon",
 ]

@@ -15,7 +15,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from mlemo.batch import Batch, DataInput, ModelOutput, StepOutput
+from mlemo.batch import Batch, DataInput, ModelOutput, StepOutput, repeated
 from mlemo.labels import LabelSpace
 from mlemo.losses import BinaryCrossEntropy, Loss
 from mlemo.losses.base import MultiTermLoss
@@ -162,11 +162,14 @@ class MultiLabelModel(Recorded, LightningModule):
     # steps ------------------------------------------------------------------------------------------------------
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Seed dropout by epoch and batch, so that a resumed run continues exactly; start the loss's epoch."""
+        """Seed dropout by epoch and batch, so that a resumed run continues exactly; prepare the loss and its batch."""
         seed_step(step_seed(self.current_epoch, batch_idx, self.global_rank))
+        copies = max(getattr(part, "copies", 1) for part in self.loss.modules())
+        if copies > 1:
+            batch.update(repeated(batch, copies))
         if batch_idx == 0:  # Lightning skips on_train_epoch_start when resuming after the last batch of an epoch
             for part in self.loss.modules():
-                if isinstance(part, WeightController):
+                if isinstance(part, Loss | WeightController):
                     part.start_epoch()
 
     def training_step(self, batch: Batch, batch_idx: int) -> StepOutput:

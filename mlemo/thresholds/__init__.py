@@ -8,6 +8,8 @@ from mlemo.thresholds.at_least_one import AtLeastOne
 from mlemo.thresholds.averaging import ThresholdAveraging
 from mlemo.thresholds.base import ThresholdRule
 from mlemo.thresholds.calibrated import Calibrated
+from mlemo.thresholds.conformal import ConformalRiskControl
+from mlemo.thresholds.cost_sensitive import CostSensitive
 from mlemo.thresholds.cross_fit import cross_fitted_decisions
 from mlemo.thresholds.cross_fitted import CrossFittedThreshold
 from mlemo.thresholds.expected_f1 import ExpectedF1
@@ -26,6 +28,8 @@ from mlemo.thresholds.top_k import TopK
 __all__ = [
     "AtLeastOne",
     "Calibrated",
+    "ConformalRiskControl",
+    "CostSensitive",
     "CrossFittedThreshold",
     "ExpectedF1",
     "FixedThreshold",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.text import Text
 
-__all__ = ["CONTROL", "SURROGATE", "cell", "enumerated", "shown", "visible"]
+__all__ = ["CONTROL", "SURROGATE", "cell", "enumerated", "shortened", "shown", "visible"]
 
 #: Lone surrogates, which have no encoding.
 SURROGATE = re.compile("[\ud800-\udfff]")
@@ -45,8 +45,17 @@ def cell(text: str) -> Text:
     """
     from rich.text import Text  # noqa: PLC0415  # `mlemo --help` needs this module, and no table
 
-    cut = text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text):,} characters)"
-    return Text(visible(cut))
+    return Text(visible(shortened(text)))
+
+
+def shortened(text: str) -> str:
+    """Return the beginning of a long text with its length, and any other text whole.
+
+    Example:
+        >>> shortened("a" * 10_000)[-22:]
+        'a… (10,000 characters)'
+    """
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text):,} characters)"
 
 
 def enumerated(names: Sequence[str]) -> str:

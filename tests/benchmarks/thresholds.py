@@ -15,6 +15,8 @@ from torch import Tensor
 from mlemo.thresholds import (
     AtLeastOne,
     Calibrated,
+    ConformalRiskControl,
+    CostSensitive,
     ExpectedF1,
     FixedThreshold,
     GlobalThreshold,
@@ -39,6 +41,11 @@ RULES: list[tuple[ThresholdRule, float | None]] = [
     (AtLeastOne(FixedThreshold()), None),
     (Calibrated(FixedThreshold()), None),
     (Calibrated(FixedThreshold(), per_class=True), None),
+    (Calibrated(FixedThreshold(), per_class=True, method="platt"), None),
+    (Calibrated(FixedThreshold(), per_class=True, method="beta"), None),
+    (Calibrated(FixedThreshold(), per_class=True, method="isotonic"), None),
+    (CostSensitive(method="empirical"), None),
+    (ConformalRiskControl(), None),
 ]
 
 

@@ -22,7 +22,9 @@ from mlemo.models import FrozenHead, GTHLEmo
 from mlemo.nn.tfidf import Tfidf
 from mlemo.reporting.explanations.neighbors import embeddings, training_memory
 from mlemo.reporting.explanations.occlusion import occlusion
+from mlemo.reporting.pages import SCRIPT
 from mlemo.runs.manifest import read_manifest, write_manifest
+from mlemo.runs.predictions import read_predictions
 
 Maker = Callable[..., Any]
 WORDS = {
@@ -44,6 +46,7 @@ class Page(HTMLParser):
         self.pictures: list[str] = []
         self.text = ""
         self.feed(content)
+        content = content.replace(f"<script>{SCRIPT}</script>", "")
         assert not re.search(r"url\(|@import|<script|<link|<iframe", content)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -117,14 +120,16 @@ def explained(run: Path) -> Path:
 
 def test_every_page_stands_alone_and_the_first_leads_to_all(explained: Path) -> None:
     pages = {path.name: Page(path.read_text(encoding="utf-8")) for path in explained.glob("*.html")}
-    assert set(pages) == {"index.html", "texts.html", "neighbors.html", "errors.html"}
+    assert set(pages) == {
+        "index.html", "texts.html", "neighbors.html", "errors.html", "mistakes.html", "label_errors.html"
+    }  # fmt: skip
     linked = {link for page in pages.values() for link in page.links}
     assert linked <= {path.name for path in explained.iterdir()}
     assert set(pages) - {"index.html"} <= set(pages["index.html"].links)
-    assert [bool(alternative) for alternative in pages["index.html"].pictures] == [True, True]
+    assert [bool(alternative) for alternative in pages["index.html"].pictures] == [True, True, True]
     assert "Notes" not in pages["index.html"].text  # everything could be explained
     assert sorted(path.name for path in explained.glob("*.png")) == [
-        "label_correlation.png", "loss_weights.png", "text_001.png", "text_002.png"
+        "confusion.png", "label_correlation.png", "loss_weights.png", "text_001.png", "text_002.png"
     ]  # fmt: skip
 
 
@@ -140,8 +145,19 @@ def test_weights_on_the_page_are_those_of_the_model(explained: Path, run: Path) 
     corpus = Corpus(classifier.model.label_space, torch.zeros(1, 4), ["0"], TEXTS[:1])
     with torch.no_grad():
         reading = classifier.model.compute(TokenizedCorpus(corpus, classifier.model.data_input)[0], "none")
-    added, looked = cells[0], cells[1]  # of the first text
+    decided, added, looked = cells[:3]  # of the first text
     (occluded,) = occlusion(classifier, [classifier(TEXTS[0])])
+    assert decided[0] == ["label", "decided", "probability", "threshold", "margin"]
+    result, thresholds = classifier(TEXTS[0]), classifier.rule.thresholds()
+    assert thresholds is not None
+    for name, yes, *numbers in decided[1:]:
+        probability, threshold = result.probabilities[name], float(thresholds[list(WORDS).index(name)])
+        assert yes == ("yes" if name in result.labels else "no")
+        assert numbers == [f"{value:.4f}" for value in (probability, threshold, probability - threshold)]
+    assert [row[0] for row in decided[1:]][: len(result.labels)] == sorted(
+        result.labels, key=lambda name: float(thresholds[list(WORDS).index(name)]) - result.probabilities[name]
+    )
+    assert len(decided) - 1 == min(len(result.labels) + 3, 4)
     assert [row[0] for row in added] == ["word", *TEXTS[0].split()]
     assert (
         torch.tensor([[float(cell) for cell in row[1:]] for row in added[1:]]).sub(occluded.weights).abs().max() < 1e-4
@@ -183,6 +199,36 @@ def test_errors_have_the_texts_of_the_test_split(explained: Path, run: Path) -> 
         assert line["text"] == test.loc[line["id"], "text"]
         assert line["gold"] == ", ".join(name for name in WORDS if test.loc[line["id"], name])
         assert bool(test.loc[line["id"], line["label"]]) == (line["case"] != "FP")
+
+
+def test_mistakes_have_thresholds_and_the_texts_of_their_rows(explained: Path, run: Path) -> None:
+    predictions = read_predictions(run / "predictions_test.csv")
+    texts = pd.read_csv(run.parent / "test.csv", index_col="id")["text"]
+    thresholds = load(run).rule.thresholds()
+    assert thresholds is not None
+    for name in ("mistakes.csv", "errors.csv"):
+        found = pd.read_csv(explained / name, keep_default_na=False)
+        assert list(found.columns[:5]) == ["label", "case", "of", "probability", "threshold"]
+        for line in found.to_dict("records"):
+            row, column = predictions.ids.index(line["id"]), list(WORDS).index(line["label"])
+            assert line["threshold"] == pytest.approx(float(thresholds[column]))
+            assert (line["probability"] >= line["threshold"]) == bool(predictions.decided[row, column])
+            assert line["text"] == texts[line["id"]]
+
+
+def test_label_errors_of_all_splits_are_ranked_together(run: Path, tmp_path: Path) -> None:
+    page = explain(["--ckpt", str(run), "--neighbors=0", "--folds=3", "--output", str(tmp_path / "out")])
+    content = (page.parent / "label_errors.html").read_text(encoding="utf-8")
+    assert "fitted to the other 2 of 3 folds" in content
+    found = pd.read_csv(page.parent / "label_errors.csv", keep_default_na=False)
+    assert set(found["split"]) <= {"train", "val", "test"}
+    assert "train" in set(found["split"])
+    assert found["agreement"].is_monotonic_increasing
+    assert (found["agreement"] < 0.5).all()
+    for line in found.to_dict("records"):
+        row = pd.read_csv(run.parent / f"{line['split']}.csv", index_col="id").loc[line["id"]]
+        assert line["text"] == row["text"]
+        assert bool(row[line["label"]]) == (line["annotated"] == "present")
 
 
 def test_without_the_files_of_the_corpus_the_rest_is_there(
@@ -278,6 +324,7 @@ def test_other_models_are_compared_by_their_own_vectors(classifier: Maker, data:
         (["--ckpt", "CKPT", "a", "--run", "CKPT"], "predictions_test.csv does not exist"),
         (["--ckpt", "CKPT", "a", "--output", "CKPT"], "exists and is not an empty folder"),
         (["--ckpt", "CKPT", "a", "--neighbors", "-1"], "expected 0 or more, found -1"),
+        (["--ckpt", "CKPT", "a", "--folds", "1"], "expected 0, or 2 or more, found 1"),
         (
             ["--ckpt", "CKPT", "--run", "RUN", "--output", "CKPT/out"],
             "labels joy, anger, fear, sadness, the checkpoint joy, self_",

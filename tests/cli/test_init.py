@@ -7,7 +7,6 @@ import re
 import runpy
 import shlex
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from mlemo.labels import LabelSpace
 
 MESSAGES = runpy.run_path(str(Path(__file__).with_name("make_messages.py")))
 LABELS = list(MESSAGES["LABELS"])
-Encoder = Callable[[Path], Path]
+QUICK = ["--trainer.enable_progress_bar=false", "--trainer.max_epochs=1", "--figures.every_n_epochs=0"]
 
 
 @pytest.fixture(autouse=True)
@@ -96,8 +95,7 @@ def test_a_file_becomes_a_trained_model_by_what_is_printed(
 
     *_, command, option, file = shlex.split(lines["next"])
     assert (command, option, file) == ("fit", "--config", lines["wrote"])
-    quick = ["--trainer.enable_progress_bar=false", "--trainer.max_epochs=1"]
-    cli: Any = main([command, option, file, *quick])
+    cli: Any = main([command, option, file, *QUICK])
     corpus = cli.datamodule.corpus("all")
     assert sorted(corpus.ids) == sorted(row[0] for row in table)
     marks = {row[0]: [float(mark == "x") for mark in row[3:]] for row in table}
@@ -143,7 +141,7 @@ def test_a_frozen_encoder_with_a_head_on_a_cpu(
     assert written["model"]["init_args"]["features"]["init_args"]["encoder"] == str(encoder)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # four validation rows of a day
-        main([*shlex.split(lines["next"])[-3:], "--trainer.max_epochs=1", "--trainer.enable_progress_bar=false"])
+        main([*shlex.split(lines["next"])[-3:], *QUICK])
     assert Path("runs/version_0/results_test.json").is_file()
 
 

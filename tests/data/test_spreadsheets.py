@@ -346,13 +346,13 @@ def test_labels_found_are_stored_in_the_checkpoint(tmp_path, monkeypatch, capsys
     rows = [f"{'glad' if number % 2 else 'sad'} day {number},{number % 2},{1 - number % 2}" for number in range(60)]
     Path("mine.csv").write_text("\n".join(["text,glad,sad", *rows]))
     main(["fit", "--data=TextFiles", "--data.train=mine.csv", "--model=Linear", "--model.features=Tfidf", "--name=run",
-          "--trainer.max_epochs=1", "--trainer.enable_progress_bar=false"])  # fmt: skip
+          "--trainer.max_epochs=1", "--trainer.enable_progress_bar=false", "--figures.every_n_epochs=0"])  # fmt: skip
     stored = yaml.safe_load(read_checkpoint(Path("runs/run/checkpoints/best.ckpt"))["config"])
     assert stored["data"]["init_args"]["labels"] == ["glad", "sad"]
     assert yaml.safe_load(Path("runs/run/config.yaml").read_text())["data"]["init_args"]["labels"] == ["glad", "sad"]
     # a column that is added later is no label of the trained model
     Path("mine.csv").write_text("\n".join(["text,glad,sad,new", *(f"{row},1" for row in rows)]))
-    main(["test", "--ckpt_path=runs/run", "--trainer.enable_progress_bar=false"])
+    main(["test", "--ckpt_path=runs/run", "--trainer.enable_progress_bar=false", "--figures.every_n_epochs=0"])
     Path("mine.csv").unlink()
     capsys.readouterr()
     main(["classify", "--ckpt=runs/run", "a glad day"])

@@ -21,7 +21,7 @@ from mlemo.metrics import MultiLabelMetrics
 from mlemo.metrics.weighted import DECISION_METRICS
 
 NAMES = sorted(file.stem for file in DEFINITIONS.glob("*.yaml") if not file.stem.startswith("gthl-"))
-WITHOUT_PAPER = {"selection"}
+WITHOUT_PAPER = {"losses-2026", "selection"}
 WITHOUT_TABLES = {"batch-selection-text", "sigmoidf1-parameters", *WITHOUT_PAPER}
 COST = {"parameters", "trainable_parameters", "train_samples_per_second", "seconds_per_epoch", "train_minutes",
         "processor_seconds_per_epoch", "test_ms_per_batch", "peak_memory_bytes"}  # fmt: skip

@@ -24,6 +24,7 @@ RUNS: dict[str, tuple[int, str]] = {
     "gthl-interpret": (7, "600df3650189448a"),
     "gthl-main": (47, "b0185e6114f4c741"),
     "gthl-weights": (214, "d685c1521df6ee8c"),
+    "losses-2026": (255, "496509ad4d877db3"),
     "selection": (64, "9c6b08934355633a"),
     "sigmoidf1": (105, "e078b026e42d54ea"),
     "sigmoidf1-parameters": (394, "12ed742b71962b8f"),

@@ -23,8 +23,16 @@ REQUIRED = {
 
 CONFIGURATIONS = {
     "AdaptiveFocalLoss": "{gamma_min: 0.5, gamma_max: 2, momentum: 0.9, negative_term: true}",
-    "BinaryCrossEntropy": "{class_weights: [1.0, 2.0, 3.0, 4.0, 5.0]}",
     "DistillationLoss": "{teacher: x, weight: 0.3, temperature: 2, hard: {class_path: mlemo.losses.FocalLoss}}",
+    "AsymmetricPolynomialLoss": "{coefficients: [0, 1.5, 2], gamma_positive: 1.0, gamma_negative: 2, clip: 0.1}",
+    "BinaryCrossEntropy": "{class_weights: [1.0, 2.0, 3.0, 4.0, 5.0], smoothing: 0.1}",
+    "DistributionBalancedLoss": "{alpha: 0.2, beta: 5, mu: 0.3, negative_scale: 5, bias_scale: 0.1}",
+    "HillLoss": "{weight: 2, margin: 0.5, gamma: 1}",
+    "LogitAdjustedLoss": "{tau: 0.5}",
+    "PairwiseAUCLoss": "{margin: 2, gather: true}",
+    "RDropLoss": "{alpha: 5, loss: {class_path: mlemo.losses.FocalLoss, init_args: {gamma: 1.0}}}",
+    "SPLCLoss": "{threshold: 0.7, margin: 0, gamma: 1, warmup_epochs: 2}",
+    "TwoWayLoss": "{positive_temperature: 1, negative_temperature: 2, gather: true}",
     "CompositeLoss": (
         "{terms: {bce: {class_path: mlemo.losses.BinaryCrossEntropy}, rank: {class_path: "
         "mlemo.losses.PairwiseRankingLoss, init_args: {margin: 0.3}}}, weights: {bce: 1, rank: 0.5}, "

@@ -14,7 +14,11 @@ WEIGHTS = [1.0, 2.0, 0.5, 3.0, 8.0]
 
 
 class TestBinaryCrossEntropy(LossTester):
-    losses: ClassVar = {"plain": BinaryCrossEntropy, "weighted": lambda: BinaryCrossEntropy(WEIGHTS)}
+    losses: ClassVar = {
+        "plain": BinaryCrossEntropy,
+        "weighted": lambda: BinaryCrossEntropy(WEIGHTS),
+        "smoothed": lambda: BinaryCrossEntropy(smoothing=0.2),
+    }
     single_class = BinaryCrossEntropy
 
     def reference(self, loss: BinaryCrossEntropy, logits: Matrix, targets: Matrix, mask: list[list[bool]]) -> float:
@@ -22,8 +26,9 @@ class TestBinaryCrossEntropy(LossTester):
         for row_logits, row_targets, row_mask in zip(logits, targets, mask):
             for c, (x, y, annotated) in enumerate(zip(row_logits, row_targets, row_mask)):
                 weight = 1.0 if loss.class_weights is None else WEIGHTS[c]
+                target = (1 - loss.smoothing) * y + loss.smoothing * 0.5
                 if annotated:
-                    values.append(-weight * y * math.log(sigmoid(x)) - (1 - y) * math.log(1 - sigmoid(x)))
+                    values.append(-weight * target * math.log(sigmoid(x)) - (1 - target) * math.log(1 - sigmoid(x)))
         return sum(values) / len(values)
 
 
@@ -36,6 +41,18 @@ def test_equals_torch() -> None:
     assert BinaryCrossEntropy(weights)(logits, targets).item() == pytest.approx(
         F.binary_cross_entropy_with_logits(logits, targets, pos_weight=weights).item()
     )
+
+
+def test_smoothed_targets_bound_the_best_logit() -> None:
+    logits = torch.zeros(1, 2, requires_grad=True)
+    loss, targets = BinaryCrossEntropy(smoothing=0.1), torch.tensor([[1.0, 0.0]])
+    best = math.log(0.95 / 0.05) * (2 * targets - 1)
+    loss(logits + best, targets).backward()
+    assert logits.grad is not None
+    assert logits.grad[0].tolist() == pytest.approx([0, 0], abs=1e-7)
+    for smoothing in (-0.1, 1.0):
+        with pytest.raises(ValueError, match=rf"smoothing must lie in \[0, 1\), found {smoothing}"):
+            BinaryCrossEntropy(smoothing=smoothing)
 
 
 def test_weights_for_another_number_of_classes_are_refused() -> None:

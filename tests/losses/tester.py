@@ -60,6 +60,7 @@ class LossTester:
         batchwise_exceptions: Names of ``losses`` whose settings make a mean over rows of a ``batchwise`` class, or the
             reverse.
         says_samples: Whether it says the loss of each sample, as everything must that is no loss of a batch.
+        grows_with_batch: Whether a batch has another loss than the same batch twice, as a sum within a logarithm.
     """
 
     losses: ClassVar[dict[str, Callable[[], Loss]]]
@@ -67,6 +68,7 @@ class LossTester:
     soft_targets: ClassVar[bool] = True
     batchwise_exceptions: ClassVar[frozenset[str]] = frozenset()
     says_samples: ClassVar[bool] = True
+    grows_with_batch: ClassVar[bool] = False
 
     def reference(self, loss: Any, logits: Matrix, targets: Matrix, mask: list[list[bool]]) -> float:
         """The formula, by loops."""
@@ -125,7 +127,8 @@ class LossTester:
         logits, targets, mask = make_batch(masked=True)
         loss = make()
         twice = loss(torch.cat([logits, logits]), torch.cat([targets, targets]), torch.cat([mask, mask]))
-        assert twice.item() == pytest.approx(loss(logits, targets, mask).item(), rel=1e-9)
+        same = twice.item() == pytest.approx(loss(logits, targets, mask).item(), rel=1e-9)
+        assert same is not self.grows_with_batch
 
     def test_halves_of_a_batch_say_whether_the_loss_is_batchwise(
         self, make: Callable[[], Loss], request: pytest.FixtureRequest

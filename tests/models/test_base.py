@@ -12,7 +12,14 @@ from lightning.pytorch import Callback
 
 from mlemo.data import Corpus, EmotionDataModule, TokenizedCorpus
 from mlemo.labels import LabelSpace
-from mlemo.losses import BinaryCrossEntropy, FocalLoss, SoftMacroF1Loss, WeightedDifferenceLoss
+from mlemo.losses import (
+    BinaryCrossEntropy,
+    CompositeLoss,
+    FocalLoss,
+    RDropLoss,
+    SoftMacroF1Loss,
+    WeightedDifferenceLoss,
+)
 from mlemo.metrics import MultiLabelMetrics
 from mlemo.models import BertWDL, MultiLabelModel, Optimization, TextModel, TransformerClassifier
 from mlemo.nn.encoder import FromScratch
@@ -294,3 +301,36 @@ def test_loading_another_encoders_weights_into_a_built_model_takes_that_encoder(
     batch = batch_of(saved, corpus, [0, 5])
     assert torch.equal(batch_of(other, corpus, [0, 5])["input_ids"], batch["input_ids"])
     assert torch.equal(other.eval()(batch), saved(batch))
+
+
+# copies of each sample --------------------------------------------------------------------------------------------
+
+
+def test_a_loss_that_asks_for_copies_has_each_sample_twice_in_training(
+    classifier: Maker, data: Maker, trainer: Maker
+) -> None:
+    divergences = []
+
+    class Seen(Callback):
+        def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+            divergences.append(outputs["components"]["divergence"].item())
+            rows, copies = outputs["index"].chunk(2)
+            assert torch.equal(rows, copies)
+            assert len(rows.unique()) == len(rows)
+            first, second = outputs["logits"].chunk(2)
+            assert not torch.equal(first, second), "each copy has a dropout of its own"
+
+        def on_validation_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, *args: Any) -> None:
+            assert len(outputs["index"].unique()) == len(outputs["index"])
+            assert outputs["components"]["divergence"] == 0
+
+    trainer(callbacks=[Seen()]).fit(classifier(loss=RDropLoss()), datamodule=data(batch_size=4))
+    assert min(divergences) > 0
+
+
+def test_a_term_of_a_composite_loss_gets_its_copies(classifier: Maker, data: Maker) -> None:
+    model = classifier(loss=CompositeLoss({"twice": RDropLoss(), "once": SoftMacroF1Loss()}))
+    batch = data().dataset("train", model.data_input).__getitems__([3, 5, 8])
+    model.on_train_batch_start(batch, 1)
+    assert batch["index"].tolist() == [3, 5, 8, 3, 5, 8]
+    assert {len(value) for value in batch.values()} == {6}

@@ -10,7 +10,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 from mlemo.data import Corpus, EmotionDataModule, Split
 from mlemo.runs.stored_config import only_known_imports, stored_config
 
-__all__ = ["configured_corpus", "corpus_of"]
+__all__ = ["configured_corpus", "corpus_of", "datamodule_of"]
 
 
 def corpus_of(checkpoint: dict[str, Any], split: Split, trust: Iterable[str] = ()) -> Corpus:
@@ -34,15 +34,23 @@ def corpus_of(checkpoint: dict[str, Any], split: Split, trust: Iterable[str] = (
 
 
 def configured_corpus(settings: Mapping[str, Any] | str, split: Split) -> Corpus:
-    """One split of the corpus that settings describe.
-
-    Args:
-        settings: ``class_path`` and ``init_args`` of a datamodule, or its class alone.
-        split: Which split.
+    """One split of the corpus that settings describe; see `datamodule_of`.
 
     Raises:
         FileNotFoundError: The files of the corpus are not where the settings have them.
         ValueError: The datamodule cannot be made, or the files have a fault.
+    """
+    return datamodule_of(settings).corpus(split)
+
+
+def datamodule_of(settings: Mapping[str, Any] | str) -> EmotionDataModule:
+    """Create the datamodule that settings describe.
+
+    Args:
+        settings: ``class_path`` and ``init_args`` of a datamodule, or its class alone.
+
+    Raises:
+        ValueError: The datamodule cannot be made.
     """
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(EmotionDataModule, "data")
@@ -51,4 +59,5 @@ def configured_corpus(settings: Mapping[str, Any] | str, split: Split) -> Corpus
         made = parser.instantiate_classes(parser.parse_object({"data": content}))
     except ArgumentError as error:
         raise ValueError(f"the data cannot be made: {error}") from error
-    return made.data.corpus(split)
+    data: EmotionDataModule = made.data
+    return data

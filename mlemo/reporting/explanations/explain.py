@@ -7,14 +7,21 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+import pandas as pd
+import torch
+from torch import Tensor
+
 from mlemo.callbacks.label_figures import which_labels
 from mlemo.data import Corpus, Split
 from mlemo.inference import Classifier, EnsembleClassifier, load
 from mlemo.models import GTHLEmo
 from mlemo.reporting.explanations.attention import attention
+from mlemo.reporting.explanations.confusion import confusion
 from mlemo.reporting.explanations.corpora import corpus_of
 from mlemo.reporting.explanations.correlation import MOST_PAIRED, correlation_agreement
-from mlemo.reporting.explanations.errors import error_examples
+from mlemo.reporting.explanations.decisions import thresholds_of
+from mlemo.reporting.explanations.errors import confident_mistakes, error_examples
+from mlemo.reporting.explanations.label_errors import cross_fitted_probabilities, label_errors
 from mlemo.reporting.explanations.loss_weight_figure import read_loss_weights
 from mlemo.reporting.explanations.neighbors import nearest_training_texts, training_memory
 from mlemo.reporting.explanations.occlusion import occlusion
@@ -26,6 +33,7 @@ from mlemo.runs.loading import find_checkpoint, read_checkpoint
 from mlemo.runs.manifest import is_tested
 from mlemo.runs.predictions import Predictions, read_predictions
 from mlemo.text.readable import readable
+from mlemo.thresholds import ThresholdRule
 from mlemo.utils.messages import enumerated
 
 __all__ = ["explain"]
@@ -76,7 +84,7 @@ def explain(options: argparse.Namespace, texts: Sequence[str]) -> Report:
     if run is not None and not is_tested(run):
         report.notes.append(f"{run} was trained further since its test: its predictions are those of that test.")
     if predictions is not None:
-        _explain_run(report, predictions, classifier.labels, corpus, options)
+        _explain_run(report, predictions, classifier, corpus, options)
     return report
 
 
@@ -110,7 +118,7 @@ def _explain_texts(report: Report, classifier: Classifier, corpus: CorpusOf, tex
     if isinstance(model, GTHLEmo):
         for own, table in zip(tables, attention(model, results, classifier.batch_size)):
             own.append(table)
-    report.add_texts(results, tables)
+    report.add_texts(results, tables, thresholds_of(classifier.rule, len(classifier.labels)))
     if not neighbors:
         return
     try:
@@ -127,26 +135,34 @@ def _explain_texts(report: Report, classifier: Classifier, corpus: CorpusOf, tex
 def _explain_run(
     report: Report,
     predictions: Predictions,
-    labels: tuple[str, ...],
+    classifier: Classifier,
     corpus: CorpusOf,
     options: argparse.Namespace,
 ) -> None:
-    """Add errors, correlation of labels, and weights of the loss."""
+    """Add errors, confusion and correlation of labels, suspected label errors, and weights of the loss."""
     names = predictions.label_space.names
-    if names != labels:
+    if names != classifier.labels:
         raise ValueError(
             f"{predictions.path} has the labels {enumerated(names)}, the checkpoint "
-            f"{enumerated(labels)}: they are not of the same run"
+            f"{enumerated(classifier.labels)}: they are not of the same run"
         )
-    if options.examples:
-        texts = None
+    texts = None
+    if options.examples or options.suspects:
         try:
-            texts = _texts_of(predictions, corpus)
+            texts = _texts_of(predictions, corpus("test"))
         except (OSError, ValueError) as error:
             report.notes.append(f"Texts of the examples: {error}")
+    if options.examples:
         if which := which_labels(min(len(names), MOST_PAIRED), len(names)):
             report.notes.append(f"Examples are of {which}.")
-        report.add_errors(error_examples(predictions, texts, options.examples, options.seed))
+        thresholds = _thresholds_of_run(predictions, classifier.rule)
+        report.add_errors(
+            error_examples(predictions, texts, options.examples, options.seed, thresholds),
+            confident_mistakes(predictions, texts, options.examples, thresholds),
+        )
+    if options.suspects:
+        _add_label_errors(report, predictions, texts, corpus, options)
+    report.add_confusion(confusion(predictions))
     report.add_correlation(correlation_agreement(predictions))
     weights = predictions.path.with_name("loss_weights.csv")
     if weights.is_file():
@@ -155,12 +171,56 @@ def _explain_run(
         report.notes.append(f"Weights of the loss: {weights} does not exist (losses of a single part do not write it)")
 
 
-def _texts_of(predictions: Predictions, corpus: CorpusOf) -> list[str]:
+def _thresholds_of_run(predictions: Predictions, rule: ThresholdRule) -> Tensor | None:
+    """Return the thresholds of the checkpoint's rule if the decisions of the run are its decisions."""
+    decided = rule.predict(predictions.probabilities)
+    same = torch.equal(decided, predictions.decided)
+    return thresholds_of(rule, len(predictions.label_space)) if same else None
+
+
+def _add_label_errors(
+    report: Report,
+    test: Predictions,
+    texts: Sequence[str] | None,
+    corpus: CorpusOf,
+    options: argparse.Namespace,
+) -> None:
+    """Add suspected label errors of the test, the validation and, cross-fitted, the training split."""
+    tables = [label_errors("test", test, texts)]
+    how = "Probabilities of test and validation texts are those of the run, which was not fitted to them."
+    path = test.path.with_name("predictions_val.csv")
+    if path.is_file():
+        val, own = read_predictions(path), None
+        try:
+            own = _texts_of(val, corpus("val"))
+        except (OSError, ValueError) as error:
+            report.notes.append(f"Texts of suspected validation labels: {error}")
+        tables.append(label_errors("val", val, own))
+    if options.folds:
+        try:
+            train = corpus("train")
+            probabilities = cross_fitted_probabilities(train, options.folds, options.seed)
+        except (OSError, ValueError) as error:
+            report.notes.append(f"Suspected training labels: {error}")
+        else:
+            decided = probabilities > 0.5
+            fitted = Predictions(
+                test.path, train.label_space, list(train.ids), train.labels > 0.5, train.mask, decided, probabilities
+            )
+            tables.append(label_errors("train", fitted, train.texts))
+            how += (
+                " Those of training texts are cross-fitted: each text by logistic regressions over TF-IDF weights "
+                f"that were fitted to the other {options.folds - 1} of {options.folds} folds."
+            )
+    found = pd.concat(tables).sort_values("agreement", kind="stable", ignore_index=True)
+    report.add_label_errors(found, how, options.suspects)
+
+
+def _texts_of(predictions: Predictions, corpus: Corpus) -> list[str]:
     """Return the texts of the predictions by row."""
-    test = corpus("test")
-    if test.ids != predictions.ids or test.texts is None:
+    if corpus.ids != predictions.ids or corpus.texts is None:
         raise ValueError(
-            f"the ids of the test split that the checkpoint's config names ({len(test):,} rows) are not those of "
+            f"the ids of the split that the checkpoint's config names ({len(corpus):,} rows) are not those of "
             f"{predictions.path} ({len(predictions.ids):,} rows)"
         )
-    return list(test.texts)
+    return list(corpus.texts)

@@ -1,0 +1,1 @@
+"""Parts of ``mlemo describe``: what is in a corpus, before any model."""

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Self, overload
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mlemo.batch import FeatureInput
-from mlemo.data.collate import batched
+from mlemo.data.collate import TokenizedCorpus, batched
 from mlemo.data.corpus import Corpus
 from mlemo.models import FeatureModel, MultiLabelModel, TextModel
+from mlemo.nn.frozen_encoder import FrozenEncoder
+from mlemo.nn.packed_linear import pack_linear
 from mlemo.runs.ensemble import member_files, read_ensemble, weighted_mean
 from mlemo.runs.files import ENSEMBLE
 from mlemo.runs.loading import find_checkpoint, load_model, read_checkpoint
 from mlemo.thresholds import FixedThreshold, ThresholdRule, rule_from_dict, rule_of_inference, rules_from_checkpoint
+from mlemo.utils.hardware import has_bf16
 
 __all__ = ["Classified", "Classifier", "EnsembleClassifier", "classifier_of", "load"]
 
@@ -43,11 +47,49 @@ class Classifier:
     Args:
         model: A trained model that reads texts.
         rule: Fitted decision rule.
-        batch_size: Texts per forward pass.
+        batch_size: Most texts per forward pass.
+        batch_tokens: Most tokens per forward pass, padding included; ``None`` for 1,024 on a CPU, whose caches hold
+            their states, and 65,536 elsewhere.
+        rules: All fitted rules of the checkpoint, by the inference mode under which each was fitted.
     """
 
-    def __init__(self, model: MultiLabelModel, rule: ThresholdRule, batch_size: int = 64) -> None:
-        self.model, self.rule, self.batch_size = model.eval(), rule, batch_size
+    def __init__(
+        self,
+        model: MultiLabelModel,
+        rule: ThresholdRule,
+        batch_size: int = 64,
+        batch_tokens: int | None = None,
+        rules: Mapping[str, ThresholdRule] | None = None,
+    ) -> None:
+        self.model, self.rule, self.rules = model.eval(), rule, dict(rules or {})
+        self.batch_size, self.batch_tokens = batch_size, batch_tokens
+
+    def accelerate(self, dtype: torch.dtype = torch.float32) -> Self:
+        """Prepare the encoder for many texts, see `mlemo.nn.packed_linear.PackedLinear`; it cannot be trained any more.
+
+        This is done once. Only tokens limit a batch then, since short texts take many to use the hardware.
+
+        Args:
+            dtype: ``torch.float32``, or ``torch.bfloat16`` for products in bfloat16.
+
+        Returns:
+            The classifier itself.
+
+        Raises:
+            ValueError: ``torch.bfloat16``, and the hardware does not multiply in it, or the model has no encoder of its
+                own.
+        """
+        if dtype != torch.float32 and not has_bf16():
+            raise ValueError(f"the hardware does not multiply in {dtype}, which would be slower than float32")
+        self.batch_size = sys.maxsize
+        encoder = getattr(self.model, "encoder", None)
+        if isinstance(encoder, nn.Module):
+            pack_linear(encoder, dtype)
+            if dtype != torch.float32:  # for products outside of linear layers, as in attention
+                encoder.forward = torch.autocast(self.model.device.type, dtype)(encoder.forward)
+        elif dtype != torch.float32:
+            raise ValueError(f"{type(self.model).__name__} has no encoder of its own that could multiply in {dtype}")
+        return self
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -61,10 +103,11 @@ class Classifier:
             return torch.zeros(0, len(space))
         corpus = Corpus(space, torch.zeros(count, len(space)), [str(row) for row in range(count)], texts=list(texts))
         dataset = batched(corpus, self.model.data_input)
-        order = dataset.lengths.argsort(descending=True, stable=True)  # similar lengths together: little padding
+        prompt = len(dataset.prefix) + len(dataset.suffix) if isinstance(dataset, TokenizedCorpus) else 0
+        most = self.batch_tokens or (1024 if self.model.device.type == "cpu" else 65_536)
         result = torch.empty(count, len(space))
         with torch.inference_mode():
-            for rows in order.split(self.batch_size):
+            for rows in _batches(dataset.lengths + prompt, self.batch_size, most):
                 batch = self.model.transfer_batch_to_device(dataset.__getitems__(rows), self.model.device, 0)
                 result[rows] = self.model.predict_logits(batch).float().sigmoid().cpu()
         return result
@@ -110,6 +153,12 @@ class EnsembleClassifier(Classifier):
     def probabilities(self, texts: Sequence[str]) -> Tensor:
         """Compute probabilities ``(N, C)`` on the CPU, with rows in the order of the texts."""
         return weighted_mean([member.probabilities(texts) for member in self.members], self.weights)
+
+    def accelerate(self, dtype: torch.dtype = torch.float32) -> Self:
+        """Prepare the encoder of every member for many texts, see `Classifier.accelerate`."""
+        for member in self.members:
+            member.accelerate(dtype)
+        return self
 
 
 def load(path: str | Path, device: str | torch.device = "cpu", trust: Iterable[str] = ()) -> Classifier:
@@ -158,9 +207,11 @@ def classifier_of(
         raise ValueError(f"{holds}, which does not classify texts")
     if model.data_input == FeatureInput(None):
         raise ValueError(f"{holds} over a tabular corpus, which does not classify texts")
+    if isinstance(model, FeatureModel) and isinstance(model.features, FrozenEncoder):
+        model.features.cache = False  # new texts are seldom the same again, and a million would fill the disk
     rules = rules_from_checkpoint(checkpoint, model.inferences[0])
     rule = rule_of_inference(rules, model.prediction_inference) if rules else FixedThreshold(0.5)
-    return Classifier(model.to(device), rule)
+    return Classifier(model.to(device), rule, rules=rules)
 
 
 def _ensemble_of(file: Path, device: str | torch.device, trust: Iterable[str]) -> EnsembleClassifier:
@@ -173,3 +224,19 @@ def _ensemble_of(file: Path, device: str | torch.device, trust: Iterable[str]) -
                 f"{', '.join(ensemble.labels)}"
             )
     return EnsembleClassifier(members, [member.weight for member in ensemble.members], rule_from_dict(ensemble.rule))
+
+
+def _batches(lengths: Tensor, rows: int, tokens: int) -> Iterator[Tensor]:
+    """Rows by batch, similar lengths together.
+
+    Args:
+        lengths: ``(N,)`` tokens of each row.
+        rows: Most rows of a batch.
+        tokens: Most tokens of a batch, padding included; a longer row is a batch by itself.
+    """
+    order = lengths.argsort(descending=True, stable=True)
+    start = 0
+    while start < len(order):
+        size = max(1, min(rows, tokens // max(1, int(lengths[order[start]]))))
+        yield order[start : start + size]
+        start += size

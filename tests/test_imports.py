@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1] / "mlemo"
 #: Packages and modules at the root, each of which may import those before it.
 ORDER = (
     "utils", "labels", "batch", "text", "nn", "losses", "thresholds", "samplers", "metrics", "data", "models", "runs",
-    "callbacks", "inference", "training", "experiments", "reporting", "api", "cli",
+    "callbacks", "inference", "classification", "training", "experiments", "reporting", "api", "cli",
 )  # fmt: skip
 #: Packages whose modules may not import those of the others, in spite of their order.
 APART = {("models", "data")}

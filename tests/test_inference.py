@@ -72,6 +72,7 @@ def test_results_are_named_in_label_order_and_decided_by_the_fitted_rule(trained
     names = model.label_space.names
     rule = next(callback for callback in run.callbacks if isinstance(callback, ThresholdTuning)).rule
     assert isinstance(classifier.rule, PerClassThreshold)
+    assert classifier.rules == {"forward": classifier.rule}
     assert torch.equal(classifier.rule.thresholds(), rule.thresholds())
     assert len(set(rule.thresholds().tolist())) > 1
     probabilities = by_hand(model, TEXTS)
@@ -96,6 +97,27 @@ def test_one_text_is_one_result_and_a_list_a_list(classifier: Maker) -> None:
     assert classify_all(tuple(TEXTS)) == together
     assert classify_all([]) == []
     assert classify_all.probabilities([]).shape == (0, 5)
+
+
+@pytest.mark.parametrize("kind", ["classifier", "bert_wdl"])
+def test_a_batch_holds_so_many_tokens(
+    kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = request.getfixturevalue(kind)(**({"prompt": "words"} if kind == "bert_wdl" else {}))
+    texts = [*TEXTS, *(" ".join(["day"] * count) for count in range(1, 13))]
+    expected, sizes, original = by_hand(model, texts), [], model.predict_logits
+
+    def predict_logits(batch: Any) -> torch.Tensor:
+        sizes.append(batch["input_ids"].shape)
+        return original(batch)
+
+    monkeypatch.setattr(model, "predict_logits", predict_logits)
+    most = 150 if kind == "bert_wdl" else 40
+    found = Classifier(model, FixedThreshold(0.5), batch_size=4, batch_tokens=most).probabilities(texts)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    assert sum(rows for rows, _ in sizes) == len(texts)
+    assert all(rows <= 4 and (rows * tokens <= most or rows == 1) for rows, tokens in sizes)
+    assert 4 in {rows for rows, _ in sizes}
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.45, 1.0])
@@ -196,7 +218,8 @@ def folder(classifier: Maker, trainer: Maker, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_sentences_as_a_table(folder: Path, capsys: pytest.CaptureFixture) -> None:
+def test_sentences_as_a_table(folder: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     results = classify(["--ckpt", str(folder), "fear of the sea", "a good day"])
     assert results == load(folder)(["fear of the sea", "a good day"])
     printed = capsys.readouterr().out
@@ -256,28 +279,35 @@ def test_json_lines(folder: Path, capsys: pytest.CaptureFixture) -> None:
     results = classify(["--ckpt", str(folder), "--json", "the sea 海", "a day"])
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["text"] for line in lines] == ["the sea 海", "a day"]
-    assert lines[0] == {"text": results[0].text, "labels": results[0].labels, "probabilities": results[0].probabilities}
+    assert lines[0] == {
+        "text": results[0].text,
+        "labels": results[0].labels,
+        "probabilities": pytest.approx(results[0].probabilities, abs=1e-6),
+    }
 
 
-def test_a_file_has_one_text_a_line(folder: Path) -> None:
+def test_a_file_has_one_text_a_line(folder: Path, capsys: pytest.CaptureFixture) -> None:
     file = folder / "texts.txt"
     file.write_bytes("\ufefffirst text\r\n\r\n  \r\nsecond\u2028text\n\x0bthird".encode())
-    texts = [result.text for result in classify(["--ckpt", str(folder), "--file", str(file), "before"])]
-    assert texts == ["before", "first text", "second\u2028text", "\x0bthird"]
+    classify(["--ckpt", str(folder), "--file", str(file)])
+    texts = [json.loads(line)["text"] for line in capsys.readouterr().out.split("\n")[:-1]]
+    assert texts == ["first text", "", "  ", "second\u2028text", "\x0bthird"]
 
 
-def test_lines_of_standard_input(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_of_standard_input(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("first\n\nsecond\u2028text\n"))
-    assert [result.text for result in classify(["--ckpt", str(folder)])] == ["first", "second\u2028text"]
+    assert classify(["--ckpt", str(folder)]).without_text == 1
+    texts = [json.loads(line)["text"] for line in capsys.readouterr().out.split("\n")[:-1]]
+    assert texts == ["first", "", "second\u2028text"]
 
 
 @pytest.mark.parametrize(
     ("words", "stdin", "message"),
     [
-        (["--ckpt", "CKPT"], "\n", "nothing to classify: give sentences, --file, or lines on standard input"),
+        (["--ckpt", "CKPT"], "", "nothing to classify: give sentences, --file, or lines on standard input"),
         (["--ckpt", "CKPT/nowhere", "a text"], "", "nowhere: there is no such file or folder"),
-        (["--ckpt", "CKPT", "--file", "CKPT/nowhere.txt"], "", "cannot read .*nowhere.txt"),
-        (["--ckpt", "CKPT", "--file", "CKPT/latin.txt"], "", "cannot read .*latin.txt"),
+        (["--ckpt", "CKPT", "--file", "CKPT/nowhere.txt"], "", "nowhere.txt: no such file"),
+        (["--ckpt", "CKPT", "--file", "CKPT/latin.txt", "--encoding", "utf-16"], "", "latin.txt: .* as utf-16"),
         (["a text"], "", "the following arguments are required: --ckpt"),
     ],
 )

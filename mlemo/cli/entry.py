@@ -28,7 +28,7 @@ begin
   describe    labels, lengths, repeated texts and label conflicts of a corpus, as a page; needs no model
 
 use
-  classify    label sentences, or the lines of a file, with a trained checkpoint
+  classify    label sentences, or the rows of a file, with a trained checkpoint
   explain     explain predictions, and show correct and wrong decisions of a run, as a folder of pages
   compare     metrics of runs side by side, with intervals and tests against a baseline
   reproduce   run a study: a published table or figure, at a chosen scale

@@ -1,20 +1,18 @@
-"""Input texts of commands, by line, and output of results as JSON lines or as a table."""
+"""Input texts of commands, by line, and output of results as a table."""
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlemo.utils.messages import CONTROL, cell
+from mlemo.utils.messages import cell
 
 if TYPE_CHECKING:
     from mlemo.inference import Classified
 
-__all__ = ["print_json", "print_table", "text_lines"]
+__all__ = ["print_table", "text_lines"]
 
 
 def text_lines(file: Path | None) -> list[str]:
@@ -44,15 +42,6 @@ def text_lines(file: Path | None) -> list[str]:
         ) from None
     # not splitlines(), which also splits at characters inside texts, such as U+2028
     return [line.removesuffix("\r") for line in text.split("\n") if line.strip()]
-
-
-def print_json(results: Iterable[Classified]) -> None:
-    """Print one JSON object per line."""
-    # terminals and pipes with another encoding than UTF-8 get escapes
-    ascii_only = (sys.stdout.encoding or "utf-8").lower().replace("-", "") != "utf8"
-    for result in results:
-        line = json.dumps(asdict(result), ensure_ascii=ascii_only)
-        sys.stdout.write(CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", line) + "\n")
 
 
 def print_table(results: Sequence[Classified]) -> None:

@@ -17,13 +17,15 @@ from mlemo.data.corpus import Corpus
 from mlemo.models import FeatureModel, MultiLabelModel, TextModel
 from mlemo.nn.frozen_encoder import FrozenEncoder
 from mlemo.nn.packed_linear import pack_linear
+from mlemo.runs.ensemble import member_files, read_ensemble, weighted_mean
 from mlemo.runs.exported import is_exported, read_exported
+from mlemo.runs.files import ENSEMBLE
 from mlemo.runs.loading import find_checkpoint, load_model, read_checkpoint
 from mlemo.runs.onnx_model import INT8, ONNX, OnnxModel
-from mlemo.thresholds import FixedThreshold, ThresholdRule, rule_of_inference, rules_from_checkpoint
+from mlemo.thresholds import FixedThreshold, ThresholdRule, rule_from_dict, rule_of_inference, rules_from_checkpoint
 from mlemo.utils.hardware import has_bf16
 
-__all__ = ["Classified", "Classifier", "classifier_of", "load"]
+__all__ = ["Classified", "Classifier", "EnsembleClassifier", "classifier_of", "load"]
 
 
 @dataclass(frozen=True)
@@ -137,19 +139,43 @@ class Classifier:
         return results[0] if isinstance(texts, str) else results
 
 
+class EnsembleClassifier(Classifier):
+    """An ensemble: ``p(text) = Σ_m w_m p_m(text)``, decided by a rule fitted on these probabilities.
+
+    Args:
+        members: The members, over the same labels; ``model`` is that of the first.
+        weights: Weights w, which add up to 1.
+        rule: Fitted decision rule.
+    """
+
+    def __init__(self, members: Sequence[Classifier], weights: Sequence[float], rule: ThresholdRule) -> None:
+        super().__init__(members[0].model, rule)
+        self.members, self.weights = tuple(members), tuple(weights)
+
+    def probabilities(self, texts: Sequence[str]) -> Tensor:
+        """Compute probabilities ``(N, C)`` on the CPU, with rows in the order of the texts."""
+        return weighted_mean([member.probabilities(texts) for member in self.members], self.weights)
+
+    def accelerate(self, dtype: torch.dtype = torch.float32) -> Self:
+        """Prepare the encoder of every member for many texts, see `Classifier.accelerate`."""
+        for member in self.members:
+            member.accelerate(dtype)
+        return self
+
+
 def load(
     path: str | Path,
     device: str | torch.device = "cpu",
     trust: Iterable[str] = (),
     runtime: Literal["torch", "onnx", "int8"] = "torch",
 ) -> Classifier:
-    """Load a classifier from a checkpoint file, a run's folder (its best checkpoint), or a folder of `mlemo export`.
+    """Load a classifier from a checkpoint file, or the folder of a run (its best checkpoint), ensemble or `mlemo export`.
 
     It is loaded as data: code in it is not run, and classes of the user are found only in imported or trusted
     modules.
 
     Args:
-        path: ``….ckpt``, the folder of a run, or an exported one.
+        path: ``….ckpt``, or the folder of a run, of an ensemble, or of ``mlemo export``.
         device: Where the model computes.
         trust: Modules to import, whose classes the checkpoint may name.
         runtime: ``torch``, or for an exported folder with ``model.onnx`` also ``onnx``: onnxruntime on the CPU;
@@ -161,7 +187,7 @@ def load(
     Raises:
         FileNotFoundError: The file or folder, or the frozen encoder named by the checkpoint, does not exist.
         ValueError: The checkpoint or folder is damaged, not of a text model of mlemo, or of a missing or untrusted
-            class, or its frozen encoder differs from that of training.
+            class; its frozen encoder differs from that of training; or a member of an ensemble has changed.
         ImportError: onnxruntime is not installed.
     """
     if is_exported(path):
@@ -172,6 +198,8 @@ def load(
     if runtime != "torch":
         raise ValueError(f"{path} is no folder of `mlemo export --onnx`, which onnxruntime needs")
     file = find_checkpoint(path)
+    if file.name == ENSEMBLE.name:
+        return _ensemble_of(file, device, trust)
     return classifier_of(read_checkpoint(file), file, device, trust)
 
 
@@ -201,6 +229,18 @@ def classifier_of(
     rules = rules_from_checkpoint(checkpoint, model.inferences[0])
     rule = rule_of_inference(rules, model.prediction_inference) if rules else FixedThreshold(0.5)
     return Classifier(model.to(device), rule, rules=rules)
+
+
+def _ensemble_of(file: Path, device: str | torch.device, trust: Iterable[str]) -> EnsembleClassifier:
+    ensemble = read_ensemble(file)
+    members = [classifier_of(read_checkpoint(member), member, device, trust) for member in member_files(file, ensemble)]
+    for member, found in zip(ensemble.members, members):
+        if found.labels != tuple(ensemble.labels):
+            raise ValueError(
+                f"{file}: its member {member.checkpoint} has the labels {', '.join(found.labels)}, expected "
+                f"{', '.join(ensemble.labels)}"
+            )
+    return EnsembleClassifier(members, [member.weight for member in ensemble.members], rule_from_dict(ensemble.rule))
 
 
 def _batches(lengths: Tensor, rows: int, tokens: int) -> Iterator[Tensor]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -20,7 +19,15 @@ from mlemo.models import MultiLabelModel
 from mlemo.utils.messages import enumerated, visible
 from mlemo.utils.program import program
 
-__all__ = ["Intervals", "described_rule", "doubts", "optimism_of", "print_paths", "print_results"]
+__all__ = [
+    "Intervals",
+    "described_rule",
+    "doubts",
+    "inference_notes",
+    "optimism_of",
+    "print_paths",
+    "print_results",
+]
 
 SHOWN = ("jaccard", "micro_f1", "macro_f1", "samples_f1", "micro_precision", "micro_recall", "hamming_loss", "macro_ap",
          "label_ranking_ap", "ranking_loss", "coverage_error", "loss")  # fmt: skip
@@ -43,36 +50,41 @@ class Intervals:
     bounded: str | None = None
 
 
-def print_results(trainer: Trainer, scores: Mapping[str, Mapping[str, float]], intervals: Intervals) -> None:
+def print_results(
+    title: str,
+    notes: Sequence[str],
+    scores: Mapping[str, Mapping[str, float]],
+    intervals: Intervals,
+    inferences: Sequence[str] = (),
+) -> None:
     """Print the metrics of all stages side by side, at 0.5 and tuned, and the optimism of the thresholds.
 
     Args:
-        trainer: The trainer.
+        title: What was scored.
+        notes: Lines below the table, before those on the intervals.
         scores: Values by stage and metric.
         intervals: Of the test.
+        inferences: Inference modes with columns of their own, for the test.
     """
-    data = trainer.datamodule  # type: ignore[attr-defined]  # set by Trainer.fit
-    model = cast(MultiLabelModel, trainer.lightning_module)
-    bootstrap = ["95 %: over the texts of the test, for this one seed"] if intervals.ends else []
+    bootstrap = ["95 %: over the texts of the test, not over seeds"] if intervals.ends else []
     if intervals.ends and intervals.few_positives:
         found = enumerated([f"{name} {count}" for name, count in intervals.few_positives.items()])
         bootstrap.append(f"fewer than {FEW_POSITIVES} positives, macro-averages are wide: {found}")
     if "test" in scores and intervals.bounded:
         bootstrap.append(intervals.bounded)
-    table = Table(
-        "metric",
-        title=f"{type(model).__name__} on {type(data).__name__}",
-        caption=Text(visible("; ".join([f"tuned: {described_rule(trainer)}", *_inferences(model), *bootstrap]))),
-    )
+    table = Table("metric", title=title, caption=Text(visible("; ".join([*notes, *bootstrap]))))
     kinds = (("", "at 0.5"), ("tuned_", "tuned"))
-    columns = [(stage, prefix, f"{stage} {title}") for stage in scores for prefix, title in kinds]
+    columns = [(stage, prefix, f"{stage} {kind}") for stage in scores for prefix, kind in kinds]
     if "test" in scores:
-        others = model.inferences[1:]
-        columns += [("test", f"{name}_{prefix}", f"test {name} {title}") for name in others for prefix, title in kinds]
-    for *_, title in columns:
-        table.add_column(title, justify="right")
+        columns += [
+            ("test", f"{name}_{prefix}", f"test {name} {kind}") for name in inferences for prefix, kind in kinds
+        ]
+    for *_, heading in columns:
+        table.add_column(heading, justify="right")
     for name in SHOWN:
         cells = [scores[stage].get(prefix + name) for stage, prefix, _ in columns]
+        if all(cell is None for cell in cells):
+            continue
         table.add_row(name, *("" if cell is None else f"{cell:.4f}" for cell in cells))
         ends = [intervals.ends.get(prefix + name) if stage == "test" else None for stage, prefix, _ in columns]
         if name in WITH_INTERVAL and any(ends):
@@ -107,7 +119,7 @@ def described_rule(trainer: Trainer) -> str:
     return "threshold 0.5" if tuning is None else tuning.rule.describe()
 
 
-def _inferences(model: MultiLabelModel) -> list[str]:
+def inference_notes(model: MultiLabelModel) -> list[str]:
     """A note for a model that predicts in several ways: which one each score belongs to."""
     first, *others = model.inferences
     if not others:

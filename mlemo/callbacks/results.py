@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, cast
 
-import pandas as pd
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from rich.console import Console
 
 from mlemo.callbacks.evaluation import OutputsCallback
-from mlemo.callbacks.result_table import Intervals, described_rule, doubts, optimism_of, print_paths, print_results
+from mlemo.callbacks.result_files import intervals_of_test, write_per_class, write_results, write_thresholds
+from mlemo.callbacks.result_table import (
+    Intervals,
+    described_rule,
+    doubts,
+    inference_notes,
+    print_paths,
+    print_results,
+)
 from mlemo.callbacks.rule_comparison import RuleComparison
 from mlemo.callbacks.run_folder import run_folder
 from mlemo.callbacks.threshold_tuning import ThresholdTuning, tuned_rule
-from mlemo.metrics import bootstrap_intervals
-from mlemo.metrics.calibration import expected_calibration_error
-from mlemo.metrics.intervals import BUDGET, resamples_within_budget, with_few_positives
 from mlemo.metrics.outputs import Outputs
-from mlemo.metrics.weighted import DECISION_METRICS
 from mlemo.models import MultiLabelModel
 from mlemo.models.evaluation import Stage
 from mlemo.runs.atomic import write_atomically
-from mlemo.runs.files import PER_CLASS, PREDICTIONS, RESULTS, RULES, THRESHOLDS
+from mlemo.runs.files import PREDICTIONS, RULES
 from mlemo.runs.predictions import Predictions, write_predictions
-from mlemo.thresholds import ThresholdRule
 from mlemo.utils.messages import visible
 
 __all__ = ["Results"]
@@ -79,48 +80,25 @@ class Results(OutputsCallback):
         """Write the predictions and the thresholds."""
         if trainer.state.fn == TrainerFn.FITTING or not trainer.is_global_zero:
             return
-        folder = run_folder(trainer)
+        folder, names = run_folder(trainer), pl_module.label_space.names
         tuning = tuned_rule(trainer, stage, outputs)
+        rule = None if tuning is None else tuning.rule
         if tuning is not None:
-            self._paths["thresholds"] = _write_thresholds(folder, tuning, pl_module.label_space.names)
+            self._paths["thresholds"] = write_thresholds(folder, tuning.rule, names, tuning.other_rules)
         if stage != "predict":
-            self._paths["per class"] = PER_CLASS.path(folder, stage)
-            write_atomically(self._paths["per class"], _per_class(trainer, outputs, tuning).to_csv(index=False))
-            scores = self._rules.add(stage, outputs, trainer.ckpt_path, None if tuning is None else tuning.rule)
+            positives = trainer.datamodule.corpus("train").labels.sum(0)  # type: ignore[attr-defined]  # every mlemo datamodule has it
+            self._paths["per class"] = write_per_class(
+                folder, stage, outputs, rule=rule, names=names, training_positives=positives
+            )
+            scores = self._rules.add(stage, outputs, trainer.ckpt_path, rule)
             self._paths["rules"] = RULES.path(folder, stage)
             write_atomically(self._paths["rules"], scores.to_csv())
         if stage == "test":
-            self._intervals = self._test_intervals(outputs, tuning, pl_module.label_space.names)
+            self._intervals = intervals_of_test(outputs, rule, names, self.resamples)
         if self.predictions:
             predictions = self._predictions(trainer, pl_module, stage, outputs, tuning)
             write_predictions(predictions)
             self._paths["predictions"] = predictions.path
-
-    def _test_intervals(self, outputs: Outputs, tuning: ThresholdTuning | None, names: tuple[str, ...]) -> Intervals:
-        """95 % intervals of all metrics, and as ``tuned_…`` of those of decisions under the tuned rule."""
-        if not self.resamples or not outputs.mask.any():
-            return Intervals()
-        shape, bounded = outputs.probabilities.shape, None
-        resamples = resamples_within_budget(self.resamples, *shape)
-        if resamples < self.resamples:
-            what = f"{resamples:,} resamples for the 95 % intervals" if resamples else "no 95 % intervals"
-            bounded = (
-                f"{what}: {self.resamples:,} resamples of {shape[0]:,} texts × {shape[1]:,} labels are above the "
-                f"{BUDGET:,} entries that a run may take for them; `mlemo compare RUN --resamples R` draws any number"
-            )
-        if not resamples:
-            return Intervals(bounded=bounded)
-        settings: dict[str, Any] = {"mask": outputs.mask, "resamples": resamples}
-        found = bootstrap_intervals(outputs.probabilities, outputs.targets, **settings)
-        del found["skipped_classes"]
-        if tuning is not None:
-            decisions = tuning.decided(outputs).decisions
-            tuned = bootstrap_intervals(
-                outputs.probabilities, outputs.targets, decisions, metrics=DECISION_METRICS, **settings
-            )
-            found |= {f"tuned_{name}": interval for name, interval in tuned.items()}
-        ends = {name: (low, high) for name, (low, _, high) in found.items()}
-        return Intervals(ends, with_few_positives(outputs.targets, outputs.mask, names), bounded)
 
     @staticmethod
     def _predictions(
@@ -150,32 +128,32 @@ class Results(OutputsCallback):
         if trainer.is_global_zero:
             print_paths(trainer, self._paths)
 
-    def _keep(self, trainer: Trainer, stage: str) -> None:
+    def _keep(self, trainer: Trainer, stage: Stage) -> None:
         prefix = f"{stage}/"
         values = {k.removeprefix(prefix): float(v) for k, v in trainer.callback_metrics.items() if k.startswith(prefix)}
         self._values[stage] = values
         if trainer.is_global_zero:
-            path = RESULTS.path(run_folder(trainer), stage)
             model = cast(MultiLabelModel, trainer.lightning_module)
-            content: dict[str, Any] = {"rule": described_rule(trainer), **values}
-            if warnings := doubts(trainer):
-                content["warnings"] = warnings
+            more: dict[str, Any] = {}
             if model.inferences[1:]:
-                content["inference"] = {stage: model.inferences[0], "predict": model.prediction_inference}
-            if stage == "val":
-                content["optimism"] = optimism_of(values)
-            if stage == "test" and self._intervals.ends:
-                content["intervals"] = {name: list(ends) for name, ends in self._intervals.ends.items()}
-                content["few_positives"] = dict(self._intervals.few_positives)
-            if stage == "test" and self._intervals.bounded:
-                content["bounded"] = self._intervals.bounded
-            write_atomically(path, json.dumps(content, indent=1) + "\n")
-            self._paths["results"] = path
+                more["inference"] = {stage: model.inferences[0], "predict": model.prediction_inference}
+            self._paths["results"] = write_results(
+                run_folder(trainer),
+                stage,
+                values,
+                rule=described_rule(trainer),
+                intervals=self._intervals,
+                warnings=doubts(trainer),
+                **more,
+            )
 
     def _print(self, trainer: Trainer) -> None:
         if not trainer.is_global_zero:
             return
-        print_results(trainer, self._values, self._intervals)
+        model = cast(MultiLabelModel, trainer.lightning_module)
+        title = f"{type(model).__name__} on {type(trainer.datamodule).__name__}"  # type: ignore[attr-defined]  # set by Trainer.fit
+        notes = [f"tuned: {described_rule(trainer)}", *inference_notes(model)]
+        print_results(title, notes, self._values, self._intervals, model.inferences[1:])
         if self._rules.scores:
             Console().print(self._rules.table())
         for line in doubts(trainer):
@@ -183,34 +161,3 @@ class Results(OutputsCallback):
         if trainer.ckpt_path:
             self._paths["checkpoint"] = Path(trainer.ckpt_path)
         print_paths(trainer, self._paths)
-
-
-def _per_class(trainer: Trainer, outputs: Outputs, tuning: ThresholdTuning | None) -> pd.DataFrame:
-    train = trainer.datamodule.corpus("train")  # type: ignore[attr-defined]  # every mlemo datamodule has it
-    table: dict[str, Any] = {"label": train.label_space.names, "training_positives": train.labels.sum(0).int().tolist()}
-    half = outputs.decided().label_values
-    table |= {"support": half["support"].tolist(), "ap": outputs.label_average_precision.tolist()}
-    decided = {"": half} if tuning is None else {"": half, "tuned_": tuning.decided(outputs).label_values}
-    for prefix, values in decided.items():
-        table |= {prefix + name: values[name].tolist() for name in ("precision", "recall", "f1")}
-    errors = expected_calibration_error(outputs.probabilities, outputs.targets, outputs.mask)
-    return pd.DataFrame(table | {"calibration_error": errors.tolist()})
-
-
-def _write_thresholds(folder: Path, tuning: ThresholdTuning, names: tuple[str, ...]) -> Path:
-    path = THRESHOLDS.path(folder)
-    content = _described(tuning.rule, names)
-    if tuning.other_rules:
-        content["other_inferences"] = {key: _described(rule, names) for key, rule in tuning.other_rules.items()}
-    write_atomically(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-    return path
-
-
-def _described(rule: ThresholdRule, names: tuple[str, ...]) -> dict[str, Any]:
-    content: dict[str, Any] = {"rule": rule.describe()}
-    cuts = rule.thresholds()
-    if cuts is not None:
-        content["thresholds"] = dict(zip(names, cuts.expand(len(names)).tolist()))
-    elif rule.state_dict():
-        content["state"] = rule.state_dict()
-    return content

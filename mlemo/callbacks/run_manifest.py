@@ -25,7 +25,7 @@ from mlemo.runs.manifest import Manifest, now, read_manifest, sha256, write_mani
 from mlemo.runs.surroundings import git_state, versions
 from mlemo.utils.serialization import class_path
 
-__all__ = ["RunManifest", "data_fingerprint", "model_facts"]
+__all__ = ["PACKAGES", "RunManifest", "corpus_checksum", "data_fingerprint", "model_facts"]
 
 PACKAGES = ("mlemo", "torch", "lightning", "transformers")
 SPLITS = ("train", "val", "test")
@@ -112,7 +112,7 @@ def data_fingerprint(data: LightningDataModule, settings: Mapping[str, Any]) -> 
     return {
         "class": class_path(type(data)),
         "settings": dict(settings),
-        "splits": {split: {"rows": len(corpus), "sha256": _checksum(corpus)} for split, corpus in splits.items()},
+        "splits": {split: {"rows": len(corpus), "sha256": corpus_checksum(corpus)} for split, corpus in splits.items()},
     }
 
 
@@ -146,7 +146,7 @@ def model_facts(model: LightningModule) -> dict[str, Any]:
     return facts
 
 
-def _checksum(corpus: Corpus) -> str:
+def corpus_checksum(corpus: Corpus) -> str:
     """SHA-256 of names and ids, labels and the mask."""
     digest = hashlib.sha256("\0".join([*corpus.label_space.names, ""]).encode("utf-8", "surrogatepass"))
     for part in parts_of(corpus.ids):

@@ -28,7 +28,7 @@ from mlemo.thresholds import (
     rules_to_checkpoint,
 )
 
-__all__ = ["ThresholdTuning", "tuned_rule"]
+__all__ = ["ThresholdTuning", "tuned_rule", "tuned_values"]
 
 log = logging.getLogger(__name__)
 
@@ -86,12 +86,8 @@ class ThresholdTuning(OutputsCallback):
             return
         self.fit(trainer, stage, outputs)
         tuned = self.decided(outputs)
-        for name, value in tuned.values.items():
-            pl_module.log(f"{stage}/tuned_{name}", value, prog_bar=name == "macro_f1", sync_dist=True)
-        if stage == "val":
-            left_out = cross_fitted_decisions(self.rule, outputs.probabilities, outputs.targets, outputs.mask)
-            for name, value in replace(tuned, decisions=left_out).values.items():
-                pl_module.log(f"val/cross_fitted_{name}", value, sync_dist=True)
+        for name, value in tuned_values(self.rule, outputs, stage).items():
+            pl_module.log(f"{stage}/{name}", value, prog_bar=name == "tuned_macro_f1", sync_dist=True)
         if trainer.state.fn == TrainerFn.FITTING:
             return
         for inference in outputs.others:
@@ -156,6 +152,23 @@ class ThresholdTuning(OutputsCallback):
         elif trainer.state.fn != TrainerFn.FITTING:
             self.rule, self.other_rules, self.fitted = FixedThreshold(0.5), {}, True
             rank_zero_only(log.warning)("the checkpoint holds no thresholds; labels are decided at 0.5")
+
+
+def tuned_values(rule: ThresholdRule, outputs: Outputs, stage: Stage) -> dict[str, Tensor]:
+    """Metrics of decisions under a fitted rule, ``tuned_…``; of validation also under rules that are cross-fitted.
+
+    Args:
+        rule: The rule, on validation fitted on these outputs.
+        outputs: Of the stage.
+        stage: ``"val"`` or ``"test"``.
+    """
+    tuned = outputs.decided(rule)
+    values = {f"tuned_{name}": value for name, value in tuned.values.items()}
+    if stage == "val":
+        left_out = cross_fitted_decisions(rule, outputs.probabilities, outputs.targets, outputs.mask)
+        fitted = replace(tuned, decisions=left_out).values
+        values |= {f"cross_fitted_{name}": value for name, value in fitted.items()}
+    return values
 
 
 def _definition(rule: ThresholdRule) -> dict[str, Any]:

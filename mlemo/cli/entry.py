@@ -37,6 +37,7 @@ use
   report      verdicts on a study's claims, its numbers beside the published ones, with intervals and figures
   leaderboard results of many runs, also of others, on one page
   sweep       search for good settings
+  ensemble    several trained runs as one, with the decision rule fitted again
   rules       decision rules fitted on the saved predictions of runs
   selection   test scores of the epochs that validation scores choose
   list        list classes, studies and config files
@@ -50,6 +51,7 @@ use
   mlemo classify --ckpt runs/version_0/checkpoints/best.ckpt "I did not see that coming, how lovely!"
   mlemo explain --ckpt runs/version_0 "I did not see that coming, how lovely!"
   mlemo compare runs/version_0 runs/version_1 --output comparison.md
+  mlemo ensemble runs/version_0 runs/version_1 --name both
   mlemo reproduce wdl-losses --scale tiny
   mlemo report wdl-losses --scale tiny
 
@@ -100,6 +102,7 @@ TOOLS = (
     "report",
     "leaderboard",
     "sweep",
+    "ensemble",
     "rules",
     "selection",
     "list",
@@ -116,7 +119,7 @@ def main(args: Sequence[str] | None = None) -> object:
     Returns:
         The result of the command: the ``MlemoCLI`` with its trainer, model and datamodule, the classified sentences,
         the index page of the explanation, the rows of the comparison, the state of the study, the page of the report,
-        or the result of the search.
+        the result of the search, or the ensemble.
 
     Raises:
         SystemExit: The arguments are invalid (status 2), or help was requested (status 0).

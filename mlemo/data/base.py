@@ -24,6 +24,7 @@ from mlemo.data.kept import keep
 from mlemo.data.loader import ResumableLoader, TrainingSampler, as_is
 from mlemo.data.on_device import OnDevice
 from mlemo.data.split_report import short_texts, split_report
+from mlemo.data.unlabeled import unlabeled_texts
 from mlemo.labels import LabelSpace
 from mlemo.samplers import ShuffledBatchSampler
 from mlemo.utils.serialization import Recorded
@@ -51,6 +52,7 @@ class EmotionDataModule(Recorded, LightningDataModule):
         rows_per_label: Use a seeded part of the training split with at least this many rows of each label (`few_rows`).
         min_words: Drop training texts with fewer words (between blanks, before any cleaning). Those of validation and
             test are counted in the report and kept, as a benchmark has them.
+        unlabeled: A UTF-8 file with one text per line; they join the training split as rows that are not annotated.
         on_device: Hold the tokens (or features) and labels in the memory of the device that trains, and make batches
             there: ``True`` where they fit into what is free of it, ``auto`` where they take at most a tenth of that. A
             line is logged where they do not fit. Changes speed, never a batch.
@@ -77,6 +79,7 @@ class EmotionDataModule(Recorded, LightningDataModule):
         train_rows: int | None = None,
         rows_per_label: int | None = None,
         min_words: int | None = None,
+        unlabeled: str | Path | None = None,
         on_device: bool | Literal["auto"] = False,
         map_from: int | None = 100_000,
         cache_dir: str | Path | None = None,
@@ -101,6 +104,7 @@ class EmotionDataModule(Recorded, LightningDataModule):
         self.batch_size, self.eval_batch_size, self.global_batch_size = batch_size, eval_batch_size, global_batch_size
         self.group_by_length, self.train_rows, self.rows_per_label = group_by_length, train_rows, rows_per_label
         self.seed = DEFAULT_SEED if seed is None else seed
+        self.unlabeled = None if unlabeled is None else Path(unlabeled)
         self.on_device = OnDevice(on_device)
         self.min_words, self.map_from, self.cache_dir = min_words, map_from, cache_dir
         self._corpora: dict[str, Corpus] = {}
@@ -151,6 +155,8 @@ class EmotionDataModule(Recorded, LightningDataModule):
                 corpus = corpus.select(order[: self.train_rows].sort().values)
             if split == "train" and self.rows_per_label is not None:
                 corpus = corpus.select(few_rows(corpus.labels, self.rows_per_label, self.seed))
+            if split == "train" and self.unlabeled is not None:
+                corpus = Corpus.concatenate([corpus, unlabeled_texts(self.unlabeled, corpus.label_space)])
             self._corpora[split] = corpus if (cache := self._cache_of(len(corpus))) is None else keep(corpus, cache)
         return self._corpora[split]
 

@@ -7,6 +7,7 @@ from mlemo.losses.base import Loss
 from mlemo.losses.binary_cross_entropy import BinaryCrossEntropy, positive_weights
 from mlemo.losses.composite import CompositeLoss
 from mlemo.losses.controller import FixedWeights, WeightController
+from mlemo.losses.distillation import DistillationLoss
 from mlemo.losses.distribution_balanced import DistributionBalancedLoss
 from mlemo.losses.dynamic_average import DynamicWeightAverage
 from mlemo.losses.focal import FocalLoss
@@ -36,6 +37,7 @@ __all__ = [
     "AsymmetricPolynomialLoss",
     "BinaryCrossEntropy",
     "CompositeLoss",
+    "DistillationLoss",
     "DistributionBalancedLoss",
     "DynamicWeightAverage",
     "FixedWeights",

@@ -17,10 +17,10 @@ from mlemo.metrics.intervals import FEW_POSITIVES, bootstrap_values, with_few_po
 from mlemo.metrics.weighted import WeightedMetrics
 from mlemo.runs.files import PREDICTIONS
 from mlemo.runs.manifest import is_tested
-from mlemo.runs.predictions import Predictions
-from mlemo.utils.messages import enumerated, shown
+from mlemo.runs.predictions import Predictions, check_same_samples
+from mlemo.utils.messages import enumerated
 
-__all__ = ["Row", "check_same_samples", "compare_runs", "notes_of"]
+__all__ = ["Row", "compare_runs", "notes_of"]
 
 
 @dataclass(frozen=True)
@@ -132,33 +132,6 @@ def compare_runs(
             tested = () if name == baseline else (*astuple(tests[name])[:3], *corrected[name])
             rows.append(Row(metric, name, len(runs), value, low, high, sd, *tested))
     return rows
-
-
-def check_same_samples(first: Predictions, other: Predictions) -> None:
-    """Check that two runs have the same samples in the same order, with the same labels and gold labels.
-
-    Raises:
-        ValueError: The runs differ; the message has the first different row.
-    """
-
-    def different(what: str, row: int, found: object, expected: object) -> ValueError:
-        where = f"row {row + 1}: {what} {found!r}, but {expected!r} in {first.path}"
-        return ValueError(f"runs must have the same samples in the same order; {other.path}, {where}")
-
-    if other.label_space != first.label_space:
-        found, expected = other.label_space.names, first.label_space.names
-        raise ValueError(f"{other.path} has the labels {shown(list(found))}, {first.path} {shown(list(expected))}")
-    for row, (found_id, expected_id) in enumerate(zip(other.ids, first.ids)):
-        if found_id != expected_id:
-            raise different("id", row, found_id, expected_id)
-    if len(other.ids) != len(first.ids):
-        raise ValueError(f"{other.path} has {len(other.ids)} rows, {first.path} {len(first.ids)}")
-    for what, found_sets, expected_sets in (("annotated", other.mask, first.mask), ("gold", other.gold, first.gold)):
-        rows = (found_sets != expected_sets).any(1).nonzero()
-        if len(rows):
-            row = int(rows[0])
-            decode = first.label_space.decode
-            raise different(what, row, decode(found_sets[row].tolist()), decode(expected_sets[row].tolist()))
 
 
 def notes_of(systems: dict[str, list[Predictions]], settings: dict[str, Any]) -> list[str]:

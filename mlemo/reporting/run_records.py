@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 
 from mlemo.nn.encoder_reference import public_name
 from mlemo.runs.files import CONFIG, RECORD, RESULTS
-from mlemo.runs.manifest import read_manifest
+from mlemo.runs.manifest import Manifest, read_manifest
 
 __all__ = ["FORMAT", "SCHEMA", "check_records", "encoder_of", "read_records", "run_record"]
 
@@ -42,7 +42,7 @@ def run_record(folder: Path, name: str = "", **more: Any) -> dict[str, Any]:
         raise FileNotFoundError(f"{folder} has no {path.name}: it is not the folder of a tested run")
     results, manifest = _json(path), read_manifest(folder)
     recorded = _json(folder / RECORD.name) if (folder / RECORD.name).is_file() else {}
-    config = recorded.get("config") or _config(folder)
+    config = recorded.get("config") or _config(folder, manifest)
     data, model = dict(config.get("data") or {}), dict(config.get("model") or {})
     settings = {key: value for key, value in (data.get("init_args") or {}).items() if key not in PLACES}
     trainer = config.get("trainer") or {}
@@ -147,7 +147,10 @@ def _hardware(found: Mapping[str, Any]) -> dict[str, Any]:
     return {key: found[key] for key in ("processor", "cores", "threads", "gpu") if key in found}
 
 
-def _config(folder: Path) -> dict[str, Any]:
+def _config(folder: Path, manifest: Manifest | None) -> dict[str, Any]:
+    if manifest is not None and not CONFIG.path(folder).is_file():  # an ensemble has no settings of a training
+        data = {"class_path": manifest.data.get("class"), "init_args": manifest.data.get("settings")}
+        return {"data": data, "model": {"class_path": manifest.model.get("class")}}
     try:
         content = yaml.safe_load(CONFIG.path(folder).read_text(encoding="utf-8"))
     except yaml.YAMLError as error:

@@ -12,11 +12,11 @@ from mlemo.experiments.study import Labels
 from mlemo.metrics.compare import Comparison, holm, mean_and_sd
 from mlemo.metrics.intervals import FEWEST, resamples_within_budget
 from mlemo.metrics.weighted import DECISION_METRICS, PROBABILITY_METRICS, WeightedMetrics
-from mlemo.reporting.comparison import check_same_samples, compare_runs
+from mlemo.reporting.comparison import compare_runs
 from mlemo.reporting.folds import compare_folds, t_interval
 from mlemo.reporting.overall import Overall, overall_tests, published_means
 from mlemo.reporting.results import Combination, Results, apart, own_metric
-from mlemo.runs.predictions import Predictions
+from mlemo.runs.predictions import Predictions, check_same_samples
 
 __all__ = ["COLLECTION", "Difference", "Score", "Scores", "paired", "score"]
 

@@ -54,7 +54,8 @@ class RunFile:
 
 MANIFEST = RunFile(
     "run.json", "What the run is, how far it has come, and which checkpoint was tested", "JSON", 1,
-    "`fit`, and `test` of its own checkpoint", ("`mlemo.load`", "`classify`", "`explain`", "`compare`", "`test`"),
+    "`fit`, `ensemble`, and `test` of its own checkpoint",
+    ("`mlemo.load`", "`classify`", "`explain`", "`compare`", "`test`"),
 )  # fmt: skip
 CONFIG = RunFile(
     "config.yaml",
@@ -84,17 +85,24 @@ OTHER_CHECKPOINTS = RunFile(
     "checkpoints/*.ckpt", "Checkpoints of callbacks of your own", "checkpoint", 1, "`trainer.callbacks`"
 )
 RESULTS = RunFile(
-    "results_{split}.json", "Every metric, with intervals on the test", "JSON", 1, "`results`",
+    "results_{split}.json", "Every metric, with intervals on the test", "JSON", 1, "`results`, `ensemble`",
     ("`reproduce`", "`report`", "`sweep`", "`compare`"),
 )  # fmt: skip
 PREDICTIONS = RunFile(
-    "predictions_{split}.csv", "Gold labels, decisions and probabilities of each sample", "CSV", 2, "`results`",
+    "predictions_{split}.csv", "Gold labels, decisions and probabilities of each sample", "CSV", 2,
+    "`results`, `ensemble`",
     ("`compare`", "`explain`", "`report`"),
 )  # fmt: skip
-PER_CLASS = RunFile("per_class_{split}.csv", "Precision, recall, F1 and more of each label", "CSV", 1, "`results`")
-RULES = RunFile("rules_{split}.csv", "Scores under several decision rules", "CSV", 1, "`results`")
-THRESHOLDS = RunFile("thresholds.json", "The fitted decision rule", "JSON", 1, "`results`")
+PER_CLASS = RunFile(
+    "per_class_{split}.csv", "Precision, recall, F1 and more of each label", "CSV", 1, "`results`, `ensemble`"
+)
+RULES = RunFile("rules_{split}.csv", "Scores under several decision rules", "CSV", 1, "`results`, `ensemble`")
+THRESHOLDS = RunFile("thresholds.json", "The fitted decision rule", "JSON", 1, "`results`, `ensemble`")
 COST = RunFile("cost.json", "Parameters, speed and memory", "JSON", 1, "`cost`", ("`reproduce`", "`report`"))
+ENSEMBLE = RunFile(
+    "ensemble.json", "Members of an ensemble with their weights, and its decision rule", "JSON", 1, "`ensemble`",
+    ("`mlemo.load`", "`classify`", "`explain`", "`fit`"),
+)  # fmt: skip
 LOSS_WEIGHTS = RunFile(
     "loss_weights.csv", "Components of the loss and their weights at each step", "CSV", 1, "`loss_weights`",
     ("`explain`",),
@@ -125,8 +133,8 @@ PARTS = RunFile("*.part", "What a killed process left while it wrote a file; of 
 #: All of them; of two that match a name the first is meant.
 FILES = (
     MANIFEST, CONFIG, BEST, LAST, PREVIOUS, OTHER_CHECKPOINTS, RESULTS, PREDICTIONS, PER_CLASS, RULES, THRESHOLDS, COST,
-    LOSS_WEIGHTS, TRAJECTORY, SELECTION_LOSSES, EVENTS, HPARAMS, METRICS, EARLIER_METRICS, LOG, RECORD, FAILURE,
-    EPOCHS, PARTS,
+    ENSEMBLE, LOSS_WEIGHTS, TRAJECTORY, SELECTION_LOSSES, EVENTS, HPARAMS, METRICS, EARLIER_METRICS, LOG, RECORD,
+    FAILURE, EPOCHS, PARTS,
 )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from torch import Tensor
 
 from mlemo.models import MultiLabelModel
-from mlemo.runs.files import BEST, LAST
+from mlemo.runs.files import BEST, ENSEMBLE, LAST
 from mlemo.runs.latest import latest
 from mlemo.runs.limits import check_archive, check_content, no_larger_than
 from mlemo.runs.manifest import manifest_checkpoint
@@ -62,10 +62,12 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is cut short or damaged, holds other things than a checkpoint may, or is no checkpoint of
-            mlemo.
+        ValueError: The file is cut short or damaged, holds other things than a checkpoint may, is no checkpoint of
+            mlemo, or is that of an ensemble.
     """
     path = find_checkpoint(path)
+    if path.name == ENSEMBLE.name:
+        raise ValueError(f"{path} is an ensemble, which has no weights of its own; give one of its members")
     try:
         check_archive(path)
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)

@@ -17,10 +17,11 @@ from torch import Tensor
 
 from mlemo.labels import LabelSpace
 from mlemo.runs.atomic import write_atomically
+from mlemo.runs.files import PREDICTIONS
 from mlemo.thresholds.base import check_probabilities
 from mlemo.utils.messages import enumerated, shown
 
-__all__ = ["Predictions", "read_predictions", "write_predictions"]
+__all__ = ["Predictions", "check_same_samples", "read_predictions", "write_predictions"]
 
 GOLD, DECIDED, PROBABILITY = PREFIXES = ("gold:", "decided:", "probability:")
 OLD_SETS = ("gold", "decided", "not_annotated")
@@ -82,7 +83,10 @@ def read_predictions(path: Path) -> Predictions:
         ValueError: The file has another format, is empty, or has an invalid cell.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist; `mlemo test --ckpt_path FILE` writes the predictions of a run")
+        command = "validate" if path.name == PREDICTIONS.path("", "val").name else "test"
+        raise FileNotFoundError(
+            f"{path} does not exist; `mlemo {command} --ckpt_path FILE` writes the predictions of a run"
+        )
     try:
         header = list(pd.read_csv(path, nrows=0, index_col=False).columns)
         with warnings.catch_warnings():
@@ -119,6 +123,33 @@ def read_predictions(path: Path) -> Predictions:
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     return Predictions(path, space, list(table["id"]), gold, mask, decided, probabilities, _rule(path))
+
+
+def check_same_samples(first: Predictions, other: Predictions) -> None:
+    """Check that two runs have the same samples in the same order, with the same labels and gold labels.
+
+    Raises:
+        ValueError: The runs differ; the message has the first different row.
+    """
+
+    def different(what: str, row: int, found: object, expected: object) -> ValueError:
+        where = f"row {row + 1}: {what} {found!r}, but {expected!r} in {first.path}"
+        return ValueError(f"runs must have the same samples in the same order; {other.path}, {where}")
+
+    if other.label_space != first.label_space:
+        found, expected = other.label_space.names, first.label_space.names
+        raise ValueError(f"{other.path} has the labels {shown(list(found))}, {first.path} {shown(list(expected))}")
+    for row, (found_id, expected_id) in enumerate(zip(other.ids, first.ids)):
+        if found_id != expected_id:
+            raise different("id", row, found_id, expected_id)
+    if len(other.ids) != len(first.ids):
+        raise ValueError(f"{other.path} has {len(other.ids)} rows, {first.path} {len(first.ids)}")
+    for what, found_sets, expected_sets in (("annotated", other.mask, first.mask), ("gold", other.gold, first.gold)):
+        rows = (found_sets != expected_sets).any(1).nonzero()
+        if len(rows):
+            row = int(rows[0])
+            decode = first.label_space.decode
+            raise different(what, row, decode(found_sets[row].tolist()), decode(expected_sets[row].tolist()))
 
 
 def _quoted(text: str) -> str:

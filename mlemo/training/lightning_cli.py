@@ -42,6 +42,7 @@ from mlemo.training.quiet import silence_libraries
 from mlemo.training.save_config import SaveConfig
 from mlemo.training.sharding import check_sharded
 from mlemo.training.summary import training_summary
+from mlemo.training.teacher import Teacher
 from mlemo.training.trainer import RunTrainer
 from mlemo.training.trainer_settings import check_trainer
 from mlemo.utils.hardware import has_bf16
@@ -163,6 +164,7 @@ class MlemoCLI(LightningCLI):
         if config.get("enable_model_summary") is False:
             unwanted += (ModelSummary,)
         wanted = [one for one in callbacks if not isinstance(one, unwanted)]
+        wanted.append(Teacher())
         name, checkpoint = self._get(self.config, "name"), self._get(self.config, "ckpt_path", None)
         config["default_root_dir"] = root_folder(config, name, checkpoint if self.subcommand == "fit" else None)
         if not config.get("fast_dev_run"):

@@ -13,6 +13,7 @@ from mlemo.callbacks import BatchSelection, ThresholdTuning
 from mlemo.callbacks.run_manifest import RunManifest
 from mlemo.data import EmotionDataModule
 from mlemo.models import FittedModel, MultiLabelModel
+from mlemo.training.teacher import Teacher
 
 __all__ = ["training_summary"]
 
@@ -42,7 +43,7 @@ def training_summary(
     chosen = [
         callback
         for callback in trainer.callbacks  # type: ignore[attr-defined]  # set by Trainer.__init__
-        if id(callback) not in always and not isinstance(callback, (SaveConfigCallback, RunManifest))
+        if id(callback) not in always and not isinstance(callback, (SaveConfigCallback, RunManifest, Teacher))
     ]
     selection = next((one for one in chosen if isinstance(one, BatchSelection)), None)
     others = [type(one).__name__ for one in chosen if one is not selection]

@@ -16,10 +16,14 @@ from mlemo.losses.base import check_inputs, class_vector, masked_mean
 from .tester import LossTester, make_batch
 
 #: What a loss cannot be built without.
-REQUIRED = {"CompositeLoss": "{terms: {bce: {class_path: mlemo.losses.BinaryCrossEntropy}}}"}
+REQUIRED = {
+    "CompositeLoss": "{terms: {bce: {class_path: mlemo.losses.BinaryCrossEntropy}}}",
+    "DistillationLoss": "{teacher: runs/teacher}",
+}
 
 CONFIGURATIONS = {
     "AdaptiveFocalLoss": "{gamma_min: 0.5, gamma_max: 2, momentum: 0.9, negative_term: true}",
+    "DistillationLoss": "{teacher: x, weight: 0.3, temperature: 2, hard: {class_path: mlemo.losses.FocalLoss}}",
     "AsymmetricPolynomialLoss": "{coefficients: [0, 1.5, 2], gamma_positive: 1.0, gamma_negative: 2, clip: 0.1}",
     "BinaryCrossEntropy": "{class_weights: [1.0, 2.0, 3.0, 4.0, 5.0], smoothing: 0.1}",
     "DistributionBalancedLoss": "{alpha: 0.2, beta: 5, mu: 0.3, negative_scale: 5, bias_scale: 0.1}",

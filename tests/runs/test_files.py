@@ -33,6 +33,7 @@ def test_a_run_leaves_only_files_that_are_known(tmp_path: Path) -> None:
         "log.txt",
         "record.json",
         "failure.txt",
+        "ensemble.json",
         "*.part",
     }
     assert written == {file.name for file in FILES} - elsewhere

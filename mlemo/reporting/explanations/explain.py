@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mlemo.callbacks.label_figures import which_labels
 from mlemo.data import Corpus, Split
-from mlemo.inference import Classifier, classifier_of
+from mlemo.inference import Classifier, EnsembleClassifier, load
 from mlemo.models import GTHLEmo
 from mlemo.reporting.explanations.attention import attention
 from mlemo.reporting.explanations.confusion import confusion
@@ -27,6 +27,8 @@ from mlemo.reporting.explanations.neighbors import nearest_training_texts, train
 from mlemo.reporting.explanations.occlusion import occlusion
 from mlemo.reporting.explanations.report import Report
 from mlemo.reporting.explanations.words import word_spans
+from mlemo.runs.ensemble import member_files, read_ensemble
+from mlemo.runs.files import ENSEMBLE
 from mlemo.runs.loading import find_checkpoint, read_checkpoint
 from mlemo.runs.manifest import is_tested
 from mlemo.runs.predictions import Predictions, read_predictions
@@ -64,15 +66,18 @@ def explain(options: argparse.Namespace, texts: Sequence[str]) -> Report:
         raise ValueError("nothing to explain: give sentences, --file, or --run with the folder of a tested run")
     if options.output.exists() and (not options.output.is_dir() or any(options.output.iterdir())):
         raise ValueError(f"--output {options.output} exists and is not an empty folder")
-    checkpoint = read_checkpoint(file)
-    classifier = classifier_of(checkpoint, file, options.device, options.trust)
-    corpus = partial(corpus_of, checkpoint, trust=options.trust)
+    classifier = load(file, options.device, options.trust)
+    several = isinstance(classifier, EnsembleClassifier)
+    first = member_files(file, read_ensemble(file))[0] if several else file
+    corpus = partial(corpus_of, read_checkpoint(first), trust=options.trust)
     facts = {
         "checkpoint": str(file),
-        "model": type(classifier.model).__name__,
+        "model": type(classifier if several else classifier.model).__name__,
         "decided by": classifier.rule.describe(),
     }
     report = Report(facts if run is None else facts | {"run": str(run)})
+    if several and texts:
+        report.notes.append(f"Nearest texts and attention are those of the first member of the ensemble, {first}.")
     if texts:
         texts = _beginnings(texts, report.notes)
         _explain_texts(report, classifier, corpus, texts, options.neighbors)
@@ -101,7 +106,8 @@ def _beginnings(texts: Sequence[str], notes: list[str]) -> list[str]:
 
 def _run_of(checkpoint: Path) -> Path | None:
     """Return the folder of a checkpoint's run, if it has been tested."""
-    folder = checkpoint.resolve().parent.parent
+    checkpoint = checkpoint.resolve()
+    folder = checkpoint.parent if checkpoint.name == ENSEMBLE.name else checkpoint.parent.parent
     return folder if (folder / "predictions_test.csv").is_file() else None
 
 

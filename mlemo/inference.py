@@ -169,13 +169,13 @@ def load(
     trust: Iterable[str] = (),
     runtime: Literal["torch", "onnx", "int8"] = "torch",
 ) -> Classifier:
-    """Load a classifier from a checkpoint file, or the folder of a run (its best checkpoint), ensemble or `mlemo export`.
+    """Load a classifier from a checkpoint file, or the folder of a run, of an ensemble, or of `mlemo export`.
 
     It is loaded as data: code in it is not run, and classes of the user are found only in imported or trusted
     modules.
 
     Args:
-        path: ``….ckpt``, or the folder of a run, of an ensemble, or of ``mlemo export``.
+        path: ``….ckpt``, or the folder of a run (its best checkpoint), of an ensemble, or of ``mlemo export``.
         device: Where the model computes.
         trust: Modules to import, whose classes the checkpoint may name.
         runtime: ``torch``, or for an exported folder with ``model.onnx`` also ``onnx``: onnxruntime on the CPU;

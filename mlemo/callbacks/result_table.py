@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mlemo.callbacks.threshold_tuning import tuned_rule
+from mlemo.data import EmotionDataModule, TextFiles
 from mlemo.data.checks import fold_warnings
 from mlemo.metrics.intervals import FEW_POSITIVES
 from mlemo.models import MultiLabelModel
@@ -23,6 +25,7 @@ __all__ = [
     "Intervals",
     "described_rule",
     "doubts",
+    "file_words",
     "inference_notes",
     "optimism_of",
     "print_paths",
@@ -100,11 +103,25 @@ def print_paths(trainer: Trainer, paths: Mapping[str, Path]) -> None:
     lines = {name: str(_relative(path)) for name, path in sorted(paths.items())}
     if isinstance(trainer.logger, TensorBoardLogger):
         lines["watch"] = f"tensorboard --logdir {_relative(Path(trainer.logger.save_dir))}"
-    reads_texts = trainer.datamodule.corpus("val").texts is not None  # type: ignore[attr-defined]  # every mlemo datamodule has it
-    if "checkpoint" in lines and reads_texts:
+    data: EmotionDataModule = trainer.datamodule  # type: ignore[attr-defined]  # every mlemo run has one
+    if "checkpoint" in lines and data.corpus("val").texts is not None:
         lines["classify"] = f'{program()} classify --ckpt {lines["checkpoint"]} "your own sentence"'
+        lines["a file"] = f"{program()} classify --ckpt {lines['checkpoint']} {file_words(data)}"
+        lines["export"] = f"{program()} export {_relative(paths['checkpoint'].parent.parent)} --output model"
     for name, line in lines.items():
         Console().print(visible(f"{name + ':':<13}{line}"), soft_wrap=True, highlight=False, markup=False)
+
+
+def file_words(data: EmotionDataModule) -> str:
+    """Arguments of ``mlemo classify`` for a file in the form of the training file."""
+    words = ["--file", "new.csv"]
+    if isinstance(data, TextFiles):
+        suffix = Path(data.files["train"] or "").suffix
+        words[1] = f"new{suffix if suffix in ('.tsv', '.jsonl', '.parquet') else '.csv'}"
+        words += [word for name in data.text_columns for word in ("--text_column", name)]
+        words += ["--delimiter", data.delimiter] if data.delimiter is not None else []
+        words += ["--encoding", data.encoding] if data.encoding is not None else []
+    return shlex.join([*words, "--output", f"labeled{Path(words[1]).suffix}"])
 
 
 def optimism_of(values: Mapping[str, float]) -> dict[str, float]:

@@ -171,6 +171,7 @@ def output_of(
     *,
     schema: pyarrow.Schema | None,
     separator: str,
+    delimiter: str | None = None,
 ) -> Output:
     """The format that the suffix of a file names.
 
@@ -181,13 +182,15 @@ def output_of(
         probabilities: Which probabilities there are.
         schema: Schema of a Parquet input, else ``None``.
         separator: Text between decided labels, in a text table.
+        delimiter: Character between the cells of a text table; ``None`` for that of the suffix.
 
     Raises:
         ValueError: The suffix names no format.
     """
     suffix = path.suffix.lower()
     if suffix in DELIMITERS:
-        return TextTable(names, columns, probabilities, delimiter=DELIMITERS[suffix], separator=separator)
+        between = DELIMITERS[suffix] if delimiter is None else delimiter
+        return TextTable(names, columns, probabilities, delimiter=between, separator=separator)
     if suffix in (".jsonl", ".ndjson"):
         return JsonLines(columns, probabilities)
     if suffix == ".parquet":

@@ -164,7 +164,16 @@ class Job:
     def _format(self, columns: list[str]) -> Output:
         schema = parquet.read_schema(self.path).remove_metadata() if self.source.format == "parquet" else None
         results = ResultColumns.beside(columns, self.classifier.labels)
-        return output_of(self.output, columns, results, self.probabilities, schema=schema, separator=self.separator)
+        alike = self.source.format == "table" and self.output.suffix.lower() == self.source.path.suffix.lower()
+        return output_of(
+            self.output,
+            columns,
+            results,
+            self.probabilities,
+            schema=schema,
+            separator=self.separator,
+            delimiter=self.source.delimiter if alike else None,
+        )
 
 
 def rows_per_part(rows: int) -> int:

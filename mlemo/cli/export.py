@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,6 +54,7 @@ def main(words: Sequence[str]) -> Path:
     from mlemo.export.export import export
     from mlemo.export.hub import push
     from mlemo.utils.messages import visible
+    from mlemo.utils.program import program
 
     own = parser()
     options = own.parse_args(list(words))
@@ -73,7 +75,14 @@ def main(words: Sequence[str]) -> Path:
     except (OSError, ValueError, ImportError) as error:
         own.error(str(error))
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    sys.stdout.write(visible(f"written: {folder} ({size / 1e6:.1f} MB)\n"))
+    place, start = shlex.quote(str(folder)), program()
+    lines = {
+        "written": f"{folder} ({size / 1e6:.1f} MB)",
+        "classify": f"{start} classify --ckpt {place} --file new.csv --output labeled.csv",
+        "serve": f"{start} serve {place}",
+    }
+    for heading, line in lines.items():
+        sys.stdout.write(visible(f"{heading + ':':<10}{line}\n"))
     if options.push is not None:
         try:
             address = push(folder, options.push, options.private)

@@ -116,6 +116,13 @@ def test_a_table_keeps_its_columns_and_rows_in_order(run: Path, classify: Callab
     assert sorted(Path().iterdir()) == [Path("in.csv"), Path("out.csv")]
 
 
+def test_a_table_of_the_same_suffix_keeps_its_delimiter(classify: Callable[..., Any]) -> None:
+    write("in.csv", [["id", "text"], ["1", "so happy"]], delimiter=";")
+    for target, delimiter in (("out.csv", ";"), ("out.tsv", "\t")):
+        classify("--file", "in.csv", "--delimiter", ";", "--output", target, "--probabilities", "none")
+        assert read(target, delimiter)[0] == ["id", "text", "labels", "problem"]
+
+
 @pytest.mark.parametrize("source", ["csv", "tsv", "jsonl", "parquet", "txt"])
 @pytest.mark.parametrize("target", ["csv", "tsv", "jsonl", "parquet"])
 def test_every_format_becomes_every_other(source: str, target: str, run: Path, classify: Callable[..., Any]) -> None:

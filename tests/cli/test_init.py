@@ -39,6 +39,12 @@ def printed(capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
     return lines
 
 
+def words(line: str) -> list[str]:
+    """The arguments of a printed command."""
+    parts = shlex.split(line)
+    return parts[parts.index("mlemo") + 1 :]
+
+
 def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     with pytest.raises(SystemExit) as caught:
         main(words)
@@ -93,7 +99,7 @@ def test_a_file_becomes_a_trained_model_by_what_is_printed(
     assert lines["conflicts"].startswith(f"{differing} texts occur with different labels: ")
     assert lines["model"].startswith("Linear: no encoder is on this machine")
 
-    *_, command, option, file = shlex.split(lines["next"])
+    command, option, file = words(lines["next"])
     assert (command, option, file) == ("fit", "--config", lines["wrote"])
     cli: Any = main([command, option, file, *QUICK])
     corpus = cli.datamodule.corpus("all")
@@ -103,6 +109,20 @@ def test_a_file_becomes_a_trained_model_by_what_is_printed(
     assert corpus.mask.all()
     results = json.loads(Path("runs/version_0/results_test.json").read_text())
     assert results["micro_f1"] > 0.9  # the phrases give the labels away
+
+    # and from there: the rows of a file of the same form, a folder for others, and the same rows from that
+    after = dict(re.findall(r"^(a file|export): +(.+)$", capsys.readouterr().out, re.MULTILINE))
+    Path(lines["file"].split(",")[0]).rename("new.csv")
+    classify = words(after["a file"])
+    assert classify[classify.index("--text_column") + 1] == "mensaje"
+    main(classify)
+    labeled = Path(classify[-1]).read_bytes()
+    assert labeled.count(b"T-0") == len(table)
+    exported = main(words(after["export"]))
+    (line,) = re.findall(r"^classify: +(.+)$", capsys.readouterr().out, re.MULTILINE)
+    assert str(exported) in words(line)
+    main(["classify", "--ckpt", str(exported), *classify[3:], "--overwrite"])
+    assert Path(classify[-1]).read_bytes() == labeled
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ class Job:
     def _format(self, columns: list[str]) -> Output:
         schema = parquet.read_schema(self.path).remove_metadata() if self.source.format == "parquet" else None
         results = ResultColumns.beside(columns, self.classifier.labels)
-        alike = self.source.format == "table" and self.output.suffix.lower() == self.source.path.suffix.lower()
+        alike = self.source.format == "table" and self.output.suffix.lower() == self.path.suffix.lower()
         return output_of(
             self.output,
             columns,

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 #: The page needs its own style and script alone, and the service's answers.
 ONLY_ITSELF = (
-    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; "
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)

@@ -47,9 +47,21 @@ class Batch(TypedDict, total=False):
 
 
 def repeated(batch: Batch, copies: int) -> Batch:
-    """The samples of a batch several times, one copy of the whole batch after the other."""
+    """The samples of a batch several times, one copy of the whole batch after the other.
+
+    ``label_order`` may be ``(K, B, C)``, several orders per sample, as from ``LabelShuffle(level="loss")``.
+
+    Example:
+        >>> repeated({"index": torch.tensor([4, 7]), "label_order": torch.zeros(3, 2, 5)}, 2)["label_order"].shape
+        torch.Size([3, 4, 5])
+    """
     tensors = cast(dict[str, Tensor], batch)
-    return cast(Batch, {key: value.repeat(copies, *[1] * (value.ndim - 1)) for key, value in tensors.items()})
+    rows = {key: value.ndim - 2 if key == "label_order" else 0 for key, value in tensors.items()}
+    result = {
+        key: value.repeat(*[1] * rows[key], copies, *[1] * (value.ndim - 1 - rows[key]))
+        for key, value in tensors.items()
+    }
+    return cast(Batch, result)
 
 
 class StepOutput(TypedDict, total=False):

@@ -1,4 +1,4 @@
-"""Seconds and memory of a run with thousands of labels: fit, test, comparison, and each decision rule.
+"""Seconds and memory of a run with thousands of labels: fit, test, comparison, report, and each decision rule.
 
 OMP_NUM_THREADS=1 python tests/benchmarks/many_labels.py --labels 10000 --rows 20000 --most-seconds 600 --most-memory 10
 
@@ -21,6 +21,7 @@ from time import perf_counter, process_time
 from typing import Any
 
 import torch
+import yaml
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -79,6 +80,27 @@ class ManyLabels(EmotionDataModule):
         return Corpus(self.label_space, hot, [f"{split}-{row}" for row in range(rows)], features=features)
 
 
+def two_losses(labels: int, rows: int, epochs: int) -> dict[str, Any]:
+    """A study of two runs."""
+    corpus = {"class_path": f"{Path(__file__).stem}.ManyLabels", "init_args": {"labels": labels, "rows": rows}}
+    trainer = {"max_epochs": epochs, "precision": "32-true", "accelerator": "cpu"}
+    settings = {"data": corpus, "data.batch_size": 32, "model": "FrozenHead", "trainer": trainer}
+    return {
+        "title": "Two losses, many labels",
+        "paper": "none",
+        "metrics": {"Macro-F1": "macro_f1", "Jaccard": "jaccard", "Macro-F1 tuned": "tuned_macro_f1"},
+        "class_metrics": {"F1": "f1"},
+        "scales": {"small": {"set": settings, "seeds": [1]}},
+        "varies": {
+            "loss": {"BCE": {"model.loss": "BinaryCrossEntropy"}, "Ranking": {"model.loss": "PairwiseRankingLoss"}}
+        },
+        "figures": [
+            {"kind": "point", "title": "Macro-F1", "metric": "Macro-F1", "across": "loss"},
+            {"kind": "class_gain", "title": "Gain per class", "metric": "F1", "across": "loss", "baseline": "BCE"},
+        ],
+    }
+
+
 def outputs(rows: int, labels: int) -> tuple[Tensor, Tensor]:
     """Probabilities and targets of a model that knows something."""
     generator = torch.Generator().manual_seed(0)
@@ -134,6 +156,11 @@ def main() -> int:
         (predictions,) = Path(folder).rglob("predictions_test.csv")
         run = str(predictions.parent)
         add("mlemo compare", lambda: mlemo(["compare", f"a={run}", f"b={run}"]))
+        study = Path(folder) / "many.yaml"
+        study.write_text(yaml.safe_dump(two_losses(options.labels, options.rows, options.epochs)))
+        at = [str(study), "--scale=small", f"--folder={folder}/studies"]
+        add("mlemo reproduce, two runs in processes of their own", lambda: mlemo(["reproduce", *at]))
+        add("mlemo report of them", lambda: mlemo(["report", *at, f"--output={folder}/report"]))
 
     probabilities, targets = outputs(test_rows, options.labels)
     for rule in RULES:

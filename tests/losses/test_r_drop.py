@@ -1,11 +1,13 @@
 import math
+from collections.abc import Callable
 from itertools import chain
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import torch
 
-from mlemo.losses import BinaryCrossEntropy, FocalLoss, RDropLoss, SoftMacroF1Loss
+from mlemo.callbacks import LabelShuffle
+from mlemo.losses import BinaryCrossEntropy, FocalLoss, RDropLoss, SoftMacroF1Loss, WeightedDifferenceLoss
 
 from .tester import LossTester, Matrix, make_batch, sigmoid
 
@@ -78,3 +80,15 @@ def test_the_loss_of_the_passes_is_bound_and_sees_the_training_labels() -> None:
 def test_wrong_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="alpha must not be negative, found -1"):
         RDropLoss(alpha=-1)
+
+
+def test_both_passes_have_the_orders_that_were_drawn_for_the_loss(
+    bert_wdl: Callable[..., Any], data: Callable[..., Any], trainer: Callable[..., Any]
+) -> None:
+    inner, orders = WeightedDifferenceLoss(permutation="sampled"), []
+    inner.register_forward_pre_hook(lambda _, args, kwargs: orders.append(kwargs["label_order"]), with_kwargs=True)
+    model = bert_wdl(loss=RDropLoss(inner))
+    trainer(callbacks=LabelShuffle(k=2, level="loss"), limit_val_batches=0).fit(model, datamodule=data(batch_size=23))
+    (order,) = orders
+    assert order.shape == (2, 46, 5)
+    assert order[:, :23].equal(order[:, 23:])

@@ -18,7 +18,7 @@ from mlemo.batch import Batch, DataInput, FeatureInput
 from mlemo.data.checks import check_positives, split_warnings
 from mlemo.data.collate import BatchedCorpus, batched
 from mlemo.data.corpus import Corpus
-from mlemo.data.few_rows import few_rows
+from mlemo.data.few_rows import some_rows
 from mlemo.data.io.arrow_cache import ArrowCache
 from mlemo.data.kept import keep
 from mlemo.data.loader import ResumableLoader, TrainingSampler, as_is
@@ -86,15 +86,9 @@ class EmotionDataModule(Recorded, LightningDataModule):
         seed: int | None = None,
     ) -> None:
         super().__init__()
-        sizes = {
-            "batch_size": batch_size,
-            "global_batch_size": global_batch_size,
-            "eval_batch_size": eval_batch_size,
-            "train_rows": train_rows,
-            "rows_per_label": rows_per_label,
-            "min_words": min_words,
-            "map_from": map_from,
-        }
+        sizes = {"batch_size": batch_size, "global_batch_size": global_batch_size, "eval_batch_size": eval_batch_size,
+                 "train_rows": train_rows, "rows_per_label": rows_per_label, "min_words": min_words,
+                 "map_from": map_from}  # fmt: skip
         for name, value in sizes.items():
             if value is not None and value < 1:
                 raise ValueError(f"data.{name} must be at least 1, found {value}")
@@ -150,13 +144,10 @@ class EmotionDataModule(Recorded, LightningDataModule):
                 corpus.dropped[f"fewer than {self.min_words} words"] = int(short.sum())
             if not len(corpus):
                 raise ValueError(f"{type(self).__name__}: the {split} split has no rows")
-            if split == "train" and self.train_rows is not None and self.train_rows < len(corpus):
-                order = torch.randperm(len(corpus), generator=torch.Generator().manual_seed(self.seed))
-                corpus = corpus.select(order[: self.train_rows].sort().values)
-            if split == "train" and self.rows_per_label is not None:
-                corpus = corpus.select(few_rows(corpus.labels, self.rows_per_label, self.seed))
-            if split == "train" and self.unlabeled is not None:
-                corpus = Corpus.concatenate([corpus, unlabeled_texts(self.unlabeled, corpus.label_space)])
+            if split == "train":
+                corpus = some_rows(corpus, self.train_rows, self.rows_per_label, self.seed)
+                if self.unlabeled is not None:
+                    corpus = Corpus.concatenate([corpus, unlabeled_texts(self.unlabeled, corpus.label_space)])
             self._corpora[split] = corpus if (cache := self._cache_of(len(corpus))) is None else keep(corpus, cache)
         return self._corpora[split]
 

@@ -1,11 +1,28 @@
-"""A few training rows per label, for experiments with few examples."""
+"""Seeded parts of the training rows, for experiments with few examples."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-__all__ = ["few_rows"]
+from mlemo.data.corpus import Corpus
+
+__all__ = ["few_rows", "some_rows"]
+
+
+def some_rows(corpus: Corpus, rows: int | None, per_label: int | None, seed: int) -> Corpus:
+    """Select a seeded part of the training split.
+
+    Args:
+        corpus: The training split.
+        rows: Number of random rows; ``None`` for all.
+        per_label: Rows per label, see `few_rows`; ``None`` for all.
+        seed: Seed of the choice.
+    """
+    if rows is not None and rows < len(corpus):
+        order = torch.randperm(len(corpus), generator=torch.Generator().manual_seed(seed))
+        corpus = corpus.select(order[:rows].sort().values)
+    return corpus if per_label is None else corpus.select(few_rows(corpus.labels, per_label, seed))
 
 
 def few_rows(labels: Tensor, count: int, seed: int) -> list[int]:

@@ -19,7 +19,8 @@ LISTS = sorted((Path(__file__).parent / "published_settings").glob("*.yaml"))
 EXPERIMENTS = Path(__file__).parents[1] / "configs" / "experiment"
 #: Files and studies that are of no paper.
 OWN_EXPERIMENTS = {
-    "linear_mulan", "linear_semeval2018_english", "lora_semeval2018_english", "small_bert_wdl", "small_plain",
+    "few_examples_semeval2018_english", "few_examples_synthetic", "linear_mulan", "linear_semeval2018_english",
+    "lora_semeval2018_english", "small_bert_wdl", "small_plain",
     "synthetic",
 }  # fmt: skip
 OWN_STUDIES = {"batch-selection-text", "losses-2026", "selection", "wdl-order-free"}

@@ -27,7 +27,7 @@ __all__ = ["WarmStart"]
 log = logging.getLogger(__name__)
 
 
-class Trained(EncoderSource):
+class _Trained(EncoderSource):
     """An encoder that is there already, with its tokenizer.
 
     Args:
@@ -91,7 +91,7 @@ class WarmStart(Recorded, Callback):
             log.info("no warm start from %s: the model has an encoder already, that of a checkpoint", self.path)
             return
         start = self._load()
-        pl_module.source = Trained(start.encoder, start.tokenizer)
+        pl_module.source = _Trained(start.encoder, start.tokenizer)
         pl_module.configure_model()
         self._fill(pl_module, start)
         if trainer.is_global_zero:

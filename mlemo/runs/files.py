@@ -143,7 +143,7 @@ def known(name: str) -> RunFile | None:
 
     Example:
         >>> known("predictions_test.csv").writer
-        '`results`'
+        '`results`, `ensemble`'
         >>> known("notes.txt")
     """
     return next((file for file in FILES if file.matches(name)), None)

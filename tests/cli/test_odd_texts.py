@@ -208,6 +208,6 @@ def test_export_and_serve(run: Path, capsys: pytest.CaptureFixture[str], monkeyp
 def test_the_help_lists_no_command_that_this_module_leaves_out() -> None:
     commands = re.findall(r"^  (\w+)  ", HELP, re.MULTILINE)
     # no texts of users are read; names are escaped, see their tests
-    others = {"reproduce", "report", "leaderboard", "sweep", "rules", "selection", "list"}
+    others = {"ensemble", "reproduce", "report", "leaderboard", "sweep", "rules", "selection", "list"}
     here = {"fit", "validate", "test", "predict", "init", "describe", "classify", "explain", "compare", "resume"}
     assert set(commands) - others <= here | {"export", "serve"}

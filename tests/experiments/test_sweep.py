@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from signal import SIGINT, default_int_handler, signal
+from signal import SIGINT, SIGKILL, SIGSTOP, default_int_handler, signal
 from typing import Any
 
 import optuna
@@ -119,11 +119,12 @@ def test_a_sweep_that_was_broken_off_ends_as_an_unbroken_one(
     assert "the same command continues" in capsys.readouterr().err
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     words = [sys.executable, "-m", "mlemo", "sweep", str(path), f"--folder={broken}"]
-    other = subprocess.Popen(words, stdout=subprocess.DEVNULL, env=environment)
+    other = subprocess.Popen(words, stdout=subprocess.DEVNULL, env=environment, start_new_session=True)
     wait_for(trials, "trial_0001/checkpoints/last.ckpt")
+    os.killpg(other.pid, SIGSTOP)  # so that the trial does not end before it is killed
     with pytest.raises(ValueError, match=r"another `mlemo sweep` works in .*mine; --workers has more trials at once"):
         sweep(path, broken)
-    other.kill()
+    os.killpg(other.pid, SIGKILL)
     other.wait()
     study = sweep(path, broken, executor=LocalExecutor(2))
     assert found(study) == found(whole)

@@ -123,7 +123,8 @@ class FeatureCorpus(BatchedCorpus):
     def __getitems__(self, rows: Sequence[int] | Tensor) -> Batch:
         """The rows as one batch."""
         index = self._there(torch.as_tensor(rows, dtype=torch.long))
-        features = self.features.index_select(0, index)
+        with torch.inference_mode(False):  # which threads of a gather of sparse rows do not have from their caller
+            features = self.features.index_select(0, index)
         return {"features": features.to_dense() if features.is_sparse else features, **self._labels(index)}
 
 

@@ -86,3 +86,23 @@ def test_a_batch_is_a_copy() -> None:
     dataset = FeatureCorpus(corpus, FeatureInput())
     dataset.__getitems__([0, 1])["features"].zero_()
     assert torch.equal(corpus.features, FEATURES)
+
+
+def test_sparse_rows_are_gathered_by_several_threads_in_inference_mode() -> None:
+    rows, width, per_row = 1500, 8000, 60  # enough for torch to divide the work
+    generator = torch.Generator().manual_seed(0)
+    places = torch.stack([
+        torch.arange(rows).repeat_interleave(per_row), torch.randint(width, (rows * per_row,), generator=generator)
+    ])  # fmt: skip
+    sparse = torch.sparse_coo_tensor(places, torch.ones(rows * per_row), (rows, width), check_invariants=True)
+    labels = torch.zeros(rows, len(SPACE))
+    corpus = Corpus(SPACE, labels, list(map(str, range(rows))), texts=[""] * rows)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with torch.inference_mode():
+            dataset = batched(corpus, FeatureInput(lambda _: sparse.coalesce()))
+            batch = dataset.__getitems__(list(range(100, 164)))
+    finally:
+        torch.set_num_threads(threads)
+    assert batch["features"].equal(sparse.to_dense()[100:164])

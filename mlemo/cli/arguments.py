@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import NoReturn
 
 __all__ = ["CommandParser", "add_trust"]
@@ -25,8 +26,11 @@ class CommandParser(argparse.ArgumentParser):
         """Exit with the message and where help is.
 
         Raises:
-            SystemExit: Always, with status 2.
+            SystemExit: Always, with status 2, but where the error is that the reader of the output has ended.
+            BrokenPipeError: In that case.
         """
+        if isinstance(found := sys.exc_info()[1], BrokenPipeError):
+            raise found
         from mlemo.utils.errors import two_lines
 
         self.exit(2, f"{self.prog}: {two_lines(message)}\n`{self.prog} --help` lists the options\n")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -179,13 +178,10 @@ def _json_lines(classifier: Classifier, columns: Sequence[str], options: argpars
 
 
 def _print(parts: Iterable[bytes]) -> None:
-    """Print what there is, until nobody reads it any more."""
-    try:
-        for part in parts:
-            sys.stdout.write(part.decode())
-            sys.stdout.flush()
-    except BrokenPipeError:  # as of `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
+    """Print each part as soon as it is there."""
+    for part in parts:
+        sys.stdout.write(part.decode())
+        sys.stdout.flush()
 
 
 def _job(classifier: Classifier, source: Source, options: argparse.Namespace) -> Job:

@@ -201,6 +201,9 @@ def script(args: Sequence[str] | None = None) -> None:
     words = [word for place, word in enumerate(words) if word != "--debug" or place >= end]
     try:
         main(words)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of the output has ended, as `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
     except KeyboardInterrupt:  # in training, `Interruption` saves a checkpoint first
         sys.stderr.write("mlemo: interrupted\n")
         raise SystemExit(130) from None

@@ -81,8 +81,7 @@ def main(words: Sequence[str]) -> Path:
         found = inspect_file(options.file, given)
         texts = found.corpus.texts or []
         language = language_of(texts)
-        for heading, line in report_lines(found, language):
-            sys.stdout.write(visible(f"{heading:<12}{line}\n"))
+        report = list(report_lines(found, language))
         name = options.encoder or default_encoder(language.name)
         try:
             encoder = find_encoder(name)
@@ -99,7 +98,7 @@ def main(words: Sequence[str]) -> Path:
     lines = {"": starter.length, "model": f"{starter.kind}: {starter.reason}", "time": starter.minutes}
     if encoder is None:
         lines["encoder"] = f"with a network or a folder of one, an encoder is usually better: --encoder {name}"
-    for heading, line in {**lines, "wrote": str(output), "next": command}.items():
+    for heading, line in [*report, *lines.items(), ("wrote", str(output)), ("next", command)]:
         if line:
             sys.stdout.write(visible(f"{heading:<12}{line}\n"))
     return output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -249,3 +250,19 @@ def test_help_of_a_command_imports_nothing_heavy(command: str) -> None:
 )
 def test_an_exception_in_two_lines(error: Exception, expected: str) -> None:
     assert short_error(error) == expected
+
+
+def test_a_closed_pipe_ends_a_command_quietly(tmp_path: Path) -> None:
+    """As `mlemo init rows.csv | head -n 0`, and the work of the command is done."""
+    rows = "".join(f"so {word} today,{number % 2}\n" for number in range(60) for word in ("glad", "sad"))
+    (tmp_path / "rows.csv").write_text(f"text,joy\n{rows}")
+    for words in (["--help"], ["init", "rows.csv"]):
+        read, write = os.pipe()
+        os.close(read)
+        done = subprocess.run(
+            [sys.executable, "-m", "mlemo", *words], stdout=write, stderr=subprocess.PIPE, text=True, check=False,
+            cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        )  # fmt: skip
+        os.close(write)
+        assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "rows.yaml").is_file()

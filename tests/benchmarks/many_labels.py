@@ -1,6 +1,7 @@
 """Seconds and memory of a run with thousands of labels: fit, test, comparison, report, and each decision rule.
 
-OMP_NUM_THREADS=1 python tests/benchmarks/many_labels.py --labels 10000 --rows 20000 --most-seconds 1000 --most-memory 10
+OMP_NUM_THREADS=1 python tests/benchmarks/many_labels.py --labels 10000 --rows 20000 \\
+    --most-seconds 1000 --most-memory 10
 
 That took 853 s of one thread of an AVX-512 processor and 9.3 GB (30 November 2026): 172 s for fit, 105 s for test, 121
 s for the comparison, 381 s for the report, and 73 s for the rules; the runs of the study that is reported are processes

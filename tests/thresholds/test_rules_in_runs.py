@@ -17,6 +17,7 @@ CALIBRATED = ["Calibrated", "--thresholds.rule.method=platt", "--thresholds.rule
 COSTS = ["--thresholds.rule.rule=CostSensitive", "--thresholds.rule.rule.false_negative=5"]
 FIT = ["fit", "--data=SyntheticEmotions", "--data.size=80", "--data.val_size=60", "--data.test_size=20"]
 FIT += ["--model=Linear", "--model.regularization=1.0", "--trainer.max_epochs=1", "--trainer.accelerator=cpu"]
+FIT += ["--figures.every_n_epochs=0"]
 
 
 @pytest.mark.parametrize(

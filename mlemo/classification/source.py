@@ -20,6 +20,7 @@ from pyarrow import parquet
 
 from mlemo.classification.records import records
 from mlemo.classification.summary import NO_TEXT
+from mlemo.data.io.compressed import readable_parquet
 from mlemo.utils.messages import shown
 
 __all__ = ["SUFFIXES", "Row", "Source", "chunks"]
@@ -131,7 +132,7 @@ class Source:
     def _columns(self) -> list[str]:
         if self.format == "parquet":
             assert self.path is not None
-            with _readable(self.path):
+            with readable_parquet(self.path):
                 names = list(parquet.read_schema(self.path).names)
         elif self.format == "table":
             with self._lines() as lines:
@@ -193,7 +194,7 @@ class Source:
     def _parquet_rows(self) -> Iterator[Row]:
         assert self.path is not None
         # without buffering ahead, which would hold a whole row group
-        with _readable(self.path), parquet.ParquetFile(self.path, pre_buffer=False, buffer_size=2**20) as file:
+        with readable_parquet(self.path), parquet.ParquetFile(self.path, pre_buffer=False, buffer_size=2**20) as file:
             for batch in file.iter_batches(batch_size=BATCH):
                 try:
                     rows = batch.to_pylist()
@@ -217,11 +218,3 @@ def _decoded(column: pyarrow.Array) -> list[Any]:
         return cells
     texts = column.cast(pyarrow.large_binary()).to_pylist()
     return [None if text is None else text.decode("utf-8", "surrogateescape") for text in texts]
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a readable Parquet file: {error}") from None

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from processes import in_processes
 
 from mlemo.cli import main
 
@@ -38,21 +37,6 @@ TWO = ["--trainer.devices=2", "--trainer.strategy=ddp"]
 
 def folder(path: Path) -> str:
     return f"--trainer.logger.init_args.save_dir={path}"
-
-
-def in_processes(*words: str, status: int | None = 0) -> str:
-    path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "PYTHONPATH": path}
-    done = subprocess.run(
-        [sys.executable, "-m", "mlemo", *words],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=400,
-    )
-    assert done.returncode == status or (status is None and done.returncode), done.stderr[-3000:]
-    return done.stderr
 
 
 def results(path: Path, stage: str) -> dict:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from processes import in_processes
 
 import mlemo
 import mlemo.training.teacher
@@ -148,18 +147,8 @@ def test_texts_without_labels_are_rows_of_the_training(made: Path, tmp_path: Pat
 def test_every_process_has_the_logits(made: Path, tmp_path: Path) -> None:
     words = ["fit", *WORDS, "--model.loss=DistillationLoss", f"--model.loss.teacher={made}", "--test_after_fit=false"]
     words += ["--trainer.devices=2", "--trainer.strategy=ddp", f"--trainer.logger.save_dir={tmp_path}", "--name=two"]
-    path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "PYTHONPATH": path}
-    done = subprocess.run(
-        [sys.executable, "-m", "mlemo", *words],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=400,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stderr.count("computing the logits of the teacher") == 1
+    log = in_processes(*words)
+    assert log.count("computing the logits of the teacher") == 1
     assert (tmp_path / "two" / "checkpoints" / "last.ckpt").is_file()
 
 

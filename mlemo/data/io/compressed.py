@@ -13,7 +13,7 @@ from typing import Literal
 import pyarrow
 from pyarrow import parquet
 
-__all__ = ["check_mat", "check_zip", "parquet_batches", "read_gzip"]
+__all__ = ["check_mat", "check_zip", "parquet_batches", "read_gzip", "readable_parquet"]
 
 #: Most bytes that a compressed file may hold: several times the largest dataset of MULAN as a table.
 LARGEST = 2**30
@@ -88,7 +88,7 @@ def parquet_batches(path: Path) -> tuple[list[str], Iterator[pyarrow.RecordBatch
         ValueError: Not readable, or more than ``LARGEST`` bytes or ``MOST_CELLS`` cells; where the rows themselves are
             the fault, as they are read.
     """
-    with _readable(path), parquet.ParquetFile(path) as file:
+    with readable_parquet(path), parquet.ParquetFile(path) as file:
         cells = file.metadata.num_rows * file.metadata.num_columns
         if cells > MOST_CELLS:
             raise ValueError(f"{path}: {cells:,} cells, expected at most {MOST_CELLS:,}; divide the file")
@@ -98,7 +98,7 @@ def parquet_batches(path: Path) -> tuple[list[str], Iterator[pyarrow.RecordBatch
 
 def _parquet_rows(path: Path) -> Iterator[pyarrow.RecordBatch]:
     size = 0
-    with _readable(path), parquet.ParquetFile(path) as file:
+    with readable_parquet(path), parquet.ParquetFile(path) as file:
         for part in file.iter_batches(batch_size=1024):  # text that is stored once may be in every row
             size += part.nbytes
             if size > LARGEST:
@@ -107,7 +107,8 @@ def _parquet_rows(path: Path) -> Iterator[pyarrow.RecordBatch]:
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
+def readable_parquet(path: Path) -> Iterator[None]:
+    """Raise a ``ValueError`` that names the file for whatever PyArrow raises while a Parquet file is read."""
     try:
         yield
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:

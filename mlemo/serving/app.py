@@ -107,6 +107,6 @@ async def _answered(handle: Callable[[Request], Awaitable[Response]], request: R
     except Overloaded:
         message = "too many texts are waiting; try again later"
         return JSONResponse({"error": message}, 503, headers={"Retry-After": "1"})
-    except Exception:
+    except Exception:  # whatever a model raises, the client gets an answer and the log the reason
         log.exception("a request failed")
         return JSONResponse({"error": "the model failed; the log of the service says why"}, 500)

@@ -18,6 +18,7 @@ __all__ = [
     "PromptOrder",
     "StepOutput",
     "TextInput",
+    "extras_of",
     "repeated",
 ]
 
@@ -28,7 +29,8 @@ PromptOrder = Literal["sequential", "free"]
 class Batch(TypedDict, total=False):
     """A mini-batch of ``B`` samples over ``C`` labels; text batches are padded to their longest sample, ``L`` tokens.
 
-    ``labels`` and ``label_mask`` are in canonical label order for every order of a prompt.
+    ``labels`` and ``label_mask`` are in canonical label order for every order of a prompt. The extras of a corpus
+    (`mlemo.data.corpus.Corpus`), such as ``intensities`` ``(B, C)``, are there under their names too (`extras_of`).
     """
 
     input_ids: Tensor  #: (B, L) long
@@ -44,6 +46,16 @@ class Batch(TypedDict, total=False):
         Tensor  #: (B, L) long: label of a token, -1 before the first label, C after the last; prompted only
     )
     position_ids: Tensor  #: (B, L) long, counted from 0, equal for all segments; batches with an order-free prompt only
+
+
+def extras_of(batch: Batch) -> dict[str, Tensor]:
+    """The values of a batch that only some corpora have, by name.
+
+    Example:
+        >>> extras_of({"index": torch.tensor([4, 7]), "intensities": torch.zeros(2, 6)}).keys()
+        dict_keys(['intensities'])
+    """
+    return {name: value for name, value in cast(dict[str, Tensor], batch).items() if name not in Batch.__annotations__}
 
 
 def repeated(batch: Batch, copies: int) -> Batch:

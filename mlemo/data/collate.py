@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from copy import copy
-from typing import Self
+from typing import Self, cast
 
 import torch
 from torch import Tensor
@@ -31,12 +31,14 @@ class BatchedCorpus(Dataset[Batch], ABC):
             batch follows from it.
         labels: ``(N, C)`` float32.
         mask: ``(N, C)`` bool.
+        extras: Further values per row, by name (`Corpus.extras`).
     """
 
     corpus: Corpus
     lengths: Tensor
     labels: Tensor
     mask: Tensor
+    extras: dict[str, Tensor]
 
     @abstractmethod
     def __getitems__(self, rows: Sequence[int] | Tensor) -> Batch:
@@ -53,12 +55,13 @@ class BatchedCorpus(Dataset[Batch], ABC):
         moved = copy(self)
         for name, column in self._columns().items():
             setattr(moved, name, column.to(device))
+        moved.extras = {name: values.to(device) for name, values in self.extras.items()}
         return moved
 
     @property
     def nbytes(self) -> int:
         """Size of the columns in bytes."""
-        return sum(_nbytes(column) for column in self._columns().values())
+        return sum(_nbytes(column) for column in (*self._columns().values(), *self.extras.values()))
 
     def _columns(self) -> dict[str, Tensor]:
         return {name: value for name, value in vars(self).items() if isinstance(value, Tensor) and name != "lengths"}
@@ -74,7 +77,8 @@ class BatchedCorpus(Dataset[Batch], ABC):
 
     def _labels(self, index: Tensor) -> Batch:
         labels, mask = self.labels.index_select(0, index), self.mask.index_select(0, index)
-        return {"labels": labels, "label_mask": mask, "index": index}
+        extras = {name: values.index_select(0, index) for name, values in self.extras.items()}
+        return cast(Batch, {"labels": labels, "label_mask": mask, "index": index, **extras})
 
 
 def batched(corpus: Corpus, data_input: DataInput, cache: ArrowCache | None = None) -> BatchedCorpus:
@@ -117,7 +121,7 @@ class FeatureCorpus(BatchedCorpus):
                 "this model reads feature vectors and the corpus has texts: set model.features to what makes vectors "
                 "of texts, such as FrozenEncoder or Tfidf"
             )
-        self.corpus, self.labels, self.mask = corpus, corpus.labels, corpus.mask
+        self.corpus, self.labels, self.mask, self.extras = corpus, corpus.labels, corpus.mask, corpus.extras
         self.lengths = torch.ones(len(corpus), dtype=torch.long)
 
     def __getitems__(self, rows: Sequence[int] | Tensor) -> Batch:
@@ -185,7 +189,7 @@ class TokenizedCorpus(BatchedCorpus):
         self.above_int16 = tokens.ids.dtype == torch.int16 and bool(len(tokens.ids)) and int(tokens.ids.min()) < 0
         self.prefix_mask = torch.ones_like(self.prefix, dtype=torch.bool)
         self.fixed_length = text_input.max_length - len(self.prefix) if text_input.fixed_length else None
-        self.corpus, self.labels, self.mask = corpus, corpus.labels, corpus.mask
+        self.corpus, self.labels, self.mask, self.extras = corpus, corpus.labels, corpus.mask, corpus.extras
 
     def to(self, device: torch.device | str) -> Self:
         """The same corpus with its columns, and the prompt, on a device."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from mlemo.batch import Batch
 from mlemo.data.strings import Strings
 from mlemo.labels import LabelSpace
 
@@ -27,10 +28,12 @@ class Corpus:
         mask: ``(N, C)`` bool, ``False`` where a label was not annotated; all ``True`` if left out.
         dropped: What a reader left out on purpose, as ``{reason: rows}`` (reported at setup).
         warnings: What a reader found to differ from the official release, one line each.
+        extras: Further values per row by name, such as ``intensities`` ``(N, C)``; each is in every batch under its
+            name, and an argument of the loss. Not known is NaN, or -1 in tensors of integers.
 
     Raises:
-        ValueError: The parts differ in length, neither texts nor features (or both) are given, or an annotated label is
-            outside [0, 1].
+        ValueError: The parts differ in length, neither texts nor features (or both) are given, an annotated label is
+            outside [0, 1], or an extra has the name of an entry that every batch has.
     """
 
     label_space: LabelSpace
@@ -41,6 +44,7 @@ class Corpus:
     mask: Tensor = None  # type: ignore[assignment]  # always a tensor after __post_init__
     dropped: dict[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    extras: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if (self.texts is None) == (self.features is None):
@@ -62,6 +66,11 @@ class Corpus:
         content = self.texts if self.texts is not None else self.features
         if len(content) != rows:  # type: ignore[arg-type]
             raise ValueError(f"{len(content)} texts or feature rows for {rows} ids")  # type: ignore[arg-type]
+        for name, values in self.extras.items():
+            if len(values) != rows:
+                raise ValueError(f"extra {name!r} has {len(values)} rows for {rows} ids")
+            if name in Batch.__annotations__:
+                raise ValueError(f"no extra can have the name {name!r}, which is that of another entry of batches")
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -78,11 +87,12 @@ class Corpus:
             mask=self.mask[index],
             dropped=dict(self.dropped),
             warnings=self.warnings,
+            extras={name: values[index] for name, values in self.extras.items()},
         )
 
     @classmethod
     def concatenate(cls, parts: Sequence[Corpus]) -> Corpus:
-        """Several corpora over the same labels, one after another.
+        """Several corpora over the same labels, one after another; an extra that a part lacks is not known there.
 
         Raises:
             ValueError: No part is given, or the parts differ in their labels.
@@ -103,11 +113,24 @@ class Corpus:
             mask=torch.cat([part.mask for part in parts]),
             dropped={reason: sum(p.dropped.get(reason, 0) for p in parts) for p in parts for reason in p.dropped},
             warnings=tuple(dict.fromkeys(line for part in parts for line in part.warnings)),
+            extras=_join_extras(parts),
         )
 
 
 def _pick(texts: Sequence[str], rows: Tensor) -> Sequence[str]:
     return texts.take(rows) if isinstance(texts, Strings) else [texts[row] for row in rows.tolist()]
+
+
+def _join_extras(parts: Sequence[Corpus]) -> dict[str, Tensor]:
+    examples = {name: values for part in parts for name, values in part.extras.items()}
+    return {
+        name: torch.cat([part.extras[name] if name in part.extras else _unknown(len(part), like) for part in parts])
+        for name, like in examples.items()
+    }
+
+
+def _unknown(rows: int, like: Tensor) -> Tensor:
+    return like.new_full((rows, *like.shape[1:]), torch.nan if like.is_floating_point() else -1)
 
 
 def _join(parts: list[Sequence[str]]) -> Sequence[str]:

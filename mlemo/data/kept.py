@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 def keep(corpus: Corpus, cache: ArrowCache) -> Corpus:
     """The same corpus of texts, mapped; itself where it is that already, or (with a message) cannot be.
 
+    Its extras stay in memory.
+
     Args:
         corpus: With texts.
         cache: Where its file is.
@@ -43,7 +46,7 @@ def keep(corpus: Corpus, cache: ArrowCache) -> Corpus:
     except UnicodeEncodeError:
         log.warning("the corpus stays in the memory of each process: a text holds half of a surrogate pair")
         return corpus
-    return corpus_of(batch, key, corpus.label_space, corpus.dropped, corpus.warnings)
+    return replace(corpus_of(batch, key, corpus.label_space, corpus.dropped, corpus.warnings), extras=corpus.extras)
 
 
 def add_corpus(columns: Columns, corpus: Corpus) -> None:

@@ -54,6 +54,7 @@ class Outputs:
         inference: The model's inference mode of ``probabilities`` (``MultiLabelModel.inferences``).
         others: ``(N, C)`` probabilities by the name of each further inference mode.
         label_ap: ``(C,)`` average precision per label, if it is known already.
+        extras: Further values per sample by name, ``(N, …)``, that the corpus has (`mlemo.data.corpus.Corpus.extras`).
     """
 
     index: Tensor
@@ -63,6 +64,7 @@ class Outputs:
     inference: str = "forward"
     others: Mapping[str, Tensor] = field(default_factory=dict)
     label_ap: Tensor | None = None
+    extras: Mapping[str, Tensor] = field(default_factory=dict)
     _decided: list[tuple[ThresholdRule | None, dict[str, Any], str, Decided]] = field(
         default_factory=list, init=False, repr=False, compare=False
     )

@@ -15,7 +15,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from mlemo.batch import Batch, DataInput, ModelOutput, StepOutput, repeated
+from mlemo.batch import Batch, DataInput, ModelOutput, StepOutput, extras_of, repeated
 from mlemo.labels import LabelSpace
 from mlemo.losses import BinaryCrossEntropy, Loss
 from mlemo.losses.base import MultiTermLoss
@@ -271,7 +271,8 @@ def _judged(batch: Batch, output: ModelOutput) -> dict[str, Any]:
     """Return the context of the loss, which ignores entries that it does not use, so any loss works with any model."""
     logits = output.logits if output.loss_logits is None else output.loss_logits
     known = {"logits": logits, "targets": batch["labels"], "mask": batch.get("label_mask")}
-    return {**known, "label_order": batch.get("label_order"), "index": batch["index"], **output.context}
+    known |= {"label_order": batch.get("label_order"), "index": batch["index"]}
+    return {**known, **extras_of(batch), **output.context}
 
 
 def _is_plain(value: Any) -> bool:

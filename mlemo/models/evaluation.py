@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torchmetrics.utilities.distributed import gather_all_tensors
 
-from mlemo.batch import Batch, StepOutput
+from mlemo.batch import Batch, StepOutput, extras_of
 from mlemo.metrics.outputs import Outputs
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ class Evaluation:
     def __init__(self) -> None:
         self._batches: list[tuple[Tensor, ...]] = []
         self._others: tuple[str, ...] | None = None
+        self._extras: tuple[str, ...] = ()
         self._outputs: Outputs | None = None
         self._values: dict[str, Tensor] = {}
 
@@ -35,10 +36,11 @@ class Evaluation:
         """Keep the outputs of a batch; the first batch of an epoch drops those of an interrupted one."""
         if batch_idx == 0:
             self.clear()
-        others = output.get("other_logits", {})
-        self._others = tuple(others)
+        others, extras = output.get("other_logits", {}), extras_of(batch)
+        self._others, self._extras = tuple(others), tuple(extras)
         first, *further = (logits.detach().float().sigmoid() for logits in (output["logits"], *others.values()))
-        self._batches.append((output["index"], first, batch["labels"], batch["label_mask"], *further))
+        known = (output["index"], first, batch["labels"], batch["label_mask"])
+        self._batches.append((*known, *further, *extras.values()))
 
     def clear(self) -> None:
         """Drop everything."""
@@ -65,7 +67,10 @@ class Evaluation:
             if processes == 1:
                 return
             self._others = () if stage == "predict" else model.inferences[1:]
-            self._batches = [_no_rows(model, len(self._others))]
+            corpus = model.trainer.datamodule.corpus("val" if stage == "val" else "test")  # type: ignore[attr-defined]  # every mlemo datamodule has it
+            self._extras = tuple(corpus.extras)
+            no_extras = [values[:0].to(model.device) for values in corpus.extras.values()]
+            self._batches = [(*_no_rows(model, len(self._others)), *no_extras)]
         columns = [list(part) for part in zip(*self._batches)]
         self._batches = []
         parts = []
@@ -83,10 +88,11 @@ class Evaluation:
         order = parts[0].argsort()
         for place, part in enumerate(parts):
             parts[place] = part[order].cpu()
-        index, probabilities, targets, mask, *others = parts
+        index, probabilities, targets, mask, *further = parts
         inference = model.prediction_inference if stage == "predict" else model.inferences[0]
-        by_name = dict(zip(self._others, others))
-        self._outputs = Outputs(index, probabilities, targets, mask, inference, by_name, label_ap)
+        others = dict(zip(self._others, further))
+        extras = dict(zip(self._extras, further[len(others) :]))
+        self._outputs = Outputs(index, probabilities, targets, mask, inference, others, label_ap, extras)
 
 
 def _no_rows(model: MultiLabelModel, others: int) -> tuple[Tensor, ...]:

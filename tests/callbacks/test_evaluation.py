@@ -11,7 +11,8 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from mlemo.callbacks import EvaluationFigures, Results, ThresholdTuning
 from mlemo.callbacks.evaluation import OutputsCallback
-from mlemo.data import TokenizedCorpus
+from mlemo.data import Corpus, TokenizedCorpus
+from mlemo.losses import BinaryCrossEntropy
 from mlemo.metrics import outputs, values
 from mlemo.metrics.outputs import Outputs
 from mlemo.models.evaluation import Evaluation
@@ -121,6 +122,44 @@ def test_a_process_without_rows_takes_part_in_gathering(
     joined = Evaluation().outputs(model, "val")
     assert joined is not None
     check(joined, model, module, "val")
+
+
+class Received(BinaryCrossEntropy):
+    """A loss that keeps the ``intensities`` it is handed."""
+
+    def forward(self, logits: torch.Tensor, targets: torch.Tensor, mask: Any = None, **context: Any) -> torch.Tensor:
+        self.last = context["intensities"], context["index"]
+        return super().forward(logits, targets, mask, **context)
+
+
+def test_extras_of_the_corpus_reach_the_loss_and_the_outputs(
+    classifier: Maker, data: Maker, trainer: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, keep, loss = data(eval_batch_size=4, map_from=1), Keep(), Received()
+    read = type(module).read
+
+    def with_intensities(self: Any, split: Any) -> Corpus:
+        corpus = read(self, split)
+        corpus.extras["intensities"] = 3 * torch.rand(corpus.labels.shape)
+        return corpus
+
+    monkeypatch.setattr(type(module), "read", with_intensities)
+    model, run = classifier(loss=loss), trainer(callbacks=keep)
+    run.fit(model, datamodule=module)
+    levels, index = loss.last
+    assert torch.equal(levels, module.corpus("val").extras["intensities"][index])
+    run.test(model, datamodule=module, verbose=False)
+    for stage, found in keep.handed:
+        assert torch.equal(found.extras["intensities"], module.corpus(stage).extras["intensities"])
+
+    # a process without rows has the same columns
+    found = keep.handed[-1][1]
+    parts = iter([found.index, found.probabilities, found.targets, found.mask, found.extras["intensities"]])
+    monkeypatch.setattr(type(run), "world_size", property(lambda self: 2))
+    monkeypatch.setattr("mlemo.models.evaluation.gather_all_tensors", lambda part: [next(parts), part])
+    joined = Evaluation().outputs(model, "test")
+    assert joined is not None
+    assert torch.equal(joined.extras["intensities"], found.extras["intensities"])
 
 
 def test_what_to_do_with_them_must_be_defined(classifier: Maker, data: Maker, trainer: Maker) -> None:

@@ -87,3 +87,26 @@ def test_concatenate_refuses_nothing_and_other_labels() -> None:
     other = make(label_space=LabelSpace(("joy", "fear")))
     with pytest.raises(ValueError, match=r"cannot join corpora over \('joy', 'anger'\) and \('joy', 'fear'\)"):
         Corpus.concatenate([make(), other])
+
+
+def test_extras_follow_the_rows() -> None:
+    levels = torch.tensor([[3.0, 0.0], [0.0, 0.0], [1.0, 2.0]])
+    corpus = make(extras={"intensities": levels})
+    assert torch.equal(corpus.select([2, 0]).extras["intensities"], levels[[2, 0]])
+    joined = Corpus.concatenate([make(), corpus, make(extras={"group": torch.tensor([1, 0, 1])})])
+    assert joined.extras["intensities"][:3].isnan().all()
+    assert joined.extras["intensities"][6:].isnan().all()
+    assert torch.equal(joined.extras["intensities"][3:6], levels)
+    assert joined.extras["group"].tolist() == [-1] * 6 + [1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("extras", "message"),
+    [
+        ({"intensities": torch.zeros(2, 2)}, "extra 'intensities' has 2 rows for 3 ids"),
+        ({"labels": torch.zeros(3, 2)}, "no extra can have the name 'labels'"),
+    ],
+)
+def test_extras_that_do_not_fit_are_refused(extras: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(extras=extras)

@@ -18,7 +18,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -32,12 +32,15 @@ from mlemo.models import ContrastiveClassifier, FrozenHead, Linear, Optimization
 from mlemo.nn.features import TextFeatures
 from mlemo.nn.frozen_encoder import FrozenEncoder
 from mlemo.thresholds import FixedThreshold, GlobalThreshold, PerClassThreshold
+from mlemo.utils.hardware import has_bf16
 
 CORPORA = ("english", "arq", "rus", "chn")
 #: Optimizer steps of contrastive fine-tuning and of SetFit: 10 to 20 s of processor time in either case.
 STEPS = {"english": 14, "arq": 8, "rus": 8, "chn": 8}
 MAX_LENGTH = {"english": 64, "arq": 40, "rus": 40, "chn": 40}
 TEST_ROWS = 500
+#: Of both ways of fine-tuning.
+PRECISION: Literal["bf16-mixed", "32-true"] = "bf16-mixed" if has_bf16() else "32-true"
 LEARNING_RATE = 2e-4
 #: Settings with two candidates each, chosen on the validation splits of English and, for the multilingual encoder, of
 #: Russian, with seed 7 and 8 rows per label (docs/few_examples.md).
@@ -128,8 +131,8 @@ def contrastive(data: EmotionDataModule, encoder: str, name: str) -> Predict:
         max_length=MAX_LENGTH[name],
         optimization=Optimization(learning_rate=LEARNING_RATE),
     )
-    _trainer(max_steps=STEPS[name], precision="bf16-mixed", gradient_clip_val=1.0).fit(model, datamodule=data)
-    return _in_bf16(Classifier(model, FixedThreshold()).probabilities)
+    _trainer(max_steps=STEPS[name], precision=PRECISION, gradient_clip_val=1.0).fit(model, datamodule=data)
+    return _fast(Classifier(model, FixedThreshold()).probabilities)
 
 
 def setfit(data: EmotionDataModule, encoder: str, name: str) -> Predict:
@@ -151,14 +154,14 @@ def setfit(data: EmotionDataModule, encoder: str, name: str) -> Predict:
         seed=data.seed,
     )
     trainer = Trainer(model=model, args=settings, train_dataset=rows)
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", torch.bfloat16, enabled=has_bf16()):
         trainer.train()
 
     def probabilities(texts: Sequence[str]) -> Tensor:
         found = model.predict_proba(list(texts), as_numpy=True, show_progress_bar=False)
         return torch.from_numpy(np.asarray(found)).float()
 
-    return _in_bf16(probabilities)
+    return _fast(probabilities)
 
 
 def _trainer(**settings: Any) -> Trainer:
@@ -166,9 +169,9 @@ def _trainer(**settings: Any) -> Trainer:
     return Trainer(**quiet, enable_model_summary=False, limit_val_batches=0, use_distributed_sampler=False, **settings)
 
 
-def _in_bf16(predict: Predict) -> Predict:
+def _fast(predict: Predict) -> Predict:
     def predicted(texts: Sequence[str]) -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=has_bf16()):
             return predict(texts)
 
     return predicted

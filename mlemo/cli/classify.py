@@ -38,7 +38,9 @@ def parser() -> CommandParser:
     result = CommandParser("classify", DESCRIPTION)
     add = result.add_argument
     add("texts", nargs="*", metavar="TEXT", help="sentences; without them and --file, lines of the standard input")
-    add("--ckpt", required=True, metavar="PATH", help="checkpoint file, or folder of a run")
+    add("--ckpt", required=True, metavar="PATH", help="checkpoint file, or folder of a run or of `mlemo export`")
+    add("--runtime", choices=["torch", "onnx", "int8"], default="torch",
+        help="what computes; the others need an export with --onnx or --int8 (default: torch)")  # fmt: skip
     add("--device", default="cpu", help="device of the model, such as cuda (default: cpu)")
     add("--precision", choices=["32", "bf16"], default="32",
         help="bf16: multiply in bfloat16, which is faster where the hardware can (default: 32)")  # fmt: skip
@@ -102,7 +104,7 @@ def main(words: Sequence[str]) -> list[Classified] | Summary:
             summary = _job(classifier, source, options).run()
         else:
             summary = _stream(classifier, source, options)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:
         own.error(str(error))
     if options.output is not None or summary.faulty or summary.without_text:
         sys.stderr.write(visible("".join(f"{line}\n" for line in summary.lines())))
@@ -124,7 +126,7 @@ def _classifier(options: argparse.Namespace) -> Classifier:
     from mlemo.inference import load
     from mlemo.thresholds import FixedThreshold
 
-    classifier = load(options.ckpt, options.device, options.trust)
+    classifier = load(options.ckpt, options.device, options.trust, options.runtime)
     classifier.accelerate(torch.bfloat16 if options.precision == "bf16" else torch.float32)
     name = options.threshold_rule
     if name in classifier.rules:
@@ -191,6 +193,7 @@ def _job(classifier: Classifier, source: Source, options: argparse.Namespace) ->
     settings = {
         "checkpoint": _checksum(Path(options.ckpt)),
         "precision": options.precision,
+        "runtime": options.runtime,
         "threshold rule": options.threshold_rule,
         "device": options.device,
         "mlemo": __version__,

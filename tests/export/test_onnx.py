@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -100,6 +101,21 @@ def test_a_changed_graph_is_refused(graphs: Path, tmp_path: Path) -> None:
 
 
 @LONG
+@pytest.mark.parametrize("runtime", ["onnx", "int8"])
+def test_classify_runs_the_graph(graphs: Path, tmp_path: Path, runtime: str) -> None:
+    (tmp_path / "in.txt").write_text("\n".join(text or "sea" for text in TEXTS))
+    words = ["classify", "--ckpt", str(graphs), "--file", str(tmp_path / "in.txt")]
+    main([*words, "--output", str(tmp_path / "out.jsonl"), "--runtime", runtime])
+    found = pd.read_json(tmp_path / "out.jsonl", lines=True)["probabilities"].apply(pd.Series)
+    classifier = mlemo.load(graphs, runtime=runtime)
+    expected = classifier.probabilities([text or "sea" for text in TEXTS])
+    torch.testing.assert_close(
+        torch.tensor(found[list(classifier.labels)].to_numpy()).float(), expected, atol=2e-4, rtol=0
+    )
+    plain = mlemo.load(graphs).probabilities([text or "sea" for text in TEXTS])
+    assert (runtime == "int8") == bool((plain - expected).abs().max() > 1e-4)
+
+
 def test_a_network_that_onnx_does_not_know_is_refused(
     bert_wdl: Callable[..., Any], trainer: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -58,6 +58,10 @@ class BestCheckpoint(RunCheckpoint):
         tie = bool(value == self.best_k_models[self.kth_best_model_path])
         return trainer.strategy.reduce_boolean_decision(tie and breaks_tie(validation_loss(trainer), self._kept_loss))
 
+    def _save_topk_checkpoint(self, trainer: Trainer, monitor_candidates: dict[str, Tensor]) -> None:
+        if trainer.limit_val_batches or self.monitor in monitor_candidates:  # without a validation there is no best
+            super()._save_topk_checkpoint(trainer, monitor_candidates)
+
     def _update_best_and_save(self, current: Tensor, trainer: Trainer, monitor_candidates: dict[str, Tensor]) -> None:
         self._kept_loss = validation_loss(trainer)
         super()._update_best_and_save(current, trainer, monitor_candidates)

@@ -155,11 +155,12 @@ class EmotionDataModule(Recorded, LightningDataModule):
         """Read all splits, so that a fault in any file is found before training starts, and report them once.
 
         Raises:
-            ValueError: A fault in a file, or at ``"fit"`` a training or validation split without a positive.
+            ValueError: A fault in a file, or at ``"fit"`` a training or validation split without a positive; one
+                without an annotated row only where the model needs labels.
         """
         for split in SPLITS:
             corpus = self.corpus(split)
-            if stage == "fit" and split != "test":
+            if stage == "fit" and split != "test" and (corpus.mask.any() or self._needs_labels()):
                 check_positives(split, corpus)
         if not self._reported:
             self._reported = True
@@ -285,6 +286,10 @@ class EmotionDataModule(Recorded, LightningDataModule):
             collate_fn=as_is,
             generator=torch.Generator(),
         )
+
+    def _needs_labels(self) -> bool:
+        model = None if self.trainer is None else self.trainer.lightning_module
+        return model is None or bool(model.needs_labels)
 
     def _data_input(self) -> DataInput:
         if self.trainer is None or self.trainer.lightning_module is None:

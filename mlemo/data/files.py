@@ -38,7 +38,8 @@ class TextFiles(EmotionDataModule):
     Python notation in text files), or names joined by ``separator``. What an empty cell means is set by ``empty``:
 
     - ``"no"``: the label is absent, as 0; in ``label_column``, the empty label set.
-    - ``"unknown"``: not annotated; the cell counts neither in training nor in a score.
+    - ``"unknown"``: not annotated; the cell counts neither in training nor in a score. A file with none of the columns
+      in ``labels`` has no annotated row.
     - ``None``: in a 0/1 column and for null (JSON lines, Parquet), not annotated; for an empty text in
       ``label_column``, the empty label set. A column with 1 and empty cells but no 0 is refused: read as not
       annotated it would leave the label without a negative, and any score of it perfect.

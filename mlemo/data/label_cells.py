@@ -45,10 +45,15 @@ class LabelCells:
     def read(self, table: Table, space: LabelSpace) -> tuple[Tensor, Tensor]:
         """Labels ``(N, C)`` float32; mask ``(N, C)`` bool, false where a cell is empty and its meaning not ``"no"``.
 
+        Without a single one of the columns, and with the meaning ``"unknown"``, no row is annotated.
+
         Raises:
             ValueError: A column is missing, a cell holds no indicator, or a name is no label.
         """
         if self.column is None:
+            if self.empty == "unknown" and not any(name in table.columns for name in space.names):
+                nothing = torch.zeros(len(table), len(space))
+                return nothing, nothing.bool()
             advice = ADVICE.format(self.indicators.expected)
             return table.indicators(space.names, empty_is_unknown=True, read=self.indicators, advice=advice)
         sets = [self._names(table, row, cell) for row, cell in enumerate(table.column(self.column))]

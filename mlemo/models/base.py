@@ -46,6 +46,7 @@ class MultiLabelModel(Recorded, LightningModule):
         "optimization": partial(Optimization),
     }
     loss_weight: float = 1.0  #: weight of the loss in a sum with a network's own terms
+    needs_labels: bool = True  #: whether nothing can be learned from rows without labels
     returns_sample_losses: bool = False  #: whether training steps return the loss per sample, for callbacks
 
     def __init__(

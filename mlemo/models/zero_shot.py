@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, ClassVar, Literal
 
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 
 from mlemo.batch import Batch
@@ -20,12 +22,15 @@ from mlemo.nn.label_similarity import cosines, offsets
 
 __all__ = ["ZeroShot"]
 
+log = logging.getLogger(__name__)
+
 
 class ZeroShot(FittedModel):
     """``logit_c = (cos(x, x(description of label c)) − offset_c) / σ``, x the frozen vector of a text.
 
     The offset of a label is the cosine above which a share of the training texts is, and σ the standard deviation of
-    the cosines within the labels. With a number as ``share`` no label of the training rows is used.
+    the cosines within the labels. With a number as ``share`` no label of the training rows is used, and there may be
+    none: then nothing is validated, and the last checkpoint decides at 0.5.
 
     Args:
         label_space: The labels.
@@ -64,6 +69,16 @@ class ZeroShot(FittedModel):
                 f"model.descriptions has {len(self.descriptions)} texts, expected one per label: {len(names)}"
             )
         self.share = share
+        self.needs_labels = share is None
+
+    def configure_model(self) -> None:
+        """Create the model before training; without an annotated validation row there is no validation."""
+        super().configure_model()
+        if self._trainer is None or self.trainer.state.fn != TrainerFn.FITTING:
+            return
+        if not self.trainer.datamodule.corpus("val").mask.any():  # type: ignore[attr-defined]  # set by Trainer.fit
+            self.trainer.limit_val_batches = 0
+            log.info("no row is annotated: nothing is validated or tested, and labels are decided at 0.5")
 
     def build_network(self, width: int, labels: Tensor) -> None:
         """Create the vectors of the descriptions, offsets and σ."""

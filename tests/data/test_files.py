@@ -243,3 +243,16 @@ def test_files_that_are_not_there_and_unknown_formats(tmp_path):
 def test_labels_must_be_different_names():
     with raises("label names must be unique"):
         TextFiles(["joy", "joy"], "train.csv")
+
+
+def test_a_file_without_any_label_column_has_no_annotated_row_if_empty_is_unknown(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("text\na\nb\n")
+    corpus = TextFiles(LABELS, path, path, path, empty="unknown").corpus("train")
+    assert not corpus.mask.any()
+    assert not corpus.labels.any()
+    with raises("rows.csv"):
+        TextFiles(LABELS, path, path, path).corpus("train")
+    path.write_text("text,joy\na,1\nb,0\n")
+    with raises("'anger'"):  # some of the columns: a mistake
+        TextFiles(LABELS, path, path, path, empty="unknown").corpus("train")

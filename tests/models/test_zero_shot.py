@@ -78,6 +78,26 @@ def test_a_whole_run_is_reloaded_and_used(pretrained: Path, tmp_path: Path) -> N
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
+def test_no_label_is_needed_with_a_fixed_share(pretrained: Path, tmp_path: Path) -> None:
+    sentence = "we had such a good day and it rained on the old house by the sea"
+    texts = [" ".join(sentence.split()[first : first + length]) for first in range(8) for length in (3, 5, 8)]
+    (tmp_path / "texts.csv").write_text("text\n" + "\n".join(texts))
+    data = ["--data", "TextFiles", "--data.train", str(tmp_path / "texts.csv"), "--data.labels", "[joy, great_fear]"]
+    model = ["--model", "ZeroShot", "--model.features.encoder", str(pretrained), "--model.features.cache", "false"]
+    words = ["fit", *data, "--data.empty", "unknown", *model, "--trainer.logger", "CSVLogger"]
+    root = ["--trainer.logger.save_dir", str(tmp_path), "--trainer.logger.name", "runs"]
+    with pytest.warns(UserWarning, match="nothing is tested: no validation"):
+        main([*words, *root, "--model.share", "0.3"])
+    run = tmp_path / "runs/version_0"
+    assert not list(run.glob("results*")), "nothing is scored"
+    classifier = mlemo.load(run)
+    assert isinstance(classifier.model, ZeroShot)
+    decided = (classifier.probabilities(texts) >= 0.5).float().mean(0)
+    assert decided.sub(0.3).abs().max() < 0.16
+    with pytest.raises(ValueError, match="the train split has no positive"):  # whose share the labels would have
+        main([*words, *root])
+
+
 def test_a_corpus_without_texts_is_refused(trainer: Maker) -> None:
     module = TinyTable()
     with pytest.raises(ValueError, match="ZeroShot compares texts with label descriptions"):
